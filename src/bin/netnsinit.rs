@@ -1,0 +1,75 @@
+//! Runs one phase of one instance of a network namespace type.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use nix::sys::stat::{Mode, umask};
+use systemd_netns::exit::{self, Exit, OrExit};
+use systemd_netns::init::{self, Request};
+use systemd_netns::name::Instance;
+use systemd_netns::phase::Phase;
+use systemd_netns::root::Root;
+
+/// Run one of the four functions that configure a network namespace
+///
+/// Sources the files of NSTYPE and NSNAME in /etc/conf.d/netns and calls the bash function
+/// configure_NSTYPE_{up,down}_{outside,inside} with NSNAME and each PARAM: outside in the network
+/// namespace of the caller, inside in /run/netns/NSNAME.
+#[derive(Parser)]
+#[command(
+    version,
+    override_usage = "netnsinit [--undo] NSTYPE NSNAME [PARAM...] up|down inside|outside"
+)]
+struct Arguments {
+    /// With down: do nothing unless the up before it failed or was killed
+    #[arg(long)]
+    undo: bool,
+
+    /// What to run
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    exit::main("netnsinit", || {
+        umask(Mode::from_bits_truncate(0o022));
+        init::run(&Root::default(), &request(Arguments::parse())?)
+    })
+}
+
+fn request(arguments: Arguments) -> Result<Request> {
+    let Arguments { undo, words } = arguments;
+    let [nstype, nsname, parameters @ .., direction, side] = words.as_slice() else {
+        usage("NSTYPE, NSNAME, up or down, and inside or outside are needed");
+    };
+    let phase = Phase {
+        side: parse(side).unwrap_or_else(|error| usage(error)),
+        direction: parse(direction).unwrap_or_else(|error| usage(error)),
+    };
+    let instance = Instance {
+        nstype: parse(nstype).or_exit(Exit::Usage)?,
+        nsname: parse(nsname).or_exit(Exit::Usage)?,
+    };
+    let parameters = parameters.to_vec();
+    Ok(Request {
+        instance,
+        parameters,
+        phase,
+        undo,
+    })
+}
+
+fn parse<T: FromStr>(word: &OsStr) -> Result<T, T::Err> {
+    word.to_string_lossy().parse()
+}
+
+fn usage(error: impl Display) -> ! {
+    Arguments::command()
+        .error(ErrorKind::InvalidValue, error)
+        .exit()
+}

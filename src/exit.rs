@@ -1,0 +1,162 @@
+//! The exit codes, and the only place that prints an error, a warning or a note.
+//!
+//! The numbers are those that systemd shows by name (systemd.exec(5), "Process exit codes").
+
+use std::fmt;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+
+/// Why a program ends without having done its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Anything that has no number of its own.
+    Failure = 1,
+    /// INVALIDARGUMENT: the command line is wrong.
+    Usage = 2,
+    /// NOPERMISSION: the caller lacks the privilege.
+    NotPermitted = 4,
+    /// NOTINSTALLED: bash or another part that is needed is missing.
+    NotInstalled = 5,
+    /// NOTCONFIGURED: a configuration file is missing, broken or not to be trusted.
+    Config = 6,
+}
+
+/// An error that knows the exit code it stands for.
+#[derive(Debug)]
+struct Coded {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+/// Gives an error its exit code.
+pub trait OrExit<T> {
+    /// Makes the program end with `exit` if this is an error.
+    fn or_exit(self, exit: Exit) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, exit: Exit) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            anyhow::Error::new(Coded { exit, error })
+        })
+    }
+}
+
+/// The exit code of `error`: the one it was given, else what the kernel's refusal amounts to.
+pub fn code(error: &anyhow::Error) -> Exit {
+    if let Some(coded) = error.downcast_ref::<Coded>() {
+        return coded.exit;
+    }
+    let refused = error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let errno = cause.downcast_ref::<Errno>();
+        io == Some(io::ErrorKind::PermissionDenied)
+            || matches!(errno, Some(Errno::EPERM | Errno::EACCES))
+    });
+    if refused {
+        Exit::NotPermitted
+    } else {
+        Exit::Failure
+    }
+}
+
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+
+/// Runs `body` as the whole of `program`: its status is the exit status, an error is printed.
+pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) -> ExitCode {
+    PROGRAM.get_or_init(|| program);
+    match body() {
+        Ok(status) => status.into(),
+        Err(error) => {
+            say(Level::Error, &format!("{error:#}"));
+            (code(&error) as u8).into()
+        }
+    }
+}
+
+/// Prints what went wrong, for programs that go on or that end with a status of their own.
+pub fn error(message: &str) {
+    say(Level::Error, message);
+}
+
+/// Prints what the administrator should look at.
+pub fn warn(message: &str) {
+    say(Level::Warning, message);
+}
+
+/// Prints what was done.
+pub fn note(message: &str) {
+    say(Level::Info, message);
+}
+
+#[derive(Clone, Copy)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+/// Writes one line to stderr. A full disk or a closed pipe is no reason to fail: nobody listens.
+fn say(level: Level, message: &str) {
+    let line = if stderr_is_journal() {
+        // sd-daemon(3): the journal takes the number as the priority, and knows the program.
+        format!("<{}>{message}\n", level as u8)
+    } else {
+        let program = PROGRAM.get().copied().unwrap_or("systemd-netns");
+        let word = match level {
+            Level::Warning => "warning: ",
+            Level::Error | Level::Info => "",
+        };
+        format!("{program}: {word}{message}\n")
+    };
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether stderr is the journal's socket, as `$JOURNAL_STREAM` tells (systemd.exec(5)).
+fn stderr_is_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    nix::sys::stat::fstat(io::stderr().as_fd())
+        .is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn a_code_survives_further_context() {
+        let result: anyhow::Result<()> = Err(anyhow!("no such file"));
+        let error = result.or_exit(Exit::Config).context("reading x");
+        let error = error.unwrap_err();
+        assert_eq!(code(&error), Exit::Config);
+        assert_eq!(format!("{error:#}"), "reading x: no such file");
+    }
+
+    #[test]
+    fn a_refusal_of_the_kernel_is_not_permitted() {
+        let error = anyhow::Error::new(io::Error::from_raw_os_error(libc_eacces()));
+        assert_eq!(code(&error.context("opening y")), Exit::NotPermitted);
+        assert_eq!(code(&anyhow::Error::new(Errno::EPERM)), Exit::NotPermitted);
+        assert_eq!(code(&anyhow::Error::new(Errno::ENOSPC)), Exit::Failure);
+    }
+
+    fn libc_eacces() -> i32 {
+        Errno::EACCES as i32
+    }
+}

@@ -1,0 +1,81 @@
+//! Writing files so that nobody ever sees half of one.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// How our unfinished files are called; systemd and netnsinit both ignore hidden files.
+pub const TEMPORARY_PREFIX: &str = ".systemd-netns-";
+
+/// Replaces `path` by a file of `content` and permission bits `mode`, or leaves it as it was.
+///
+/// # Errors
+/// Names the path; the file that was there before is then still there, whole.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let directory = path.parent().context("a file has a directory")?;
+    let replace = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .tempfile_in(directory)?;
+        file.write_all(content)?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    replace()
+        .map_err(bare)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// tempfile adds the temporary path to its errors, which says nothing to the reader.
+fn bare(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(_) => error,
+        None => error.kind().into(),
+    }
+}
+
+/// Makes `path` and its missing parents, with permission bits `mode`.
+pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .with_context(|| format!("making the directory {}", path.display()))
+}
+
+/// Makes what was renamed into or removed from `directory` survive a power cut.
+pub fn sync_directory(directory: &Path) -> Result<()> {
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .with_context(|| format!("syncing {}", directory.display()))
+}
+
+/// The result of looking for something that need not be there.
+pub trait Missing<T> {
+    /// `None` where there is no such file.
+    fn missing_ok(self) -> io::Result<Option<T>>;
+}
+
+impl<T> Missing<T> for io::Result<T> {
+    fn missing_ok(self) -> io::Result<Option<T>> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A name that is too long for the file system cannot be there either.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
+    )
+}

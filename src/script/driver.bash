@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+#
+# Sources the files of an instance and calls the function of one phase.
+#
+# Arguments: REPORT UNCONFIGURED COUNT FILE[COUNT] FUNCTION NSTYPE NSNAME [PARAM...] up|down inside|outside
+#   REPORT        a file that takes NUL-terminated words: how far the run came, and what failed where
+#   UNCONFIGURED  'yes': the first file is a script that must set NO_CONFIG_REQUIRED
+#
+# Names begin with __netns_, but for what the files may call: assert_non_empty. `exit` is a function
+# so that the place of a deliberate exit can be told. Where options are set, they are put back:
+# `set -x` of a file stays on in the next, and does not show our own steps.
+
+set -eE
+BASH_ARGV0=netnsinit
+__netns_report=$1
+shift
+
+# Writes the report: the stage, its file, and the place of a failure if there was one.
+# A failure to do so only costs detail in a message.
+__netns_tell() {
+    # A child of a function may outlive netnsinit, and must not write where that once was.
+    [[ $BASHPID == "$$" ]] || return 0
+    printf '%s\0' "$__netns_stage" "$__netns_file" "$@" 2>/dev/null >"$__netns_report" || :
+}
+
+# Reports that the run has come to a stage: sourcing, syntax, unconfigured, undefined, calling.
+__netns_enter() {
+    __netns_stage=$1
+    __netns_tell
+}
+
+# Reports that a command failed, and the innermost place that is not one of our own functions.
+__netns_failed() {
+    { local -; set +x; } 2>/dev/null
+    local status=$1 command=$2 frame=1
+    while [[ ${FUNCNAME[frame]} == assert_non_empty || ${FUNCNAME[frame]} == exit ]]; do
+        ((frame += 1))
+    done
+    case ${FUNCNAME[frame]} in
+        main) ;;
+        __netns_main) __netns_function_failed "$status" ;;
+        *) __netns_tell_place "$status" "$command" "${BASH_SOURCE[frame]}" "${BASH_LINENO[frame - 1]}" ;;
+    esac
+}
+
+# Reports that the function as a whole gave a status that no command in it has been told for: by
+# `return`, or because its last line is a condition that does not hold.
+__netns_function_failed() {
+    local status=$1 line file
+    [[ $__netns_told != "$status" ]] || return 0
+    read -r _ line file < <(shopt -s extdebug; declare -F -- "$__netns_function") || return 0
+    __netns_tell_place "$status" 'returned by the function that begins here' "$file" "$line"
+}
+
+__netns_tell_place() {
+    __netns_told=$1
+    __netns_tell "$@"
+}
+
+exit() {
+    local status=$?
+    { local -; set +x; } 2>/dev/null
+    set -- "${1-$status}"
+    [[ $1 == 0 ]] || __netns_failed "$1" "exit $1"
+    builtin exit "$1"
+}
+
+assert_non_empty() {
+    if (($# == 0)); then
+        printf 'Usage: assert_non_empty VARIABLE\n' >&2
+        exit 1
+    elif [[ -z ${!1+set} ]]; then
+        printf 'Variable %s is not set!\n' "$1" >&2
+        exit 1
+    elif [[ -z ${!1} ]]; then
+        printf 'Variable %s is empty!\n' "$1" >&2
+        exit 1
+    fi
+}
+
+# Whether bash can parse a file. A pattern of extglob is an error only where that option is off.
+__netns_parses() {
+    "$BASH" -n "$1" 2>/dev/null || "$BASH" -O extglob -n "$1" 2>/dev/null
+}
+
+__netns_main() {
+    local __netns_unconfigured=$1 __netns_count=$2
+    local -a __netns_files=("${@:3:__netns_count}")
+    local __netns_function=${*:3+__netns_count:1}
+    shift $((3 + __netns_count))
+    # shellcheck disable=SC2034 # for the files and their functions
+    NSTYPE=$1 NSNAME=$2 UPDOWN=${*: -2:1} INOUT=${*: -1}
+
+    local __netns_stage __netns_told='' __netns_file='' __netns_status=0 __netns_flags=$-
+    for __netns_file in "${__netns_files[@]}"; do
+        __netns_enter sourcing
+        __netns_status=0
+        if [[ $__netns_flags == *x* || ${NETNS_TRACE-} == 1 ]]; then set -x; fi
+        # `||` keeps `set -e` from ending the run at a failing command of the file.
+        # shellcheck disable=SC1090
+        source "$__netns_file" "$@" || __netns_status=$?
+        { __netns_flags=$-; set +x; } 2>/dev/null
+        if [[ $__netns_status != 0 ]] && ! __netns_parses "$__netns_file"; then
+            __netns_enter syntax
+            builtin exit 6
+        fi
+        if [[ $__netns_unconfigured == yes && -z ${NO_CONFIG_REQUIRED-} ]]; then
+            __netns_enter unconfigured
+            builtin exit 6
+        fi
+        __netns_unconfigured=no
+    done
+
+    if ! declare -F -- "$__netns_function" >/dev/null; then
+        __netns_enter undefined
+        builtin exit 0
+    fi
+    __netns_enter calling
+    if [[ $__netns_flags == *x* || ${NETNS_TRACE-} == 1 ]]; then set -x; fi
+    "$__netns_function" "$NSNAME" "${@:3:$#-4}"
+    # Reached with another status than 0 only where a file has set +e.
+    __netns_status=$?
+    { set +x; } 2>/dev/null
+    return "$__netns_status"
+}
+
+trap '__netns_failed "$?" "$BASH_COMMAND"' ERR
+__netns_main "$@"

@@ -1,0 +1,109 @@
+//! Unit files as text: what they are called, and which are ours.
+
+use crate::name::{NsName, NsType};
+
+/// How a copy of one of our templates begins.
+const MARKER: &str = "# Template of systemd-netns:";
+
+/// How the original package's templates call netnsinit, and nobody else does.
+const ORIGINAL_COMMAND: &str = r#"netnsinit "%J" "%I""#;
+
+/// The units that make up an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Inside,
+    Outside,
+}
+
+impl Part {
+    pub const BOTH: [Part; 2] = [Part::Inside, Part::Outside];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Part::Inside => "netns",
+            Part::Outside => "netns_outside",
+        }
+    }
+
+    /// The template that the package installs, such as `netns@.service`.
+    pub fn template(self) -> String {
+        format!("{}@.service", self.prefix())
+    }
+
+    /// The copy for a type, such as `netns-veth@.service`.
+    pub fn copy(self, nstype: &NsType) -> String {
+        self.instances(nstype, "")
+    }
+
+    /// The units of a type, such as `netns-veth@*.service`, as a pattern for systemctl(1).
+    pub fn pattern(self, nstype: &NsType) -> String {
+        self.instances(nstype, "*")
+    }
+
+    /// The unit of an instance, such as `netns-veth@web.service`.
+    pub fn unit(self, nstype: &NsType, nsname: &NsName) -> String {
+        self.instances(nstype, nsname.as_str())
+    }
+
+    fn instances(self, nstype: &NsType, instance: &str) -> String {
+        format!("{}-{nstype}@{instance}.service", self.prefix())
+    }
+
+    /// What the file name of a copy tells; `None` where it is none.
+    pub fn of_copy(file_name: &str) -> Option<(Part, &str)> {
+        let stem = file_name.strip_suffix("@.service")?;
+        Part::BOTH.into_iter().find_map(|part| {
+            let nstype = stem.strip_prefix(part.prefix())?.strip_prefix('-')?;
+            Some((part, nstype))
+        })
+    }
+}
+
+/// Whether a unit file is a copy of a template: this package's of any version, or the original's.
+pub fn is_ours(text: &str) -> bool {
+    text.lines().any(|line| {
+        line.starts_with(MARKER)
+            || line
+                .strip_prefix("ExecStart=")
+                .is_some_and(|command| command.contains(ORIGINAL_COMMAND))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_named_after_their_type() {
+        let veth: NsType = "veth".parse().unwrap();
+        for part in Part::BOTH {
+            assert_eq!(Part::of_copy(&part.copy(&veth)), Some((part, "veth")));
+        }
+        for other in [
+            "netns@.service",
+            "netns-veth@web.service",
+            "netns_name@.service",
+            "x",
+        ] {
+            assert_eq!(Part::of_copy(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_templates_are_recognised() {
+        assert!(is_ours(include_str!("../systemd/netns@.service")));
+        assert!(is_ours(include_str!("../systemd/netns_outside@.service")));
+        // It is installed once, and never copied.
+        assert!(!is_ours(include_str!("../systemd/netns_name@.service")));
+    }
+
+    #[test]
+    fn the_originals_copies_are_ours_and_others_are_not() {
+        let original = "[Service]\nExecStart=/usr/bin/netnsinit \"%J\" \"%I\" up inside\n";
+        assert!(is_ours(original));
+        assert!(!is_ours(
+            "[Service]\nExecStart=/bin/true\n# netnsinit \"%J\" \"%I\"\n"
+        ));
+        assert!(!is_ours(""));
+    }
+}

@@ -1,0 +1,155 @@
+//! What has to change for every type to have its units, as data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::file;
+use crate::manager::Manager;
+use crate::name::NsType;
+use crate::unit::Part;
+
+/// The text of each unit template.
+pub type Templates = BTreeMap<Part, String>;
+
+/// What stands where a copy would.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// A file of this text that one of us has written.
+    Ours(String),
+    /// A symlink to a template, or to nothing.
+    Link,
+    Foreign,
+}
+
+/// The copies that there are.
+pub type Copies = BTreeMap<(Part, NsType), Copy>;
+
+/// One change to the unit directory.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    Create(PathBuf, String),
+    Update(PathBuf, String),
+    Remove(PathBuf, Part, NsType),
+}
+
+impl Action {
+    /// What is done, for a sentence in the past, and to which file.
+    pub fn describe(&self) -> (&'static str, &Path) {
+        match self {
+            Action::Create(path, _) => ("created", path),
+            Action::Update(path, _) => ("updated", path),
+            Action::Remove(path, ..) => ("removed", path),
+        }
+    }
+
+    /// Makes the change, whole or not at all.
+    pub fn apply(&self) -> Result<()> {
+        match self {
+            Action::Create(path, text) | Action::Update(path, text) => {
+                file::write(path, text.as_bytes(), 0o644)
+            }
+            Action::Remove(path, ..) => {
+                fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
+            }
+        }
+    }
+}
+
+/// What is to be done, and what cannot be.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub actions: Vec<Action>,
+    /// What the administrator should know.
+    pub remarks: Vec<String>,
+    /// What keeps the result from being complete.
+    pub problems: Vec<String>,
+}
+
+impl Plan {
+    /// What makes `copies` those of `templates` for all of `types`, and for no other.
+    pub fn new(
+        unit_dir: &Path,
+        types: &BTreeSet<NsType>,
+        templates: &Templates,
+        copies: &Copies,
+    ) -> Self {
+        let mut plan = Self::default();
+        for nstype in types {
+            for (part, text) in templates {
+                let path = unit_dir.join(part.copy(nstype));
+                let text = text.clone();
+                match copies.get(&(*part, nstype.clone())) {
+                None => plan.actions.push(Action::Create(path, text)),
+                Some(Copy::Ours(old)) if *old == text => {}
+                Some(Copy::Ours(_) | Copy::Link) => plan.actions.push(Action::Update(path, text)),
+                Some(Copy::Foreign) => plan.problems.push(format!(
+                    "{} is not ours and is left alone: NSTYPE '{nstype}' has no unit of its own",
+                    path.display()
+                )),
+            }
+            }
+        }
+        for ((part, nstype), copy) in copies {
+            if types.contains(nstype) {
+                continue;
+            }
+            let path = unit_dir.join(part.copy(nstype));
+            match copy {
+                Copy::Ours(_) | Copy::Link => {
+                    plan.actions
+                        .push(Action::Remove(path, *part, nstype.clone()));
+                }
+                Copy::Foreign => {
+                    plan.remarks
+                        .push(format!("{} is not ours and is left alone", path.display()));
+                }
+            }
+        }
+        plan
+    }
+
+    /// Takes back the removal of units that run: without its file systemd forgets how to stop one.
+    pub fn keep_running(&mut self, manager: &Manager) -> Result<()> {
+        let removals = self.actions.iter().filter_map(|action| match action {
+            Action::Remove(_, _, nstype) => Some(nstype),
+            _ => None,
+        });
+        let patterns: Vec<String> = removals
+            .flat_map(|nstype| Part::BOTH.map(|part| part.pattern(nstype)))
+            .collect();
+        if patterns.is_empty() {
+            return Ok(());
+        }
+        let running = manager.active(&patterns)?;
+        self.keep(&running);
+        Ok(())
+    }
+
+    fn keep(&mut self, running: &[String]) {
+        let mut problems = Vec::new();
+        self.actions.retain(|action| {
+            let Action::Remove(path, part, nstype) = action else {
+                return true;
+            };
+            let prefixes = Part::BOTH.map(|part| part.copy(nstype).replace(".service", ""));
+            let units: Vec<&str> = running
+                .iter()
+                .filter(|unit| prefixes.iter().any(|prefix| unit.starts_with(prefix)))
+                .map(String::as_str)
+                .collect();
+            // One line for the type, though two files stay.
+            if !units.is_empty() && *part == Part::Inside {
+                problems.push(format!(
+                    "{} is kept, for it is needed to stop {}: stop it first, or use --force",
+                    path.display(),
+                    units.join(" ")
+                ));
+            }
+            units.is_empty()
+        });
+        self.problems.extend(problems);
+    }
+}
