@@ -237,7 +237,7 @@ fn transcript(command: &mut Command, input: Option<&str>) -> Result<Output> {
     });
     let mut child = command.spawn().with_context(|| format!("running {line}"))?;
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
-        // Tests write small files: they fit the pipe, so writing before reading cannot lock up.
+        // Written before anything is read: the command (cat into a file) says nothing that could block it.
         stdin
             .write_all(input.as_bytes())
             .with_context(|| format!("writing to {line}"))?;
