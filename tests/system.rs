@@ -5,9 +5,9 @@
 #[path = "system/harness/mod.rs"]
 mod harness;
 
-#[path = "system/cases/bench.rs"]
-mod bench;
+#[path = "system/cases/mod.rs"]
+mod cases;
 
 fn main() -> std::process::ExitCode {
-    harness::main(&[("bench", bench::CASES)])
+    harness::main(cases::GROUPS)
 }
