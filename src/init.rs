@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::config::{self, Sources, Trust};
 use crate::exit;
-use crate::kept::Kept;
+use crate::kept::{Kept, Snapshot};
 use crate::name::Instance;
 use crate::netns::{self, Id, NetNs};
 use crate::phase::{Direction, Phase, Side};
@@ -48,8 +48,8 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
         return Ok(0);
     };
     let sources = sources(root, instance, phase.direction, &kept)?;
+    let snapshot = Snapshot::of(&sources)?;
     if phase.direction == Direction::Up {
-        kept.save(&sources)?;
         kept.begin(phase.side)?;
     }
     destination.go(root, instance, *phase, &kept)?;
@@ -60,7 +60,7 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
         sources: &sources,
     };
     let outcome = call.run()?;
-    settle(&kept, *phase, &outcome)?;
+    settle(&kept, *phase, &snapshot, &outcome)?;
     tell(root, request, &outcome);
     Ok(outcome.status())
 }
@@ -176,13 +176,24 @@ fn unfit(live: &Sources, kept: &Sources) -> Result<Option<String>> {
 }
 
 /// Brings the record in line with what has happened.
-fn settle(kept: &Kept, phase: Phase, outcome: &Outcome) -> Result<()> {
-    let called = matches!(outcome, Outcome::Done | Outcome::Failed { .. });
+fn settle(kept: &Kept, phase: Phase, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
     let failed = outcome.status() != 0;
-    match phase.direction {
-        Direction::Up if called && failed => Ok(()),
-        Direction::Down if phase.side == Side::Outside && !failed => kept.forget(),
-        _ => kept.finish(phase.side),
+    match (phase.direction, outcome) {
+        (Direction::Down, _) if phase.side == Side::Outside && !failed => kept.forget(),
+        (Direction::Down, _) => kept.finish(phase.side),
+        // Nothing was set up, so there is nothing to take down.
+        (Direction::Up, Outcome::Broken(_) | Outcome::FailedInFile { .. }) => {
+            kept.finish(phase.side)?;
+            kept.forget_if_empty()
+        }
+        (Direction::Up, _) => {
+            kept.save(snapshot)?;
+            if failed {
+                Ok(())
+            } else {
+                kept.finish(phase.side)
+            }
+        }
     }
 }
 

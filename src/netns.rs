@@ -46,10 +46,14 @@ impl Id {
     fn at(path: &Path) -> Result<Self> {
         let metadata =
             fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-        Ok(Self {
+        Ok(Self::of(&metadata))
+    }
+
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-        })
+        }
     }
 }
 
@@ -82,7 +86,10 @@ pub struct NetNs {
 impl NetNs {
     /// Opens the namespace called `name`; `None` where there is none, or only what is left of one.
     pub fn open(root: &Root, name: &NsName) -> Result<Option<Self>> {
-        let path = root.netns(name);
+        Self::at(root.netns(name))
+    }
+
+    fn at(path: PathBuf) -> Result<Option<Self>> {
         let opening = || format!("opening {}", path.display());
         let Some(file) = File::open(&path).missing_ok().with_context(opening)? else {
             return Ok(None);
@@ -91,11 +98,7 @@ impl NetNs {
         if !nsfs {
             return Ok(None);
         }
-        let metadata = file.metadata().with_context(opening)?;
-        let id = Id {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        };
+        let id = Id::of(&file.metadata().with_context(opening)?);
         Ok(Some(Self { file, path, id }))
     }
 
@@ -175,37 +178,53 @@ pub fn create(root: &Root, name: &NsName) -> Result<Id> {
     share_directory(root)?;
     let path = root.netns(name);
     let making = || format!("making the network namespace {}", path.display());
-    let created = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o444)
-        .open(&path);
-    match created {
-        Ok(_) => {}
+    match new_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             take_over_leftover(root, name)?;
         }
-        Err(error) => return Err(error).with_context(making),
+        result => result.with_context(making)?,
     }
     let bind = || -> Result<Id> {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        let id = Id::current()?;
-        mount_on(
-            &path,
-            Some(Path::new("/proc/self/ns/net")),
-            None,
-            MsFlags::MS_BIND,
-        )?;
-        record(root, name, id)?;
-        Ok(id)
+        mount_current(&path)?;
+        pin(root, name)?;
+        Id::current()
     };
     bind()
         .with_context(making)
-        .map_err(|error| match remove(root, name) {
+        .map_err(|error| match remove(&path) {
             Ok(_) => error,
             Err(undo) => error.context(format!("and undoing it failed: {undo:#}")),
         })
+}
+
+/// Makes an empty file that a namespace can be mounted on.
+fn new_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o444);
+    options.open(path).map(drop)
+}
+
+fn mount_current(path: &Path) -> Result<()> {
+    mount_on(
+        path,
+        Some(Path::new("/proc/self/ns/net")),
+        None,
+        MsFlags::MS_BIND,
+    )
+    .with_context(|| format!("mounting the namespace on {}", path.display()))
+}
+
+/// Holds the namespace that we are in, whatever becomes of its name: until it is deleted here, the
+/// outside ends of its links stay for `down` to find, and its identity is nobody else's.
+fn pin(root: &Root, name: &NsName) -> Result<()> {
+    let path = root.netns_state(name);
+    if let Some(directory) = path.parent() {
+        file::make_directory(directory, 0o700)?;
+    }
+    remove(&path)?;
+    new_file(&path).with_context(|| format!("making {}", path.display()))?;
+    mount_current(&path)
 }
 
 /// A file that no namespace is mounted on is all that is left of one, and may be used again.
@@ -255,14 +274,6 @@ fn share_directory(root: &Root) -> Result<()> {
     .with_context(|| format!("making {} a shared mount", directory.display()))
 }
 
-fn record(root: &Root, name: &NsName, id: Id) -> Result<()> {
-    let path = root.netns_state(name);
-    if let Some(directory) = path.parent() {
-        file::make_directory(directory, 0o700)?;
-    }
-    file::write(&path, id.to_string().as_bytes(), 0o600)
-}
-
 /// What became of a namespace that was to be deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Deleted {
@@ -276,35 +287,31 @@ pub enum Deleted {
 /// Deletes the name of the namespace that [`create`] made; the namespace itself ends with its
 /// last process. One that somebody else has made in its place is left alone.
 pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
-    let recorded = made_by_us(root, name);
+    let ours = made_by_us(root, name);
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
-    let deleted = match (found, recorded) {
-        (Some(found), Some(recorded)) if found != recorded => Deleted::Replaced,
-        _ => remove(root, name)?,
+    let deleted = match (found, ours) {
+        (Some(found), Some(ours)) if found != ours => Deleted::Replaced,
+        _ => remove(&root.netns(name))?,
     };
-    let path = root.netns_state(name);
-    fs::remove_file(&path)
-        .missing_ok()
-        .with_context(|| format!("removing {}", path.display()))?;
+    remove(&root.netns_state(name))?;
     Ok(deleted)
 }
 
-/// The namespace that we made under `name`, whether it still exists or not.
+/// The namespace that we made under `name`, whatever has its name now.
 pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
-    let text = fs::read_to_string(root.netns_state(name)).ok()?;
-    text.parse().ok()
+    let pinned = NetNs::at(root.netns_state(name)).ok()??;
+    Some(pinned.id)
 }
 
-fn remove(root: &Root, name: &NsName) -> Result<Deleted> {
-    let path = root.netns(name);
-    match umount2(&path, MntFlags::MNT_DETACH) {
+fn remove(path: &Path) -> Result<Deleted> {
+    match umount2(path, MntFlags::MNT_DETACH) {
         // EINVAL: a plain file, left behind.
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
         Err(errno) => {
             return Err(errno).with_context(|| format!("unmounting {}", path.display()));
         }
     }
-    match fs::remove_file(&path)
+    match fs::remove_file(path)
         .missing_ok()
         .with_context(|| format!("removing {}", path.display()))?
     {

@@ -106,7 +106,7 @@ impl Root {
             .join(instance.to_string())
     }
 
-    /// The identity of the namespace that we made under `name`.
+    /// Holds the namespace that we made under `name`.
     pub fn netns_state(&self, name: &NsName) -> PathBuf {
         self.state_dir().join("namespaces").join(name.as_str())
     }

@@ -133,7 +133,7 @@ fn start_takes_too_long(machine: &Machine) -> Result<()> {
         calls == "up outside a, slow, down inside a, down outside a",
         "{calls}"
     );
-    machine.run("! pgrep -f 'sleep 1000'")?;
+    machine.run("! pgrep -f '[s]leep 1000'")?;
     nothing_left(machine)
 }
 
