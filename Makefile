@@ -42,7 +42,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
 DIRECTORIES = $(DATADIR) $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install uninstall demo check deps test package clean
+.PHONY: build install uninstall demo check deps lint test package clean
 
 build:
 	NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' $(CARGO) build $(CARGOFLAGS) --bins
@@ -88,6 +88,29 @@ PACKAGE = target/package
 package:
 	@rm -rf $(PACKAGE)
 	@$(MAKE) --no-print-directory install DESTDIR=$(PACKAGE)
+
+demo:
+	@tests/system/deps demo
+	@$(MAKE) --no-print-directory package >/dev/null
+	@tests/system/demo $(PACKAGE)
+
+# Everything that has to hold before a change lands. Tests that need root are run too, and fail
+# without it.
+check: deps lint test
+
+deps:
+	@tests/system/deps
+
+SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests .ci)
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck -x -P . $(SCRIPTS)
+
+test: package
+	NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' \
+		$(CARGO) test --locked -- --include-ignored
 
 clean:
 	$(CARGO) clean
