@@ -173,3 +173,37 @@ impl Plan {
         self.problems.extend(problems);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_kept_and_told_once_for_each_type() {
+        let remove = |part: Part, nstype: &str| {
+            let nstype: NsType = nstype.parse().unwrap();
+            Action::Remove(part.copy(&nstype).into(), part, nstype)
+        };
+        let mut plan = Plan {
+            actions: vec![
+                remove(Part::Inside, "both"),
+                remove(Part::Inside, "idle"),
+                remove(Part::Outside, "both"),
+                remove(Part::Outside, "half"),
+            ],
+            ..Plan::default()
+        };
+        plan.keep(&[
+            "netns-both@web.service".to_owned(),
+            "netns_outside-both@web.service".to_owned(),
+            "netns_outside-half@web.service".to_owned(),
+            "netns-idle2@web.service".to_owned(),
+        ]);
+        assert_eq!(plan.actions, [remove(Part::Inside, "idle")]);
+        let [both, half] = &plan.problems[..] else {
+            panic!("{:?}", plan.problems);
+        };
+        assert!(both.contains("stop netns-both@web.service netns_outside-both@web.service"));
+        assert!(half.starts_with("netns_outside-half@.service is kept"));
+    }
+}
