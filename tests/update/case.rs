@@ -105,7 +105,6 @@ impl Case {
             )
             .into());
         }
-        self.compare(&tree)?;
         let unit_dir = fs::canonicalize(tree.unit_dir()).unwrap_or_default();
         for (path, old) in &before {
             if let Some(new) = after.get(path) {
@@ -130,7 +129,8 @@ impl Case {
         if !settled || (again.stdout != outcome.stdout && !again.stdout.is_empty()) {
             return Err(format!("a second run does something else: {again:#?}").into());
         }
-        Ok(())
+        self.unlock(&tree);
+        self.compare(&tree)
     }
 
     fn command(&self, tree: &Tree) -> Command {
@@ -160,6 +160,16 @@ impl Case {
                 File::create(path).unwrap();
             }
             _ => panic!("{}/case: {words:?}", self.directory.display()),
+        }
+    }
+
+    /// What the program was not to read, diff has to.
+    fn unlock(&self, tree: &Tree) {
+        for step in self.steps.iter().filter(|step| step[0] == "chmod") {
+            let path = tree.path(&step[2]);
+            if path.exists() {
+                fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+            }
         }
     }
 
