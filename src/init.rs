@@ -49,7 +49,9 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
     };
     let sources = sources(root, instance, phase.direction, &kept)?;
     if phase.direction == Direction::Up {
-        kept.save(&sources)?;
+        if phase.side == Side::Outside || serve(&sources, &kept)? {
+            kept.save(&sources)?;
+        }
         kept.begin(phase.side)?;
     }
     destination.go(root, instance, *phase, &kept)?;
@@ -148,6 +150,15 @@ fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) 
             exit::warn(&format!("{why}: using the files that served for up"));
             Ok(kept)
         }
+    }
+}
+
+/// Whether the live files may take the place of those that served for `up outside`: else that could
+/// not be taken down any more.
+fn serve(live: &Sources, kept: &Kept) -> Result<bool> {
+    match kept.sources()? {
+        Some(kept) => Ok(unfit(live, &kept)?.is_none()),
+        None => Ok(true),
     }
 }
 
