@@ -11,9 +11,11 @@
 # can be told. Where options are set, they are put back:
 # `set -x` of a file stays on in the next, and does not show our own steps.
 
-set -eE
+set -e
 BASH_ARGV0=netnsinit
 __netns_report=$1
+# Not local to a function: a trap on EXIT may run when those are gone.
+__netns_stage='' __netns_file='' __netns_told=''
 shift
 
 # Writes the report: the stage, its file, and the place of a failure if there was one.
@@ -69,7 +71,7 @@ exit() {
     { local - __netns_last=$?; set +x; } 2>/dev/null
     set -- "${1-$__netns_last}"
     # A trap on EXIT may pass on the status of the command that has ended the run.
-    if [[ $1 != 0 && ! ($- == *e* && ${__netns_told-} == "$1") ]]; then
+    if [[ $1 != 0 && ! ($- == *e* && $__netns_told == "$1") ]]; then
         __netns_failed "$1" "exit $1"
     fi
     builtin exit "$1"
@@ -78,14 +80,15 @@ exit() {
 assert_non_empty() {
     if (($# == 0)); then
         printf 'Usage: assert_non_empty VARIABLE\n' >&2
-        exit 1
     elif [[ -z ${!1+set} ]]; then
         printf 'Variable %s is not set!\n' "$1" >&2
-        exit 1
     elif [[ -z ${!1} ]]; then
         printf 'Variable %s is empty!\n' "$1" >&2
-        exit 1
+    else
+        return 0
     fi
+    __netns_failed 1 "assert_non_empty $*"
+    builtin exit 1
 }
 
 # Whether bash can parse a file. A pattern of extglob is an error only where that option is off.
@@ -101,7 +104,7 @@ __netns_main() {
     # shellcheck disable=SC2034 # for the files and their functions
     NSTYPE=$1 NSNAME=$2 UPDOWN=${*: -2:1} INOUT=${*: -1}
 
-    local __netns_stage __netns_told='' __netns_file='' __netns_status=0 __netns_flags=$-
+    local __netns_status=0 __netns_flags=$-
     for __netns_file in "${__netns_files[@]}"; do
         __netns_enter sourcing
         __netns_status=0
@@ -126,13 +129,16 @@ __netns_main() {
         builtin exit 0
     fi
     __netns_enter calling
+    # A file may have set a trap of its own, and must find it as it was set.
+    if [[ -z $(trap -p ERR) ]]; then
+        set -E
+        trap '{ __netns_failed "$?" "$BASH_COMMAND"; } 2>/dev/null' ERR
+    fi
     if [[ $__netns_flags == *x* || ${NETNS_TRACE-} == 1 ]]; then set -x; fi
     "$__netns_function" "$NSNAME" "${@:3:$#-4}"
     # Reached with another status than 0 only where a file has set +e.
-    __netns_status=$?
-    { set +x; } 2>/dev/null
+    { __netns_status=$?; set +x; } 2>/dev/null
     return "$__netns_status"
 }
 
-trap '{ __netns_failed "$?" "$BASH_COMMAND"; } 2>/dev/null' ERR
 __netns_main "$@"
