@@ -170,9 +170,6 @@ fn unfit(live: &Sources, kept: &Sources) -> Result<Option<String>> {
             return Ok(Some(format!("the {slot} file is gone")));
         }
     }
-    if live.unconfigured {
-        return Ok(None);
-    }
     for new in &live.files {
         let old = kept.files.iter().find(|old| old.slot == new.slot);
         let same = match old {
