@@ -131,6 +131,11 @@ pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
                 from.display(),
                 to.display()
             )),
+            Err(Errno::ENOTDIR) => exit::warn(&format!(
+                "{} is not used: either it or {} is a directory",
+                from.display(),
+                to.display()
+            )),
             Err(errno) => {
                 let paths = format!("binding {} over {}", from.display(), to.display());
                 return Err(errno).context(paths);
