@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
-use crate::config::{self, Sources, Trust};
+use crate::config::{self, Slot, Sources, Trust};
 use crate::exit;
 use crate::kept::{Kept, Snapshot};
 use crate::name::Instance;
@@ -142,7 +142,7 @@ fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) 
             return Ok(kept);
         }
     };
-    match unfit(&live, &kept)? {
+    match unfit(root, instance, &live, &kept)? {
         None => Ok(live),
         Some(why) => {
             exit::warn(&format!("{why}: using the files that served for up"));
@@ -152,15 +152,23 @@ fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) 
 }
 
 /// Why the live files cannot take down what the kept ones have set up.
-fn unfit(live: &Sources, kept: &Sources) -> Result<Option<String>> {
+fn unfit(
+    root: &Root,
+    instance: &Instance,
+    live: &Sources,
+    kept: &Sources,
+) -> Result<Option<String>> {
     for old in &kept.files {
         if !live.files.iter().any(|new| new.slot == old.slot) {
-            let slot = format!("{:?}", old.slot).to_lowercase();
-            return Ok(Some(format!("the {slot} file is gone")));
+            let [script, _] = root.scripts(&instance.nstype);
+            let gone = match old.slot {
+                Slot::Script => script,
+                Slot::Default => root.default_conf(),
+                Slot::Type => root.type_conf(&instance.nstype),
+                Slot::Instance => root.instance_conf(instance),
+            };
+            return Ok(Some(format!("{} is gone", gone.display())));
         }
-    }
-    if live.unconfigured {
-        return Ok(None);
     }
     for new in &live.files {
         let old = kept.files.iter().find(|old| old.slot == new.slot);

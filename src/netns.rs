@@ -134,6 +134,11 @@ pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
                 from.display(),
                 to.display()
             )),
+            Err(Errno::ENOTDIR) => exit::warn(&format!(
+                "{} is not used: either it or {} is a directory",
+                from.display(),
+                to.display()
+            )),
             Err(errno) => {
                 let paths = format!("binding {} over {}", from.display(), to.display());
                 return Err(errno).context(paths);
@@ -175,7 +180,8 @@ fn mount_on(
 /// # Errors
 /// One of that name exists; it is then left as it is.
 pub fn create(root: &Root, name: &NsName) -> Result<Id> {
-    share_directory(root)?;
+    // Held to the end: what another has begun under this name must not look like a leftover.
+    let _lock = share_directory(root)?;
     let path = root.netns(name);
     let making = || format!("making the network namespace {}", path.display());
     match new_file(&path) {
@@ -236,9 +242,7 @@ fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
              choose another name, or remove it with 'ip netns delete {name}'"
         );
     }
-    let metadata =
-        fs::symlink_metadata(&path).with_context(|| format!("looking at {}", path.display()))?;
-    if !metadata.is_file() || metadata.len() > 0 {
+    if !is_leftover(&path)? {
         bail!(
             "{} exists already, and is not a network namespace",
             path.display()
@@ -251,15 +255,22 @@ fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
     Ok(())
 }
 
+/// Whether `path` is what remains of a namespace whose mount is gone: an empty file.
+fn is_leftover(path: &Path) -> Result<bool> {
+    let metadata =
+        fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok(metadata.is_file() && metadata.len() == 0)
+}
+
 /// Makes `/run/netns` a shared mount, so that namespaces reach every mount namespace.
 ///
 /// Under the lock that `ip netns add` takes too: two that do this at once would stack mounts.
-fn share_directory(root: &Root) -> Result<()> {
+fn share_directory(root: &Root) -> Result<Flock<File>> {
     let directory = root.netns_dir();
     file::make_directory(&directory, 0o755)?;
     let open =
         File::open(&directory).with_context(|| format!("opening {}", directory.display()))?;
-    let _lock = Flock::lock(open, FlockArg::LockExclusive)
+    let lock = Flock::lock(open, FlockArg::LockExclusive)
         .map_err(|(_, errno)| errno)
         .with_context(|| format!("locking {}", directory.display()))?;
     let share = || mount_on(&directory, None, None, MsFlags::MS_SHARED | MsFlags::MS_REC);
@@ -271,7 +282,8 @@ fn share_directory(root: &Root) -> Result<()> {
         }
         result => result,
     }
-    .with_context(|| format!("making {} a shared mount", directory.display()))
+    .with_context(|| format!("making {} a shared mount", directory.display()))?;
+    Ok(lock)
 }
 
 /// What became of a namespace that was to be deleted.
@@ -304,9 +316,11 @@ pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
 }
 
 fn remove(path: &Path) -> Result<Deleted> {
-    match umount2(path, MntFlags::MNT_DETACH) {
-        // EINVAL: a plain file, left behind.
-        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+    // A symlink would lead to the mount of another name.
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(Errno::EINVAL) if is_leftover(path)? => {}
+        Err(Errno::EINVAL) => bail!("{} is not a network namespace", path.display()),
         Err(errno) => {
             return Err(errno).with_context(|| format!("unmounting {}", path.display()));
         }
