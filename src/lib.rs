@@ -16,6 +16,7 @@ pub mod init;
 pub mod kept;
 pub mod manager;
 pub mod name;
+pub mod netlink;
 pub mod netns;
 pub mod phase;
 pub mod root;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -41,6 +42,11 @@ impl Id {
     /// The network namespace of the host, or of the container that we are in: PID 1's.
     pub fn of_pid_1() -> Result<Self> {
         Self::at(Path::new("/proc/1/ns/net"))
+    }
+
+    /// The network namespace of a process; an error also where we may not look at it (proc(5)).
+    pub fn of_process(pid: u32) -> Result<Self> {
+        Self::at(&Path::new("/proc").join(pid.to_string()).join("ns/net"))
     }
 
     fn at(path: &Path) -> Result<Self> {
@@ -82,7 +88,16 @@ pub struct NetNs {
 impl NetNs {
     /// Opens the namespace called `name`; `None` where there is none, or only what is left of one.
     pub fn open(root: &Root, name: &NsName) -> Result<Option<Self>> {
-        let path = root.netns(name);
+        Self::open_file(root.netns(name))
+    }
+
+    /// The network namespace of the host, or of the container that we are in: PID 1's.
+    pub fn of_pid_1() -> Result<Option<Self>> {
+        Self::open_file("/proc/1/ns/net".into())
+    }
+
+    /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
+    pub fn open_file(path: PathBuf) -> Result<Option<Self>> {
         let opening = || format!("opening {}", path.display());
         let Some(file) = File::open(&path).missing_ok().with_context(opening)? else {
             return Ok(None);
@@ -99,11 +114,51 @@ impl NetNs {
         Ok(Some(Self { file, path, id }))
     }
 
+    /// The descriptor, by which the kernel is asked about the namespace.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
     /// Moves this process into the namespace, for good.
     pub fn enter(self) -> Result<()> {
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("entering {}", self.path.display()))
     }
+}
+
+/// Does `work` in each of `namespaces`, in a thread that goes from one to the next and ends.
+///
+/// Where a namespace cannot be opened or entered, `work` is not done: it would see another one.
+pub fn visit<T: Send>(
+    namespaces: impl Iterator<Item = Result<NetNs>> + Send,
+    mut work: impl FnMut(&NetNs) -> Result<T> + Send,
+) -> Vec<Result<T>> {
+    let mut visit = move |namespace: Result<NetNs>| {
+        let namespace = namespace?;
+        setns(&namespace.file, CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("entering {}", namespace.path.display()))?;
+        work(&namespace)
+    };
+    let visitor = move || namespaces.map(&mut visit).collect();
+    std::thread::scope(|scope| match scope.spawn(visitor).join() {
+        Ok(results) => results,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+/// The files below `/run/netns`, whether namespaces or not, in order of their names.
+pub fn files(root: &Root) -> Result<Vec<PathBuf>> {
+    let directory = root.netns_dir();
+    let reading = || format!("reading {}", directory.display());
+    let Some(entries) = fs::read_dir(&directory).missing_ok().with_context(reading)? else {
+        return Ok(Vec::new());
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.with_context(reading)?.path());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Gives this process mounts of its own that show the network namespace it is in, as
