@@ -91,9 +91,13 @@ impl NetNs {
         Self::open_file(root.netns(name))
     }
 
-    /// The network namespace of the host, or of the container that we are in: PID 1's.
-    pub fn of_pid_1() -> Result<Option<Self>> {
-        Self::open_file("/proc/1/ns/net".into())
+    /// The network namespace of PID 1, or of this process where we may not look at PID 1.
+    pub fn host() -> Result<Self> {
+        let found = Self::open_file("/proc/1/ns/net".into()).ok().flatten();
+        match found {
+            Some(host) => Ok(host),
+            None => Self::open_file("/proc/self/ns/net".into())?.context("/proc is not mounted"),
+        }
     }
 
     /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
@@ -150,7 +154,10 @@ pub fn visit<T: Send>(
 pub fn files(root: &Root) -> Result<Vec<PathBuf>> {
     let directory = root.netns_dir();
     let reading = || format!("reading {}", directory.display());
-    let Some(entries) = fs::read_dir(&directory).missing_ok().with_context(reading)? else {
+    let Some(entries) = fs::read_dir(&directory)
+        .missing_ok()
+        .with_context(reading)?
+    else {
         return Ok(Vec::new());
     };
     let mut paths = Vec::new();

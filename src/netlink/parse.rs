@@ -241,7 +241,11 @@ mod tests {
     fn a_link_that_is_up_without_carrier_is_told_from_one_that_is_down() {
         let name = attribute(libc::IFLA_IFNAME, b"eth0\0");
         let oper = attribute(libc::IFLA_OPERSTATE, &[OPER_DOWN]);
-        let state = |flags| link(&message(flags, &[name.clone(), oper.clone()])).unwrap().state;
+        let state = |flags| {
+            link(&message(flags, &[name.clone(), oper.clone()]))
+                .unwrap()
+                .state
+        };
         assert_eq!(state(0), State::Down);
         assert_eq!(state(libc::IFF_UP as u32), State::NoCarrier);
     }
