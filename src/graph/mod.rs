@@ -206,6 +206,7 @@ fn mood(namespace: &Namespace) -> Mood {
 fn notes(namespace: &Namespace) -> Vec<String> {
     let mut notes: Vec<String> = match namespace.state {
         Presence::Present if namespace.links.is_none() => vec!["not to be seen".to_owned()],
+        Presence::Present if namespace.own_links().next().is_none() => vec!["no links".to_owned()],
         Presence::Present => Vec::new(),
         Presence::Leftover => vec!["leftover file".to_owned()],
         Presence::Missing => vec!["missing".to_owned()],

@@ -86,9 +86,6 @@ fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
             .iter()
             .map(|service| vec![format!("● {service}")]),
     );
-    if lines.is_empty() {
-        lines.push(vec!["no links".to_owned()]);
-    }
     lines
 }
 
