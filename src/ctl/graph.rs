@@ -14,8 +14,8 @@ use crate::view::View;
 Example: netnsctl graph --format svg > network.svg
          netnsctl graph --format dot | dot -Tpng > network.png")]
 pub struct Graph {
-    /// How to draw
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    /// How to draw: text, dot (for Graphviz), mermaid or svg
+    #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
     format: Format,
 }
 

@@ -62,14 +62,14 @@ pub fn unseen(unseen: &[String]) {
 struct Column {
     heading: &'static str,
     from: usize,
-    text: fn(&Namespace, Look) -> String,
+    text: fn(&Namespace) -> String,
 }
 
 const COLUMNS: [Column; 7] = [
     Column {
         heading: "NAME",
         from: 0,
-        text: |namespace, _| terminal::clean(namespace.title()),
+        text: |namespace| terminal::clean(namespace.title()),
     },
     Column {
         heading: "TYPES",
@@ -79,27 +79,27 @@ const COLUMNS: [Column; 7] = [
     Column {
         heading: "MADE BY",
         from: 100,
-        text: |namespace, _| maker(namespace.made_by).to_owned(),
+        text: |namespace| maker(namespace.made_by).to_owned(),
     },
     Column {
         heading: "LINKS",
         from: 60,
-        text: |namespace, _| links(namespace),
+        text: |namespace| links(namespace),
     },
     Column {
         heading: "ADDRESSES",
         from: 40,
-        text: |namespace, _| addresses(namespace),
+        text: |namespace| addresses(namespace),
     },
     Column {
         heading: "PROCS",
         from: 80,
-        text: |namespace, _| namespace.processes.len().to_string(),
+        text: |namespace| processes(namespace),
     },
     Column {
         heading: "SERVICES",
         from: 80,
-        text: |namespace, _| services(namespace),
+        text: |namespace| services(namespace),
     },
 ];
 
@@ -126,12 +126,7 @@ fn table(namespaces: &[Namespace], look: Look) -> String {
     }
     table.set_header(columns.iter().map(|column| Cell::new(column.heading)));
     for namespace in namespaces {
-        // Colours come later: the table would count them as text.
-        let plain = Look {
-            colours: false,
-            ..look
-        };
-        table.add_row(columns.iter().map(|column| (column.text)(namespace, plain)));
+        table.add_row(columns.iter().map(|column| (column.text)(namespace)));
     }
     // A name in pieces is no name any more.
     let names = namespaces
@@ -156,7 +151,7 @@ fn table(namespaces: &[Namespace], look: Look) -> String {
     text
 }
 
-/// Colours the words for states.
+/// Colours the words for states, once the table is laid out: it would count colours as text.
 fn states_painted(line: &str, look: Look) -> String {
     if !look.colours {
         return line.to_owned();
@@ -181,7 +176,7 @@ fn states_painted(line: &str, look: Look) -> String {
         .collect()
 }
 
-fn types(namespace: &Namespace, _: Look) -> String {
+fn types(namespace: &Namespace) -> String {
     let mut words: Vec<String> = match namespace.state {
         Presence::Present => Vec::new(),
         Presence::Leftover => vec!["leftover".to_owned()],
@@ -224,6 +219,14 @@ fn addresses(namespace: &Namespace) -> String {
     // Every link has one of these, and nobody types them.
     let shown = addresses.filter(|address| !address.starts_with("fe80:"));
     or_dash(&shown.cloned().collect::<Vec<_>>())
+}
+
+fn processes(namespace: &Namespace) -> String {
+    match (namespace.processes.len(), &namespace.links) {
+        // Who may not look into it may not see its processes either, but their own.
+        (0, None) => unknown(namespace),
+        (count, _) => count.to_string(),
+    }
 }
 
 fn services(namespace: &Namespace) -> String {

@@ -19,7 +19,7 @@ pub fn draw(graph: &Graph) -> String {
         let _ = writeln!(out, "    label={}\n    color=\"{colour}\"", quoted(&title));
         for (row, link) in boxed.rows.iter().enumerate() {
             let mut label = format!("{}\n{}", link.name, link.kind);
-            for address in &link.addresses {
+            for address in link.addresses.iter().chain(&link.elsewhere) {
                 label += "\n";
                 label += address;
             }

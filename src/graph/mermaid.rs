@@ -12,7 +12,7 @@ pub fn draw(graph: &Graph) -> String {
         let _ = writeln!(out, "  subgraph b{number}[{}]", quoted(&title));
         for (row, link) in boxed.rows.iter().enumerate() {
             let mut label = vec![link.name.clone(), link.kind.clone()];
-            label.extend(link.addresses.iter().cloned());
+            label.extend(link.addresses.iter().chain(&link.elsewhere).cloned());
             let _ = writeln!(out, "    {}[{}]", node((number, row)), quoted(&label));
         }
         for (service, name) in boxed.services.iter().enumerate() {

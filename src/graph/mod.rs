@@ -53,6 +53,8 @@ pub struct Row {
     pub depth: usize,
     /// What it is connected to, in words.
     pub ends: Vec<String>,
+    /// The one of these that no line can be drawn to, because its namespace has no name.
+    pub elsewhere: Option<String>,
 }
 
 /// Where a line ends: the number of the box and of the row.
@@ -156,11 +158,15 @@ fn in_order(namespace: &Namespace) -> Vec<(&Link, usize)> {
 
 fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
     let place = namespace.place();
-    let ends = [("──", &link.peer), ("on", &link.lower)];
-    let ends = ends.into_iter().filter_map(|(word, end)| {
-        let end = end.as_ref()?;
-        Some(format!("{word} {}", clean(&end_seen_from(&place, end))))
-    });
+    let (mut ends, mut elsewhere) = (Vec::new(), None);
+    for (word, end) in [("──", &link.peer), ("on", &link.lower)] {
+        let Some(end) = end else { continue };
+        let words = format!("{word} {}", clean(&end_seen_from(&place, end)));
+        if end.place == Place::Unknown {
+            elsewhere = Some(words.clone());
+        }
+        ends.push(words);
+    }
     Row {
         name: clean(&link.name),
         kind: clean(&link.kind),
@@ -173,7 +179,8 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
             .cloned()
             .collect(),
         depth,
-        ends: ends.collect(),
+        ends,
+        elsewhere,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Frame, Graph, LineKind, Mood, Point, dot::colour};
+use super::{Frame, Graph, LineKind, Mood, Point, Row, dot::colour};
 use crate::terminal::width;
 
 // All in pixels.
@@ -104,7 +104,7 @@ fn size(frame: &Frame) -> Place {
     let names = widest(&mut rows().map(|row| text(&row.name) + row.depth as f64 * INDENT));
     let kinds = PADDING + INDENT + names + SPACE;
     let addresses = kinds + widest(&mut rows().map(|row| text(&row.kind))) + SPACE;
-    let ends = widest(&mut rows().map(|row| text(&row.addresses.join("  "))));
+    let ends = widest(&mut rows().map(|row| text(&said(row))));
     let heading = text(&frame.title) + SPACE + text(&frame.notes.join(", ")) + 2.0 * PADDING;
     let services = widest(&mut frame.services.iter().map(|service| text(service))) + INDENT;
     let lines = frame.rows.len() + frame.services.len();
@@ -120,6 +120,17 @@ fn size(frame: &Frame) -> Place {
         kinds,
         addresses,
     }
+}
+
+/// What is said of a link after its kind.
+fn said(row: &Row) -> String {
+    let words: Vec<&str> = row
+        .addresses
+        .iter()
+        .chain(&row.elsewhere)
+        .map(String::as_str)
+        .collect();
+    words.join(", ")
 }
 
 /// The height of the middle of a row.
@@ -192,9 +203,7 @@ fn draw_frame(out: &mut String, frame: &Frame, place: &Place) {
         };
         text(x + PADDING + INDENT + indent, "#1c2833", &row.name);
         text(x + place.kinds, "#85929e", &row.kind);
-        if !row.addresses.is_empty() {
-            text(x + place.addresses, "#1f618d", &row.addresses.join("  "));
-        }
+        text(x + place.addresses, "#1f618d", &said(row));
     }
     for (number, service) in frame.services.iter().enumerate() {
         let y = middle(place, frame.rows.len() + number);

@@ -160,17 +160,11 @@ impl View {
     pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
         let mut unseen = Vec::new();
         let (mut host, mut named) = namespaces(root, &mut unseen)?;
-        let mut processes = processes::by_namespace(&mut unseen)?;
-        host.processes = host
-            .id
-            .and_then(|id| processes.remove(&id))
-            .unwrap_or_default();
+        let processes = processes::by_namespace(&mut unseen)?;
+        let of = |id: Option<Id>| id.and_then(|id| processes.get(&id)).cloned();
+        host.processes = of(host.id).unwrap_or_default();
         for namespace in &mut named {
-            let id = namespace.id;
-            namespace.processes = id
-                .and_then(|id| processes.get(&id))
-                .cloned()
-                .unwrap_or_default();
+            namespace.processes = of(namespace.id).unwrap_or_default();
             processes::identify(&mut namespace.processes);
             namespace.services = services::of(&namespace.processes);
         }
