@@ -137,6 +137,8 @@ pub fn supervise(expression: &Expression) -> Result<End> {
         if signal != SIGCHLD {
             // It fails only when the group is gone, which the next SIGCHLD tells.
             let _ = killpg(group, Signal::SIGTERM);
+            // A stopped process would not get to its end.
+            let _ = killpg(group, Signal::SIGCONT);
         } else if let Some(output) = child.try_wait().context("waiting for the child")? {
             return Ok(output.status.into());
         }

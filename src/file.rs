@@ -8,7 +8,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// How our unfinished files are called; systemd and netnsinit both ignore hidden files.
-pub const TEMPORARY_PREFIX: &str = ".systemd-netns-";
+const TEMPORARY_PREFIX: &str = ".systemd-netns-";
+
+/// Whether a file of this name is one that a killed program of ours has left: tempfile adds six
+/// letters or digits to the prefix.
+pub fn is_temporary(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|random| {
+        random.len() == 6 && random.chars().all(|c| c.is_ascii_alphanumeric())
+    })
+}
 
 /// Replaces `path` by a file of `content` and permission bits `mode`, or leaves it as it was.
 ///

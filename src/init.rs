@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
-use crate::config::{self, Sources, Trust};
+use crate::config::{self, Slot, Sources, Trust};
 use crate::exit;
-use crate::kept::Kept;
+use crate::kept::{Kept, Snapshot};
 use crate::name::Instance;
 use crate::netns::{self, Id, NetNs};
 use crate::phase::{Direction, Phase, Side};
@@ -48,8 +48,8 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
         return Ok(0);
     };
     let sources = sources(root, instance, phase.direction, &kept)?;
+    let snapshot = Snapshot::of(&sources)?;
     if phase.direction == Direction::Up {
-        kept.save(&sources)?;
         kept.begin(phase.side)?;
     }
     destination.go(root, instance, *phase, &kept)?;
@@ -60,7 +60,7 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
         sources: &sources,
     };
     let outcome = call.run()?;
-    settle(&kept, *phase, &outcome)?;
+    settle(&kept, *phase, &snapshot, &outcome)?;
     tell(root, request, &outcome);
     Ok(outcome.status())
 }
@@ -142,7 +142,7 @@ fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) 
             return Ok(kept);
         }
     };
-    match unfit(&live, &kept)? {
+    match unfit(root, instance, &live, &kept)? {
         None => Ok(live),
         Some(why) => {
             exit::warn(&format!("{why}: using the files that served for up"));
@@ -152,15 +152,23 @@ fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) 
 }
 
 /// Why the live files cannot take down what the kept ones have set up.
-fn unfit(live: &Sources, kept: &Sources) -> Result<Option<String>> {
+fn unfit(
+    root: &Root,
+    instance: &Instance,
+    live: &Sources,
+    kept: &Sources,
+) -> Result<Option<String>> {
     for old in &kept.files {
         if !live.files.iter().any(|new| new.slot == old.slot) {
-            let slot = format!("{:?}", old.slot).to_lowercase();
-            return Ok(Some(format!("the {slot} file is gone")));
+            let [script, _] = root.scripts(&instance.nstype);
+            let gone = match old.slot {
+                Slot::Script => script,
+                Slot::Default => root.default_conf(),
+                Slot::Type => root.type_conf(&instance.nstype),
+                Slot::Instance => root.instance_conf(instance),
+            };
+            return Ok(Some(format!("{} is gone", gone.display())));
         }
-    }
-    if live.unconfigured {
-        return Ok(None);
     }
     for new in &live.files {
         let old = kept.files.iter().find(|old| old.slot == new.slot);
@@ -176,13 +184,24 @@ fn unfit(live: &Sources, kept: &Sources) -> Result<Option<String>> {
 }
 
 /// Brings the record in line with what has happened.
-fn settle(kept: &Kept, phase: Phase, outcome: &Outcome) -> Result<()> {
-    let called = matches!(outcome, Outcome::Done | Outcome::Failed { .. });
+fn settle(kept: &Kept, phase: Phase, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
     let failed = outcome.status() != 0;
-    match phase.direction {
-        Direction::Up if called && failed => Ok(()),
-        Direction::Down if phase.side == Side::Outside && !failed => kept.forget(),
-        _ => kept.finish(phase.side),
+    match (phase.direction, outcome) {
+        (Direction::Down, _) if phase.side == Side::Outside && !failed => kept.forget(),
+        (Direction::Down, _) => kept.finish(phase.side),
+        // Nothing was set up, so there is nothing to take down.
+        (Direction::Up, Outcome::Broken(_) | Outcome::FailedInFile { .. }) => {
+            kept.finish(phase.side)?;
+            kept.forget_if_empty()
+        }
+        (Direction::Up, _) => {
+            kept.save(snapshot)?;
+            if failed {
+                Ok(())
+            } else {
+                kept.finish(phase.side)
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::config::{Slot, Source, Sources};
+use crate::config::{self, Slot, Source, Sources};
 use crate::file::{self, Missing};
 use crate::name::Instance;
 use crate::netns::Id;
@@ -26,6 +26,18 @@ const SLOTS: [(Slot, &str); 4] = [
     (Slot::Instance, "4-instance"),
 ];
 
+/// The files of an instance as they were at one time.
+#[derive(Debug)]
+pub struct Snapshot(Vec<(Slot, Vec<u8>)>);
+
+impl Snapshot {
+    /// Reads the files as they are now.
+    pub fn of(sources: &Sources) -> Result<Self> {
+        let read = |source: &Source| Ok((source.slot, config::read(source)?));
+        Ok(Self(sources.files.iter().map(read).collect::<Result<_>>()?))
+    }
+}
+
 /// The record of one instance.
 #[derive(Debug)]
 pub struct Kept {
@@ -38,13 +50,12 @@ impl Kept {
         Self { directory }
     }
 
-    /// Stores the files as they are now, in place of what was kept before.
-    pub fn save(&self, sources: &Sources) -> Result<()> {
-        file::make_directory(&self.directory, 0o700)?;
+    /// Stores the files of an instance, in place of what was kept before.
+    pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
         for (slot, name) in SLOTS {
             let path = self.directory.join(name);
-            match sources.files.iter().find(|source| source.slot == slot) {
-                Some(source) => file::write(&path, &read(&source.path)?, 0o600)?,
+            match snapshot.0.iter().find(|(other, _)| *other == slot) {
+                Some((_, content)) => file::write(&path, content, 0o600)?,
                 None => remove(&path)?,
             }
         }
@@ -81,6 +92,7 @@ impl Kept {
 
     /// Marks that `up` on this side has begun.
     pub fn begin(&self, side: Side) -> Result<()> {
+        file::make_directory(&self.directory, 0o700)?;
         file::write(&self.mark(side), b"", 0o600)
     }
 
@@ -98,6 +110,14 @@ impl Kept {
         self.directory.join(format!("unfinished-{side}"))
     }
 
+    /// Forgets the instance if no `up` of it has got so far as to set something up.
+    pub fn forget_if_empty(&self) -> Result<()> {
+        if self.sources()?.is_none() {
+            self.forget()?;
+        }
+        Ok(())
+    }
+
     /// Forgets the instance: it is down.
     pub fn forget(&self) -> Result<()> {
         fs::remove_dir_all(&self.directory)
@@ -105,10 +125,6 @@ impl Kept {
             .with_context(|| format!("removing {}", self.directory.display()))?;
         Ok(())
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("reading {}", path.display()))
 }
 
 fn exists(path: &Path) -> Result<bool> {

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,6 +20,10 @@ use crate::exit;
 use crate::file::{self, Missing};
 use crate::name::NsName;
 use crate::root::Root;
+
+mod visit;
+
+pub use visit::{files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
@@ -52,10 +55,14 @@ impl Id {
     fn at(path: &Path) -> Result<Self> {
         let metadata =
             fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-        Ok(Self {
+        Ok(Self::of(&metadata))
+    }
+
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-        })
+        }
     }
 }
 
@@ -88,20 +95,11 @@ pub struct NetNs {
 impl NetNs {
     /// Opens the namespace called `name`; `None` where there is none, or only what is left of one.
     pub fn open(root: &Root, name: &NsName) -> Result<Option<Self>> {
-        Self::open_file(root.netns(name))
-    }
-
-    /// The network namespace of PID 1, or of this process where we may not look at PID 1.
-    pub fn host() -> Result<Self> {
-        let found = Self::open_file("/proc/1/ns/net".into()).ok().flatten();
-        match found {
-            Some(host) => Ok(host),
-            None => Self::open_file("/proc/self/ns/net".into())?.context("/proc is not mounted"),
-        }
+        Self::at(root.netns(name))
     }
 
     /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
-    pub fn open_file(path: PathBuf) -> Result<Option<Self>> {
+    pub fn at(path: PathBuf) -> Result<Option<Self>> {
         let opening = || format!("opening {}", path.display());
         let Some(file) = File::open(&path).missing_ok().with_context(opening)? else {
             return Ok(None);
@@ -110,17 +108,8 @@ impl NetNs {
         if !nsfs {
             return Ok(None);
         }
-        let metadata = file.metadata().with_context(opening)?;
-        let id = Id {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        };
+        let id = Id::of(&file.metadata().with_context(opening)?);
         Ok(Some(Self { file, path, id }))
-    }
-
-    /// The descriptor, by which the kernel is asked about the namespace.
-    pub fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
     }
 
     /// Moves this process into the namespace, for good.
@@ -128,44 +117,6 @@ impl NetNs {
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("entering {}", self.path.display()))
     }
-}
-
-/// Does `work` in each of `namespaces`, in a thread that goes from one to the next and ends.
-///
-/// Where a namespace cannot be opened or entered, `work` is not done: it would see another one.
-pub fn visit<T: Send>(
-    namespaces: impl Iterator<Item = Result<NetNs>> + Send,
-    mut work: impl FnMut(&NetNs) -> Result<T> + Send,
-) -> Vec<Result<T>> {
-    let mut visit = move |namespace: Result<NetNs>| {
-        let namespace = namespace?;
-        setns(&namespace.file, CloneFlags::CLONE_NEWNET)
-            .with_context(|| format!("entering {}", namespace.path.display()))?;
-        work(&namespace)
-    };
-    let visitor = move || namespaces.map(&mut visit).collect();
-    std::thread::scope(|scope| match scope.spawn(visitor).join() {
-        Ok(results) => results,
-        Err(panic) => std::panic::resume_unwind(panic),
-    })
-}
-
-/// The files below `/run/netns`, whether namespaces or not, in order of their names.
-pub fn files(root: &Root) -> Result<Vec<PathBuf>> {
-    let directory = root.netns_dir();
-    let reading = || format!("reading {}", directory.display());
-    let Some(entries) = fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-    else {
-        return Ok(Vec::new());
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.with_context(reading)?.path());
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Gives this process mounts of its own that show the network namespace it is in, as
@@ -190,6 +141,11 @@ pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
             Ok(()) => {}
             Err(Errno::ENOENT) => exit::warn(&format!(
                 "{} is not used: there is no {} that it could replace",
+                from.display(),
+                to.display()
+            )),
+            Err(Errno::ENOTDIR) => exit::warn(&format!(
+                "{} is not used: either it or {} is a directory",
                 from.display(),
                 to.display()
             )),
@@ -234,40 +190,57 @@ fn mount_on(
 /// # Errors
 /// One of that name exists; it is then left as it is.
 pub fn create(root: &Root, name: &NsName) -> Result<Id> {
-    share_directory(root)?;
+    // Held to the end: what another has begun under this name must not look like a leftover.
+    let _lock = share_directory(root)?;
     let path = root.netns(name);
     let making = || format!("making the network namespace {}", path.display());
-    let created = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o444)
-        .open(&path);
-    match created {
-        Ok(_) => {}
+    match new_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             take_over_leftover(root, name)?;
         }
-        Err(error) => return Err(error).with_context(making),
+        result => result.with_context(making)?,
     }
     let bind = || -> Result<Id> {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        let id = Id::current()?;
-        mount_on(
-            &path,
-            Some(Path::new("/proc/self/ns/net")),
-            None,
-            MsFlags::MS_BIND,
-        )?;
-        record(root, name, id)?;
-        Ok(id)
+        mount_current(&path)?;
+        pin(root, name)?;
+        Id::current()
     };
     bind()
         .with_context(making)
-        .map_err(|error| match remove(root, name) {
+        .map_err(|error| match remove(&path) {
             Ok(_) => error,
             Err(undo) => error.context(format!("and undoing it failed: {undo:#}")),
         })
+}
+
+/// Makes an empty file that a namespace can be mounted on.
+fn new_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o444);
+    options.open(path).map(drop)
+}
+
+fn mount_current(path: &Path) -> Result<()> {
+    mount_on(
+        path,
+        Some(Path::new("/proc/self/ns/net")),
+        None,
+        MsFlags::MS_BIND,
+    )
+    .with_context(|| format!("mounting the namespace on {}", path.display()))
+}
+
+/// Holds the namespace that we are in, whatever becomes of its name: until it is deleted here, the
+/// outside ends of its links stay for `down` to find, and its identity is nobody else's.
+fn pin(root: &Root, name: &NsName) -> Result<()> {
+    let path = root.netns_state(name);
+    if let Some(directory) = path.parent() {
+        file::make_directory(directory, 0o700)?;
+    }
+    remove(&path)?;
+    new_file(&path).with_context(|| format!("making {}", path.display()))?;
+    mount_current(&path)
 }
 
 /// A file that no namespace is mounted on is all that is left of one, and may be used again.
@@ -279,9 +252,7 @@ fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
              choose another name, or remove it with 'ip netns delete {name}'"
         );
     }
-    let metadata =
-        fs::symlink_metadata(&path).with_context(|| format!("looking at {}", path.display()))?;
-    if !metadata.is_file() || metadata.len() > 0 {
+    if !is_leftover(&path)? {
         bail!(
             "{} exists already, and is not a network namespace",
             path.display()
@@ -294,15 +265,22 @@ fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
     Ok(())
 }
 
+/// Whether `path` is what remains of a namespace whose mount is gone: an empty file.
+fn is_leftover(path: &Path) -> Result<bool> {
+    let metadata =
+        fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok(metadata.is_file() && metadata.len() == 0)
+}
+
 /// Makes `/run/netns` a shared mount, so that namespaces reach every mount namespace.
 ///
 /// Under the lock that `ip netns add` takes too: two that do this at once would stack mounts.
-fn share_directory(root: &Root) -> Result<()> {
+fn share_directory(root: &Root) -> Result<Flock<File>> {
     let directory = root.netns_dir();
     file::make_directory(&directory, 0o755)?;
     let open =
         File::open(&directory).with_context(|| format!("opening {}", directory.display()))?;
-    let _lock = Flock::lock(open, FlockArg::LockExclusive)
+    let lock = Flock::lock(open, FlockArg::LockExclusive)
         .map_err(|(_, errno)| errno)
         .with_context(|| format!("locking {}", directory.display()))?;
     let share = || mount_on(&directory, None, None, MsFlags::MS_SHARED | MsFlags::MS_REC);
@@ -314,15 +292,8 @@ fn share_directory(root: &Root) -> Result<()> {
         }
         result => result,
     }
-    .with_context(|| format!("making {} a shared mount", directory.display()))
-}
-
-fn record(root: &Root, name: &NsName, id: Id) -> Result<()> {
-    let path = root.netns_state(name);
-    if let Some(directory) = path.parent() {
-        file::make_directory(directory, 0o700)?;
-    }
-    file::write(&path, id.to_string().as_bytes(), 0o600)
+    .with_context(|| format!("making {} a shared mount", directory.display()))?;
+    Ok(lock)
 }
 
 /// What became of a namespace that was to be deleted.
@@ -338,35 +309,33 @@ pub enum Deleted {
 /// Deletes the name of the namespace that [`create`] made; the namespace itself ends with its
 /// last process. One that somebody else has made in its place is left alone.
 pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
-    let recorded = made_by_us(root, name);
+    let ours = made_by_us(root, name);
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
-    let deleted = match (found, recorded) {
-        (Some(found), Some(recorded)) if found != recorded => Deleted::Replaced,
-        _ => remove(root, name)?,
+    let deleted = match (found, ours) {
+        (Some(found), Some(ours)) if found != ours => Deleted::Replaced,
+        _ => remove(&root.netns(name))?,
     };
-    let path = root.netns_state(name);
-    fs::remove_file(&path)
-        .missing_ok()
-        .with_context(|| format!("removing {}", path.display()))?;
+    remove(&root.netns_state(name))?;
     Ok(deleted)
 }
 
-/// The namespace that we made under `name`, whether it still exists or not.
+/// The namespace that we made under `name`, whatever has its name now.
 pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
-    let text = fs::read_to_string(root.netns_state(name)).ok()?;
-    text.parse().ok()
+    let pinned = NetNs::at(root.netns_state(name)).ok()??;
+    Some(pinned.id)
 }
 
-fn remove(root: &Root, name: &NsName) -> Result<Deleted> {
-    let path = root.netns(name);
-    match umount2(&path, MntFlags::MNT_DETACH) {
-        // EINVAL: a plain file, left behind.
-        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+fn remove(path: &Path) -> Result<Deleted> {
+    // A symlink would lead to the mount of another name.
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(Errno::EINVAL) if is_leftover(path)? => {}
+        Err(Errno::EINVAL) => bail!("{} is not a network namespace", path.display()),
         Err(errno) => {
             return Err(errno).with_context(|| format!("unmounting {}", path.display()));
         }
     }
-    match fs::remove_file(&path)
+    match fs::remove_file(path)
         .missing_ok()
         .with_context(|| format!("removing {}", path.display()))?
     {

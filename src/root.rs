@@ -1,5 +1,7 @@
 //! Every path that is read or written, below `/` or below another root.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::name::{Instance, NsName, NsType};
@@ -39,6 +41,16 @@ impl Root {
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Whether `path`, or what exists of it, is below the root even when symlinks are followed.
+    ///
+    /// # Errors
+    /// A symlink leads nowhere, or a directory may not be looked at.
+    pub fn contains(&self, path: &Path) -> io::Result<bool> {
+        let exists = |path: &&Path| fs::symlink_metadata(path).is_ok();
+        let existing = path.ancestors().find(exists).unwrap_or(path);
+        Ok(fs::canonicalize(existing)?.starts_with(fs::canonicalize(&self.0)?))
     }
 
     /// `/etc/conf.d/netns`: what the administrator writes.
@@ -106,7 +118,7 @@ impl Root {
             .join(instance.to_string())
     }
 
-    /// The identity of the namespace that we made under `name`.
+    /// Holds the namespace that we made under `name`.
     pub fn netns_state(&self, name: &NsName) -> PathBuf {
         self.state_dir().join("namespaces").join(name.as_str())
     }

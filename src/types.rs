@@ -15,6 +15,8 @@ use crate::root::Root;
 #[derive(Debug, Default)]
 pub struct Types {
     pub found: BTreeSet<NsType>,
+    /// Those of files that cannot be read: they are there, but nothing else is known of them.
+    pub doubtful: BTreeSet<NsType>,
     pub problems: Vec<String>,
 }
 
@@ -33,6 +35,10 @@ impl Types {
     fn scan(&mut self, directory: &Path, extensions: &[&str]) -> Result<()> {
         let reading = || format!("reading {}", directory.display());
         let Some(entries) = fs::read_dir(directory).missing_ok().with_context(reading)? else {
+            // To take all types for gone because of a disk that is not there would do harm.
+            if fs::symlink_metadata(directory).is_ok() {
+                bail!("{} is not a directory", directory.display());
+            }
             return Ok(());
         };
         let mut paths = Vec::new();
@@ -45,22 +51,41 @@ impl Types {
             if !extensions.iter().any(|known| extension == *known) {
                 continue;
             }
-            match nstype(&path) {
-                Ok(nstype) => self.found.extend(nstype),
-                Err(error) => self.problems.push(format!("{error:#}")),
-            }
+            self.look_at(&path);
         }
         Ok(())
     }
+
+    fn look_at(&mut self, path: &Path) {
+        let source = is_source(path);
+        if matches!(source, Ok(false)) {
+            return;
+        }
+        let nstype = match nstype(path) {
+            Ok(Some(nstype)) => nstype,
+            Ok(None) => return,
+            Err(error) => {
+                self.problems.push(format!("{error:#}"));
+                return;
+            }
+        };
+        match source.and_then(|_| readable(path)) {
+            Ok(()) => self.found.insert(nstype),
+            Err(error) => {
+                self.problems.push(format!("{error:#}"));
+                self.doubtful.insert(nstype)
+            }
+        };
+    }
 }
 
-/// The type that a file belongs to; `None` where it is no file of a type.
+/// The type that a file is named after; `None` where it serves no type of its own.
 fn nstype(path: &Path) -> Result<Option<NsType>> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let conf = path
         .extension()
         .is_some_and(|extension| extension == "conf");
-    if stem.starts_with('.') || (conf && stem == "default") || !is_source(path)? {
+    if stem.starts_with('.') || (conf && stem == "default") {
         return Ok(None);
     }
     let naming = || path.display().to_string();
@@ -72,10 +97,14 @@ fn nstype(path: &Path) -> Result<Option<NsType>> {
     if let Some(nsname) = nsname {
         nsname.parse::<NsName>().with_context(naming)?;
     }
-    if let Err(error) = fs::File::open(path) {
-        bail!("{} cannot be read: {error}", path.display());
-    }
     Ok(Some(nstype))
+}
+
+fn readable(path: &Path) -> Result<()> {
+    match fs::File::open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("{} cannot be read: {error}", path.display()),
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,10 @@ fn request(arguments: Arguments) -> Result<Request> {
 }
 
 fn parse<T: FromStr>(word: &OsStr) -> Result<T, T::Err> {
-    word.to_string_lossy().parse()
+    let Some(text) = word.to_str() else {
+        usage(format!("'{}' is not UTF-8", word.to_string_lossy()));
+    };
+    text.parse()
 }
 
 fn usage(error: impl Display) -> ! {

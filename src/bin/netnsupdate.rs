@@ -16,7 +16,7 @@ use systemd_netns::update::{self, Reload, Request};
 /// in /etc/systemd/system, and a netns_outside-NSTYPE@.service. To be run whenever a type has come
 /// or gone.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "netnsupdate", version)]
 struct Arguments {
     /// Remove all units, whatever types there are
     #[arg(long)]
@@ -56,6 +56,10 @@ fn run(arguments: Arguments) -> Result<u8> {
     if system && !arguments.dry_run && !nix::unistd::geteuid().is_root() {
         return Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted);
     }
+    if let Some(root) = arguments.root.as_ref().filter(|root| !root.is_dir()) {
+        // Else a mistyped name would become a new tree, and an empty one this directory.
+        return Err(anyhow!("--root '{}' is not a directory", root.display())).or_exit(Exit::Usage);
+    }
     let root = arguments.root.map_or_else(Root::default, Root::at);
     let manager = if system {
         Manager::running(&root)?
@@ -75,7 +79,8 @@ fn run(arguments: Arguments) -> Result<u8> {
         reload,
     };
     let status = update::run(&root, manager.as_ref(), &request)?;
-    if system && manager.is_none() && !request.dry_run && !request.quiet {
+    let reloads = !request.dry_run && reload != Reload::Never;
+    if system && manager.is_none() && reloads && !request.quiet {
         exit::note("systemd does not run here: nothing was reloaded");
     }
     Ok(status)

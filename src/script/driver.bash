@@ -6,13 +6,16 @@
 #   REPORT        a file that takes NUL-terminated words: how far the run came, and what failed where
 #   UNCONFIGURED  'yes': the first file is a script that must set NO_CONFIG_REQUIRED
 #
-# Names begin with __netns_, but for what the files may call: assert_non_empty. `exit` is a function
-# so that the place of a deliberate exit can be told. Where options are set, they are put back:
+# Names begin with __netns_, even local ones (a file may have made any other readonly), but for what
+# the files may call: assert_non_empty. `exit` is a function so that the place of a deliberate exit
+# can be told. Where options are set, they are put back:
 # `set -x` of a file stays on in the next, and does not show our own steps.
 
-set -eE
+set -e
 BASH_ARGV0=netnsinit
 __netns_report=$1
+# Not local to a function: a trap on EXIT may run when those are gone.
+__netns_stage='' __netns_file='' __netns_told=''
 shift
 
 # Writes the report: the stage, its file, and the place of a failure if there was one.
@@ -20,7 +23,8 @@ shift
 __netns_tell() {
     # A child of a function may outlive netnsinit, and must not write where that once was.
     [[ $BASHPID == "$$" ]] || return 0
-    printf '%s\0' "$__netns_stage" "$__netns_file" "$@" 2>/dev/null >"$__netns_report" || :
+    # `>|`: a file may have set noclobber.
+    builtin printf '%s\0' "$__netns_stage" "$__netns_file" "$@" 2>/dev/null >|"$__netns_report" || :
 }
 
 # Reports that the run has come to a stage: sourcing, syntax, unconfigured, undefined, calling.
@@ -31,25 +35,31 @@ __netns_enter() {
 
 # Reports that a command failed, and the innermost place that is not one of our own functions.
 __netns_failed() {
-    { local -; set +x; } 2>/dev/null
-    local status=$1 command=$2 frame=1
-    while [[ ${FUNCNAME[frame]} == assert_non_empty || ${FUNCNAME[frame]} == exit ]]; do
-        ((frame += 1))
+    local - __netns_frame=1
+    set +x
+    while [[ ${FUNCNAME[__netns_frame]} == assert_non_empty || ${FUNCNAME[__netns_frame]} == exit ]]; do
+        ((__netns_frame += 1))
     done
-    case ${FUNCNAME[frame]} in
-        main) ;;
-        __netns_main) __netns_function_failed "$status" ;;
-        *) __netns_tell_place "$status" "$command" "${BASH_SOURCE[frame]}" "${BASH_LINENO[frame - 1]}" ;;
-    esac
+    # The last frame is this file; a function of the files may be called main, too.
+    if ((__netns_frame == ${#FUNCNAME[@]} - 1)); then
+        return
+    elif [[ ${FUNCNAME[__netns_frame]} == __netns_main ]]; then
+        __netns_function_failed "$1"
+    else
+        __netns_tell_place "$1" "$2" \
+            "${BASH_SOURCE[__netns_frame]}" "${BASH_LINENO[__netns_frame - 1]}"
+    fi
 }
 
 # Reports that the function as a whole gave a status that no command in it has been told for: by
 # `return`, or because its last line is a condition that does not hold.
 __netns_function_failed() {
-    local status=$1 line file
-    [[ $__netns_told != "$status" ]] || return 0
-    read -r _ line file < <(shopt -s extdebug; declare -F -- "$__netns_function") || return 0
-    __netns_tell_place "$status" 'returned by the function that begins here' "$file" "$line"
+    local __netns_line __netns_path
+    [[ $__netns_told != "$1" ]] || return 0
+    IFS=' ' read -r _ __netns_line __netns_path \
+        < <(shopt -s extdebug; declare -F -- "$__netns_function") || return 0
+    __netns_tell_place "$1" 'returned by the function that begins here' \
+        "$__netns_path" "$__netns_line"
 }
 
 __netns_tell_place() {
@@ -58,24 +68,27 @@ __netns_tell_place() {
 }
 
 exit() {
-    local status=$?
-    { local -; set +x; } 2>/dev/null
-    set -- "${1-$status}"
-    [[ $1 == 0 ]] || __netns_failed "$1" "exit $1"
+    { local - __netns_last=$?; set +x; } 2>/dev/null
+    set -- "${1-$__netns_last}"
+    # A trap on EXIT may pass on the status of the command that has ended the run.
+    if [[ $1 != 0 && ! ($- == *e* && $__netns_told == "$1") ]]; then
+        __netns_failed "$1" "exit $1"
+    fi
     builtin exit "$1"
 }
 
 assert_non_empty() {
     if (($# == 0)); then
         printf 'Usage: assert_non_empty VARIABLE\n' >&2
-        exit 1
     elif [[ -z ${!1+set} ]]; then
         printf 'Variable %s is not set!\n' "$1" >&2
-        exit 1
     elif [[ -z ${!1} ]]; then
         printf 'Variable %s is empty!\n' "$1" >&2
-        exit 1
+    else
+        return 0
     fi
+    __netns_failed 1 "assert_non_empty $*"
+    builtin exit 1
 }
 
 # Whether bash can parse a file. A pattern of extglob is an error only where that option is off.
@@ -91,7 +104,7 @@ __netns_main() {
     # shellcheck disable=SC2034 # for the files and their functions
     NSTYPE=$1 NSNAME=$2 UPDOWN=${*: -2:1} INOUT=${*: -1}
 
-    local __netns_stage __netns_told='' __netns_file='' __netns_status=0 __netns_flags=$-
+    local __netns_status=0 __netns_flags=$-
     for __netns_file in "${__netns_files[@]}"; do
         __netns_enter sourcing
         __netns_status=0
@@ -116,13 +129,16 @@ __netns_main() {
         builtin exit 0
     fi
     __netns_enter calling
+    # A file may have set a trap of its own, and must find it as it was set.
+    if [[ -z $(trap -p ERR) ]]; then
+        set -E
+        trap '{ __netns_failed "$?" "$BASH_COMMAND"; } 2>/dev/null' ERR
+    fi
     if [[ $__netns_flags == *x* || ${NETNS_TRACE-} == 1 ]]; then set -x; fi
     "$__netns_function" "$NSNAME" "${@:3:$#-4}"
     # Reached with another status than 0 only where a file has set +e.
-    __netns_status=$?
-    { set +x; } 2>/dev/null
+    { __netns_status=$?; set +x; } 2>/dev/null
     return "$__netns_status"
 }
 
-trap '__netns_failed "$?" "$BASH_COMMAND"' ERR
 __netns_main "$@"

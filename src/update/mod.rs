@@ -4,9 +4,12 @@ mod plan;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::exit::{self, Exit, OrExit};
@@ -17,6 +20,13 @@ use crate::types::Types;
 use crate::unit::{self, Part};
 
 use plan::{Copies, Copy, Plan, Templates};
+
+/// In bytes; a unit of ours is a hundredth of it.
+const UNIT_MAX: u64 = 1 << 20;
+
+/// A run takes a fraction of a second, unless its disk or systemd hangs.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -48,18 +58,24 @@ pub enum Reload {
 /// Nothing was changed: a directory or a template cannot be read.
 pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<u8> {
     let unit_dir = root.unit_dir();
-    let mut types = Types::find(root)?;
-    if request.clean {
-        types = Types::default();
-    }
-    let templates = read_templates(root)?;
+    let templates = if request.clean {
+        Templates::new()
+    } else {
+        read_templates(root)?
+    };
+    // Before anything is looked at: what another run has read may be outdated when it acts.
     let _lock = if request.dry_run {
         None
     } else {
-        Some(prepare(&unit_dir)?)
+        Some(prepare(root, &unit_dir)?)
     };
-    let copies = existing(root)?;
-    let mut plan = Plan::new(&unit_dir, &types.found, &templates, &copies);
+    let types = if request.clean {
+        Types::default()
+    } else {
+        Types::find(root)?
+    };
+    let copies = existing(&unit_dir, root)?;
+    let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
     if let Some(manager) = manager {
         if !request.force {
             plan.keep_running(manager)?;
@@ -74,71 +90,144 @@ pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<
         exit::warn(problem);
     }
     let mut complete = types.problems.is_empty() && plan.problems.is_empty();
-    let mut changed = false;
-    for action in &plan.actions {
-        if !request.dry_run {
-            if let Err(error) = action.apply() {
-                exit::error(&format!("{error:#}"));
-                complete = false;
-                continue;
-            }
-        }
-        changed = true;
-        if !request.quiet {
+    if request.dry_run {
+        for action in plan.actions.iter().filter(|_| !request.quiet) {
             let (done, path) = action.describe();
-            let done = if request.dry_run {
-                format!("would have {done}")
-            } else {
-                done.to_owned()
-            };
-            say(&format!("{done} {}", path.display()));
+            say(&format!("would have {done} {}", path.display()));
         }
+        return Ok(status(complete));
     }
-    if changed && !request.dry_run {
-        file::sync_directory(&unit_dir)?;
+    let reload = Pending::new(root, manager, request.reload);
+    if !plan.actions.is_empty() {
+        reload.begin()?;
+        complete &= apply(&plan, &unit_dir, request.quiet);
     }
-    if let (Some(manager), false) = (manager, request.dry_run) {
-        let reload = match request.reload {
-            Reload::Never => false,
-            Reload::Always => true,
-            Reload::IfChanged => changed,
-        };
-        settle(manager, &types, &copies, reload)?;
+    if let Some(manager) = manager {
+        manager.reset_failed(&patterns(&types, &copies))?;
+        reload.finish(manager)?;
     }
-    Ok(if complete { 0 } else { Exit::Failure as u8 })
+    Ok(status(complete))
 }
 
-/// Tells systemd what it has to know.
-fn settle(manager: &Manager, types: &Types, copies: &Copies, reload: bool) -> Result<()> {
+fn status(complete: bool) -> u8 {
+    if complete { 0 } else { Exit::Failure as u8 }
+}
+
+/// Makes the changes of the plan, each one whole; false if any failed, which is printed.
+fn apply(plan: &Plan, unit_dir: &Path, quiet: bool) -> bool {
+    let mut complete = true;
+    for action in &plan.actions {
+        match action.apply() {
+            Ok(()) if quiet => {}
+            Ok(()) => {
+                let (done, path) = action.describe();
+                say(&format!("{done} {}", path.display()));
+            }
+            Err(error) => {
+                exit::error(&format!("{error:#}"));
+                complete = false;
+            }
+        }
+    }
+    if let Err(error) = file::sync_directory(unit_dir) {
+        exit::error(&format!("{error:#}"));
+        complete = false;
+    }
+    complete
+}
+
+/// The units that may have failed, as patterns for systemctl(1).
+fn patterns(types: &Types, copies: &Copies) -> Vec<String> {
     let removed = copies.keys().map(|(_, nstype)| nstype);
-    let patterns = types.found.iter().chain(removed);
-    let mut patterns: Vec<String> = patterns
+    let mut patterns: Vec<String> = types
+        .found
+        .iter()
+        .chain(removed)
         .flat_map(|nstype| Part::BOTH.map(|part| part.pattern(nstype)))
         .collect();
     patterns.push("netns_name@*.service".to_owned());
     patterns.sort();
     patterns.dedup();
-    manager.reset_failed(&patterns)?;
-    if reload {
-        manager.reload()?;
+    patterns
+}
+
+/// Whether systemd has to read the unit files again. A file says so as long as it has not: a run
+/// that is killed in between leaves nothing for the next to change, but that to be done.
+struct Pending {
+    mark: Option<PathBuf>,
+    always: bool,
+}
+
+impl Pending {
+    fn new(root: &Root, manager: Option<&Manager>, reload: Reload) -> Self {
+        let wanted = manager.is_some() && reload != Reload::Never;
+        Self {
+            mark: wanted.then(|| root.state_dir().join("reload")),
+            always: reload == Reload::Always,
+        }
     }
-    Ok(())
+
+    fn begin(&self) -> Result<()> {
+        let Some(mark) = &self.mark else {
+            return Ok(());
+        };
+        if let Some(directory) = mark.parent() {
+            file::make_directory(directory, 0o700)?;
+        }
+        file::write(mark, b"", 0o600)
+    }
+
+    fn finish(&self, manager: &Manager) -> Result<()> {
+        let Some(mark) = &self.mark else {
+            return Ok(());
+        };
+        if self.always || mark.exists() {
+            manager.reload()?;
+            fs::remove_file(mark)
+                .missing_ok()
+                .with_context(|| format!("removing {}", mark.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Makes the directory ours alone, and free of what a killed run has left.
-fn prepare(unit_dir: &Path) -> Result<Flock<File>> {
+fn prepare(root: &Root, unit_dir: &Path) -> Result<Flock<File>> {
+    let following = || format!("following {}", unit_dir.display());
+    if !root.contains(unit_dir).with_context(following)? {
+        bail!("{} leads out of the root", unit_dir.display());
+    }
     file::make_directory(unit_dir, 0o755)?;
-    let open = File::open(unit_dir).with_context(|| format!("opening {}", unit_dir.display()))?;
-    let lock = Flock::lock(open, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .with_context(|| format!("locking {}", unit_dir.display()))?;
+    let lock = lock(unit_dir)?;
     for name in names(unit_dir)? {
-        if name.starts_with(file::TEMPORARY_PREFIX) {
-            let path = unit_dir.join(name);
+        let path = unit_dir.join(&name);
+        if file::is_temporary(&name) && path.is_file() {
             fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
     }
     Ok(lock)
+}
+
+/// Waits for others, but not for ever: everybody may lock a directory that everybody may read.
+fn lock(directory: &Path) -> Result<Flock<File>> {
+    let locking = || format!("locking {}", directory.display());
+    let mut open = File::open(directory).with_context(locking)?;
+    let start = Instant::now();
+    loop {
+        match Flock::lock(open, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) if start.elapsed() < LOCK_TIMEOUT => {
+                open = file;
+                thread::sleep(LOCK_INTERVAL);
+            }
+            Err((_, Errno::EWOULDBLOCK)) => bail!(
+                "{} has been locked by another program for {} seconds: fuser(1) tells which",
+                directory.display(),
+                LOCK_TIMEOUT.as_secs()
+            ),
+            Err((_, errno)) => return Err(errno).with_context(locking),
+        }
+    }
 }
 
 fn names(directory: &Path) -> Result<Vec<String>> {
@@ -166,41 +255,45 @@ fn read_templates(root: &Root) -> Result<Templates> {
     Part::BOTH.into_iter().map(read).collect()
 }
 
-fn existing(root: &Root) -> Result<Copies> {
-    let unit_dir = root.unit_dir();
+fn existing(unit_dir: &Path, root: &Root) -> Result<Copies> {
     let mut copies = Copies::new();
-    for name in names(&unit_dir)? {
+    for name in names(unit_dir)? {
         let Some((part, nstype)) = Part::of_copy(&name) else {
             continue;
         };
         // What is named after no type is not ours, whatever it holds.
         if let Ok(nstype) = nstype.parse() {
-            copies.insert((part, nstype), look_at(root, &unit_dir.join(&name))?);
+            let path = unit_dir.join(&name);
+            let copy = look_at(root, &path)
+                .with_context(|| format!("looking at {}", path.display()))
+                .unwrap_or_else(|error| Copy::Unreadable(format!("{error:#}")));
+            copies.insert((part, nstype), copy);
         }
     }
     Ok(copies)
 }
 
 fn look_at(root: &Root, path: &Path) -> Result<Copy> {
-    let looking = || format!("looking at {}", path.display());
     let link = match fs::read_link(path) {
+        // In another root there need not be a device.
+        Ok(target) if target == Path::new("/dev/null") => return Ok(Copy::Masked),
         Ok(target) if target.is_absolute() => Some(root.path(target)),
         Ok(target) => Some(path.with_file_name(target)),
         Err(_) => None,
     };
     let target = link.as_deref().unwrap_or(path);
-    let metadata = fs::metadata(target).missing_ok().with_context(looking)?;
-    let ours = match metadata {
-        None => return Ok(Copy::Link),
-        // A device: /dev/null, by which the administrator has masked the unit.
-        Some(metadata) if !metadata.is_file() => None,
-        Some(_) => Some(fs::read_to_string(target).with_context(looking)?)
-            .filter(|text| unit::is_ours(text)),
+    let Some(metadata) = fs::metadata(target).missing_ok()? else {
+        return Ok(Copy::Link);
     };
-    Ok(match (ours, link) {
-        (None, _) => Copy::Foreign,
-        (Some(_), Some(_)) => Copy::Link,
-        (Some(text), None) => Copy::Ours(text),
+    if !metadata.is_file() || metadata.len() > UNIT_MAX {
+        return Ok(Copy::Foreign);
+    }
+    Ok(match (String::from_utf8(fs::read(target)?), link) {
+        (Ok(text), _) if !unit::is_ours(&text) => Copy::Foreign,
+        (Ok(_), Some(_)) => Copy::Link,
+        (Ok(text), None) => Copy::Ours(text),
+        // What we write is UTF-8.
+        (Err(_), _) => Copy::Foreign,
     })
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::file;
 use crate::manager::Manager;
 use crate::name::NsType;
+use crate::types::Types;
 use crate::unit::Part;
 
 /// The text of each unit template.
@@ -21,7 +22,11 @@ pub enum Copy {
     Ours(String),
     /// A symlink to a template, or to nothing.
     Link,
+    /// A symlink to `/dev/null`: the administrator wants no such unit (systemctl(1), "mask").
+    Masked,
     Foreign,
+    /// Nobody can tell, for the reason given.
+    Unreadable(String),
 }
 
 /// The copies that there are.
@@ -69,46 +74,60 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What makes `copies` those of `templates` for all of `types`, and for no other.
-    pub fn new(
-        unit_dir: &Path,
-        types: &BTreeSet<NsType>,
-        templates: &Templates,
-        copies: &Copies,
-    ) -> Self {
+    /// What makes `copies` those of `templates` for all `types` that were found. The copies of
+    /// doubtful ones stay as they are, others go.
+    pub fn new(unit_dir: &Path, types: &Types, templates: &Templates, copies: &Copies) -> Self {
         let mut plan = Self::default();
-        for nstype in types {
+        for nstype in &types.found {
             for (part, text) in templates {
                 let path = unit_dir.join(part.copy(nstype));
-                let text = text.clone();
-                match copies.get(&(*part, nstype.clone())) {
-                None => plan.actions.push(Action::Create(path, text)),
-                Some(Copy::Ours(old)) if *old == text => {}
-                Some(Copy::Ours(_) | Copy::Link) => plan.actions.push(Action::Update(path, text)),
-                Some(Copy::Foreign) => plan.problems.push(format!(
-                    "{} is not ours and is left alone: NSTYPE '{nstype}' has no unit of its own",
-                    path.display()
-                )),
-            }
+                let copy = copies.get(&(*part, nstype.clone()));
+                plan.provide(path, nstype, text, copy);
             }
         }
         for ((part, nstype), copy) in copies {
-            if types.contains(nstype) {
-                continue;
-            }
-            let path = unit_dir.join(part.copy(nstype));
-            match copy {
-                Copy::Ours(_) | Copy::Link => {
-                    plan.actions
-                        .push(Action::Remove(path, *part, nstype.clone()));
-                }
-                Copy::Foreign => {
-                    plan.remarks
-                        .push(format!("{} is not ours and is left alone", path.display()));
-                }
+            if !types.found.contains(nstype) {
+                let path = unit_dir.join(part.copy(nstype));
+                let doubtful = types.doubtful.contains(nstype);
+                plan.clear(path, *part, nstype, copy, doubtful);
             }
         }
         plan
+    }
+
+    fn provide(&mut self, path: PathBuf, nstype: &NsType, text: &str, copy: Option<&Copy>) {
+        let text = text.to_owned();
+        match copy {
+            None => self.actions.push(Action::Create(path, text)),
+            Some(Copy::Ours(old)) if *old == text => {}
+            Some(Copy::Ours(_) | Copy::Link) => self.actions.push(Action::Update(path, text)),
+            Some(Copy::Masked) => self.remark_mask(&path),
+            Some(Copy::Unreadable(why)) => self.problems.push(why.clone()),
+            Some(Copy::Foreign) => self.problems.push(format!(
+                "{} is not ours and is left alone: NSTYPE '{nstype}' has no unit of its own",
+                path.display()
+            )),
+        }
+    }
+
+    fn clear(&mut self, path: PathBuf, part: Part, nstype: &NsType, copy: &Copy, doubtful: bool) {
+        match copy {
+            Copy::Ours(_) | Copy::Link if doubtful => {}
+            Copy::Ours(_) | Copy::Link => {
+                let remove = Action::Remove(path, part, nstype.clone());
+                self.actions.push(remove);
+            }
+            Copy::Masked => self.remark_mask(&path),
+            Copy::Unreadable(why) => self.problems.push(why.clone()),
+            Copy::Foreign => self
+                .remarks
+                .push(format!("{} is not ours and is left alone", path.display())),
+        }
+    }
+
+    fn remark_mask(&mut self, path: &Path) {
+        self.remarks
+            .push(format!("{} is masked and is left alone", path.display()));
     }
 
     /// Takes back the removal of units that run: without its file systemd forgets how to stop one.
@@ -130,8 +149,9 @@ impl Plan {
 
     fn keep(&mut self, running: &[String]) {
         let mut problems = Vec::new();
+        let mut told = BTreeSet::new();
         self.actions.retain(|action| {
-            let Action::Remove(path, part, nstype) = action else {
+            let Action::Remove(path, _, nstype) = action else {
                 return true;
             };
             let prefixes = Part::BOTH.map(|part| part.copy(nstype).replace(".service", ""));
@@ -141,7 +161,7 @@ impl Plan {
                 .map(String::as_str)
                 .collect();
             // One line for the type, though two files stay.
-            if !units.is_empty() && *part == Part::Inside {
+            if !units.is_empty() && told.insert(nstype.clone()) {
                 problems.push(format!(
                     "{} is kept, for it is needed to stop {}: stop it first, or use --force",
                     path.display(),
@@ -151,5 +171,39 @@ impl Plan {
             units.is_empty()
         });
         self.problems.extend(problems);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_kept_and_told_once_for_each_type() {
+        let remove = |part: Part, nstype: &str| {
+            let nstype: NsType = nstype.parse().unwrap();
+            Action::Remove(part.copy(&nstype).into(), part, nstype)
+        };
+        let mut plan = Plan {
+            actions: vec![
+                remove(Part::Inside, "both"),
+                remove(Part::Inside, "idle"),
+                remove(Part::Outside, "both"),
+                remove(Part::Outside, "half"),
+            ],
+            ..Plan::default()
+        };
+        plan.keep(&[
+            "netns-both@web.service".to_owned(),
+            "netns_outside-both@web.service".to_owned(),
+            "netns_outside-half@web.service".to_owned(),
+            "netns-idle2@web.service".to_owned(),
+        ]);
+        assert_eq!(plan.actions, [remove(Part::Inside, "idle")]);
+        let [both, half] = &plan.problems[..] else {
+            panic!("{:?}", plan.problems);
+        };
+        assert!(both.contains("stop netns-both@web.service netns_outside-both@web.service"));
+        assert!(half.starts_with("netns_outside-half@.service is kept"));
     }
 }

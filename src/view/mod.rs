@@ -194,7 +194,7 @@ fn namespaces(root: &Root, unseen: &mut Vec<String>) -> Result<(Namespace, Vec<N
     for path in netns::files(root)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut namespace = Namespace::new(Some(name.into_owned()), Presence::Present);
-        match NetNs::open_file(path.clone()) {
+        match NetNs::at(path.clone()) {
             Ok(Some(open)) => {
                 namespace.id = Some(open.id);
                 let place = namespace.place();

@@ -1,0 +1,116 @@
+# systemd-netns: make, make install, make demo, make check. Variables: see below.
+
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+# no: link with the shared libraries of this system
+STATIC ?= yes
+# the Debian releases whose systemd the tests boot: bullseye bookworm trixie sid
+SUITES ?= bookworm trixie
+
+SBINDIR = $(PREFIX)/sbin
+UNITDIR = $(PREFIX)/lib/systemd/system
+DATADIR = $(PREFIX)/share/systemd-netns
+DOCDIR = $(PREFIX)/share/doc/systemd-netns
+CONFDIR = $(SYSCONFDIR)/conf.d/netns
+
+CARGO ?= cargo
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+BUILD = target/$(TARGET)/release
+CARGOFLAGS = --locked --release --target $(TARGET)
+ifeq ($(STATIC),yes)
+# One file that runs on every release of every distribution.
+CARGOFLAGS += --config 'target.$(TARGET).rustflags=["-Ctarget-feature=+crt-static"]'
+endif
+
+PROGRAMS = netnsinit netnsupdate netnsctl
+TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
+
+# Every file that is installed, as MODE:SOURCE:DESTINATION.
+FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
+	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
+	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
+	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
+	$(foreach type,$(TYPES:.sh=), \
+		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
+		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
+		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
+	0644:README.md:$(DOCDIR)/README.md \
+	0644:LICENSE:$(DOCDIR)/LICENSE
+# and every symlink, as TARGET:LINK
+LINKS = netnsupdate:$(SBINDIR)/netns-update
+# Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
+DIRECTORIES = $(DATADIR) $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+
+.PHONY: build install uninstall demo check deps lint test package clean
+
+build:
+	NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' $(CARGO) build $(CARGOFLAGS) --bins
+	@echo '$(PREFIX) $(SYSCONFDIR)' >$(BUILD)/built-for
+
+# After 'make', 'sudo make install' needs no cargo, only the same PREFIX and SYSCONFDIR.
+$(BUILD)/built-for: $(if $(shell command -v $(CARGO)),build)
+	@[ "$$(cat $@)" = '$(PREFIX) $(SYSCONFDIR)' ] || \
+		{ echo "built for PREFIX and SYSCONFDIR $$(cat $@): run make again" >&2; exit 1; }
+
+# Text files name the places of each other, as they are when PREFIX is /usr.
+PLACES = s,/usr/sbin/,$(SBINDIR)/,g; s,/usr/share/systemd-netns,$(DATADIR),g; \
+	s,/usr/share/doc/systemd-netns,$(DOCDIR),g; s,/etc/conf\.d/netns,$(CONFDIR),g
+
+install: $(BUILD)/built-for
+	@set -e; for file in $(FILES); do \
+		mode=$${file%%:*}; file=$${file#*:}; source=$${file%%:*}; destination='$(DESTDIR)'$${file#*:}; \
+		case $$source in \
+		$(BUILD)/*) install -D -m $$mode $$source "$$destination" ;; \
+		*) sed '$(PLACES)' $$source | install -D -m $$mode /dev/stdin "$$destination" ;; \
+		esac; \
+	done
+	@set -e; for link in $(LINKS); do ln -sf $${link%%:*} '$(DESTDIR)'$${link#*:}; done
+	@install -d -m 0755 '$(DESTDIR)$(CONFDIR)'
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+ifeq ($(DESTDIR),)
+	$(SBINDIR)/netnsupdate --daemon-reload
+endif
+
+uninstall:
+ifeq ($(DESTDIR),)
+	[ ! -x $(SBINDIR)/netnsupdate ] || $(SBINDIR)/netnsupdate --clean --daemon-reload
+endif
+	@for file in $(FILES) $(LINKS); do rm -f '$(DESTDIR)'$${file##*:}; done
+	@for directory in $(DIRECTORIES); do \
+		[ ! -d '$(DESTDIR)'$$directory ] || \
+			rmdir --ignore-fail-on-non-empty '$(DESTDIR)'$$directory; \
+	done
+	@echo "uninstalled; what you have written in $(CONFDIR) stays"
+
+# The package as the tests put it over the tree of a machine.
+PACKAGE = target/package
+package:
+	@rm -rf $(PACKAGE)
+	@$(MAKE) --no-print-directory install DESTDIR=$(PACKAGE)
+
+demo:
+	@tests/system/deps demo
+	@$(MAKE) --no-print-directory package >/dev/null
+	@tests/system/demo $(PACKAGE)
+
+# Everything that has to hold before a change lands. Tests that need root are run too, and fail
+# without it.
+check: deps lint test
+
+deps:
+	@tests/system/deps
+
+SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests .ci)
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck -x -P . $(SCRIPTS)
+
+test: package
+	NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' \
+		$(CARGO) test --locked -- --include-ignored
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+#
+# NSTYPE lo: the loopback interface, up.
+
+# shellcheck disable=SC2034 # read by netnsinit
+NO_CONFIG_REQUIRED=yes
+
+configure_lo_up_inside() {
+    ip link set dev lo up
+}
+
+configure_lo_down_inside() {
+    ip link set dev lo down
+}

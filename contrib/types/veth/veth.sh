@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+#
+# NSTYPE veth: a cable between the namespace and the host, or another namespace.
+
+# shellcheck source=contrib/types/types.bash
+source /usr/share/systemd-netns/types.bash
+
+# Here, so that a configuration file can make use of it. It may be empty.
+: "${VETH_IFNAME=ve-}"
+
+_veth_names() {
+    VETH_IFNAME_OUTSIDE=${VETH_IFNAME_OUTSIDE:-$VETH_IFNAME${NSNAME}0}
+    VETH_IFNAME_INSIDE=${VETH_IFNAME_INSIDE:-$VETH_IFNAME${NSNAME}1}
+    # The options of ip(8) that reach the outside end.
+    _veth_outside=()
+    [[ -z ${VETH_NSNAME_OUTSIDE-} ]] || _veth_outside=(-netns "$VETH_NSNAME_OUTSIDE")
+}
+
+_veth_check() {
+    netns_require VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE
+    netns_check_ifname VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE
+    netns_check_addresses VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE
+    netns_check_mac VETH_MAC_OUTSIDE VETH_MAC_INSIDE
+    netns_check_number VETH_MTU 68 65535
+    netns_check_gateways VETH_GATEWAY
+    if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
+        netns_reject VETH_NSNAME_OUTSIDE 'there is no such network namespace'
+    fi
+    if ip "${_veth_outside[@]}" link show dev "$VETH_IFNAME_OUTSIDE" &>/dev/null; then
+        netns_reject VETH_IFNAME_OUTSIDE 'there is such an interface already'
+    fi
+}
+
+configure_veth_up_outside() {
+    _veth_names
+    _veth_check
+    ip "${_veth_outside[@]}" link add name "$VETH_IFNAME_OUTSIDE" \
+        ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
+        type veth peer name "$VETH_IFNAME_INSIDE" \
+        ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
+        netns "$NSNAME"
+    netns_undo ip "${_veth_outside[@]}" link delete dev "$VETH_IFNAME_OUTSIDE"
+    netns_claim_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
+    netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
+    ip "${_veth_outside[@]}" link set dev "$VETH_IFNAME_OUTSIDE" up
+}
+
+configure_veth_up_inside() {
+    _veth_names
+    netns_add_addresses "$VETH_IFNAME_INSIDE" VETH_IFADDR_INSIDE
+    ip link set dev lo up
+    ip link set dev "$VETH_IFNAME_INSIDE" up
+    netns_add_gateways "$VETH_IFNAME_INSIDE" VETH_GATEWAY
+}
+
+configure_veth_down_outside() {
+    _veth_names
+    netns_delete_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
+}

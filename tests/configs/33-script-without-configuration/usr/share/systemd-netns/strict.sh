@@ -1,0 +1,1 @@
+configure_strict_up_outside() { echo called; }

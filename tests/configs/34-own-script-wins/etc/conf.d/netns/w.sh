@@ -1,0 +1,1 @@
+configure_w_up_outside() { echo own; }

@@ -1,0 +1,2 @@
+WHO=script
+configure_o_up_outside() { echo "script's function, $WHO"; }

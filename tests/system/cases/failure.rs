@@ -1,0 +1,255 @@
+//! What goes wrong, in every phase, and what is left of it: nothing.
+
+use anyhow::{Result, ensure};
+
+use super::support::*;
+use crate::harness::{Case, Machine};
+
+pub const CASES: &[Case] = &[
+    ("up_outside_fails", up_outside_fails),
+    ("up_inside_fails", up_inside_fails),
+    ("down_inside_fails", down_inside_fails),
+    ("down_outside_fails", down_outside_fails),
+    ("start_takes_too_long", start_takes_too_long),
+    ("unknown_type", unknown_type),
+    ("config_is_gone_before_start", config_is_gone_before_start),
+    ("config_is_gone_while_up", config_is_gone_while_up),
+    ("config_is_broken_while_up", config_is_broken_while_up),
+    (
+        "namespace_deleted_behind_its_back",
+        namespace_deleted_behind_its_back,
+    ),
+    (
+        "namespace_replaced_behind_its_back",
+        namespace_replaced_behind_its_back,
+    ),
+    ("namespace_exists_already", namespace_exists_already),
+    ("sandboxed_by_a_drop_in", sandboxed_by_a_drop_in),
+    ("untrusted_file", untrusted_file),
+];
+
+/// The recording type, with a command appended to the function of one phase.
+fn type_failing_in(phase: &str) -> String {
+    let function = format!("configure_t_{phase}");
+    recording_type("t")
+        + &format!(
+            "eval \"ok_$(declare -f {function})\"\n{function}() {{ ok_{function} \"$@\"; false; }}\n"
+        )
+}
+
+fn start_fails(machine: &Machine) -> Result<String> {
+    let start = machine.try_run("systemctl start netns-t@a")?;
+    ensure!(start.status != Some(0), "it started: {start}");
+    machine.run("systemctl status --no-pager 'netns*' || :")?;
+    Ok(machine
+        .run("journalctl --no-pager -o cat -t netnsinit -t netnsctl")?
+        .stdout)
+}
+
+fn recovers(machine: &Machine) -> Result<()> {
+    calls(machine)?;
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    nothing_left(machine)
+}
+
+fn up_outside_fails(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &type_failing_in("up_outside"))?;
+    let log = start_fails(machine)?;
+    expect_in(
+        &log,
+        "configure_t_up_outside failed with status 1 at /etc/conf.d/netns/t.conf:",
+    )?;
+    expect_instance(machine, "t", "a", [DOWN, FAILED, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(calls == "up outside a, down outside a", "{calls}");
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
+fn up_inside_fails(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &type_failing_in("up_inside"))?;
+    let log = start_fails(machine)?;
+    expect_in(
+        &log,
+        "configure_t_up_inside failed with status 1 at /etc/conf.d/netns/t.conf:",
+    )?;
+    expect_instance(machine, "t", "a", [FAILED, DOWN, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(
+        calls == "up outside a, up inside a, down inside a, down outside a",
+        "{calls}"
+    );
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
+fn down_inside_fails(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &type_failing_in("down_inside"))?;
+    machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [FAILED, DOWN, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(
+        calls == "up outside a, up inside a, down inside a, down outside a",
+        "{calls}"
+    );
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
+fn down_outside_fails(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &type_failing_in("down_outside"))?;
+    machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, FAILED, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(
+        calls == "up outside a, up inside a, down inside a, down outside a",
+        "{calls}"
+    );
+    // The files that `down` may be called with again are kept until it succeeds.
+    machine.sh(
+        "test -e /run/systemd-netns/instances/t@a/3-type; rm -r /run/systemd-netns/instances/t@a",
+    )?;
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
+fn start_takes_too_long(machine: &Machine) -> Result<()> {
+    let slow = recording_type("t") + "configure_t_up_inside() { record slow; sleep 1000; }\n";
+    add_type(machine, "t", &slow)?;
+    machine.write(
+        "/etc/systemd/system/netns-t@.service.d/time.conf",
+        "[Service]\nTimeoutStartSec=1\n",
+    )?;
+    machine.run("systemctl daemon-reload")?;
+    let log = start_fails(machine)?;
+    expect_in(&log, "configure_t_up_inside was ended by SIGTERM")?;
+    expect_instance(machine, "t", "a", ["failed/failed/timeout", DOWN, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(
+        calls == "up outside a, slow, down inside a, down outside a",
+        "{calls}"
+    );
+    machine.run("! pgrep -f '[s]leep 1000'")?;
+    nothing_left(machine)
+}
+
+fn unknown_type(machine: &Machine) -> Result<()> {
+    machine.run("netnsupdate")?;
+    let start = machine.try_run("systemctl start netns-nosuch@a")?;
+    ensure!(start.status != Some(0), "it started");
+    expect_in(&start.stderr, "not found")?;
+    nothing_left(machine)
+}
+
+fn config_is_gone_before_start(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("rm /etc/conf.d/netns/t.conf")?;
+    let log = start_fails(machine)?;
+    expect_in(
+        &log,
+        "unknown NSTYPE 't': there is no /etc/conf.d/netns/t.sh",
+    )?;
+    let status = machine
+        .run("systemctl show --value -p ExecMainStatus netns_outside-t@a")?
+        .stdout;
+    ensure!(status.trim() == "6", "it ended with {status}");
+    expect_instance(machine, "t", "a", [DOWN, FAILED, DOWN])?;
+    nothing_left(machine)
+}
+
+fn config_is_gone_while_up(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a; rm /etc/conf.d/netns/t.conf")?;
+    // Nor does it matter that netnsupdate is run before the stop.
+    let update = machine.try_run("netnsupdate")?;
+    ensure!(update.status == Some(1), "netnsupdate: {update}");
+    expect_in(&update.stderr, "netns-t@a.service")?;
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(
+        calls == "up outside a, up inside a, down inside a, down outside a",
+        "{calls}"
+    );
+    nothing_left(machine)?;
+    machine.run("netnsupdate; test ! -e /etc/systemd/system/netns-t@.service")?;
+    Ok(())
+}
+
+fn config_is_broken_while_up(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a; echo 'if then' >>/etc/conf.d/netns/t.conf")?;
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    nothing_left(machine)?;
+    let log = start_fails(machine)?;
+    expect_in(&log, "syntax error in /etc/conf.d/netns/t.conf")?;
+    nothing_left(machine)
+}
+
+fn namespace_deleted_behind_its_back(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a; ip netns del a")?;
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    let calls = calls(machine)?;
+    ensure!(
+        calls == "up outside a, up inside a, down inside a, down outside a",
+        "{calls}"
+    );
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
+/// What somebody else has made in the meantime is not ours to change or to delete.
+fn namespace_replaced_behind_its_back(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a; ip netns del a; ip netns add a")?;
+    machine.run("ip -n a link add i-a type veth; ip -n a link set i-a up")?;
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    machine.run("ip -n a link show i-a up | grep i-a")?;
+    machine.run("ip netns del a")?;
+    nothing_left(machine)
+}
+
+fn namespace_exists_already(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("ip netns add a; ip -n a link add mine type veth")?;
+    let log = start_fails(machine)?;
+    expect_in(&log, "the network namespace 'a' exists already")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, FAILED])?;
+    machine.run("ip -n a link show mine; ip netns del a")?;
+    ensure!(calls(machine)?.is_empty(), "a function was called");
+    nothing_left(machine)?;
+    machine.run("systemctl reset-failed")?;
+    recovers(machine)
+}
+
+fn sandboxed_by_a_drop_in(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.write(
+        "/etc/systemd/system/netns_name@.service.d/sandbox.conf",
+        "[Service]\nProtectSystem=yes\n",
+    )?;
+    machine.run("systemctl daemon-reload")?;
+    let log = start_fails(machine)?;
+    expect_in(&log, "systemd would not see the network namespace 'a'")?;
+    machine.run("rm -r /etc/systemd/system/netns_name@.service.d; systemctl daemon-reload")?;
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
+fn untrusted_file(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("chmod o+w /etc/conf.d/netns/t.conf")?;
+    let log = start_fails(machine)?;
+    expect_in(&log, "run 'chmod go-w /etc/conf.d/netns/t.conf'")?;
+    nothing_left(machine)?;
+    machine.run("chmod go-w /etc/conf.d/netns/t.conf")?;
+    recovers(machine)
+}

@@ -1,0 +1,106 @@
+//! What the cases have in common.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::harness::Machine;
+
+/// How long systemd may take to stop what nothing needs any more.
+pub const SOON: Duration = Duration::from_secs(10);
+
+/// The units of an instance, from the one that is started to the one that makes the namespace.
+pub fn units(nstype: &str, nsname: &str) -> [String; 3] {
+    [
+        format!("netns-{nstype}@{nsname}.service"),
+        format!("netns_outside-{nstype}@{nsname}.service"),
+        format!("netns_name@{nsname}.service"),
+    ]
+}
+
+/// Writes `/etc/conf.d/netns/NSTYPE.conf` and has netnsupdate make its units.
+pub fn add_type(machine: &Machine, nstype: &str, conf: &str) -> Result<()> {
+    machine.write(&format!("/etc/conf.d/netns/{nstype}.conf"), conf)?;
+    machine.run("netnsupdate --quiet")?;
+    Ok(())
+}
+
+/// A type that makes a link and writes a line into `/run/calls` for each phase.
+pub fn recording_type(nstype: &str) -> String {
+    format!(
+        r#"
+record() {{ echo "$*" >>/run/calls; }}
+configure_{nstype}_up_outside() {{
+    record up outside "$@"
+    ip link add "h-$1" type veth peer name "i-$1" netns "$1"
+}}
+configure_{nstype}_up_inside() {{ record up inside "$@"; ip link set "i-$1" up; }}
+configure_{nstype}_down_inside() {{ record down inside "$@"; ip link set "i-$1" down; }}
+configure_{nstype}_down_outside() {{ record down outside "$@"; ip link del "h-$1"; }}
+"#
+    )
+}
+
+/// The phases that were run, in order, joined by commas; forgets them.
+pub fn calls(machine: &Machine) -> Result<String> {
+    let calls = machine
+        .sh("touch /run/calls; cat /run/calls; rm /run/calls")?
+        .stdout;
+    Ok(calls.lines().collect::<Vec<_>>().join(", "))
+}
+
+/// Fails unless `units` come to be in these states, written `active/sub/result`, soon.
+pub fn expect_states(machine: &Machine, expected: &[(&str, &str)]) -> Result<()> {
+    let mut found = String::new();
+    let outcome = machine.wait_until("the units settle", SOON, |machine| {
+        found.clear();
+        for (unit, _) in expected {
+            found += &format!("{unit}: {}\n", machine.unit_state(unit)?);
+        }
+        let wanted: String = expected
+            .iter()
+            .map(|(unit, state)| format!("{unit}: {state}\n"))
+            .collect();
+        Ok(found == wanted)
+    });
+    outcome.map_err(|error| error.context(format!("expected {expected:?}, found\n{found}")))
+}
+
+/// Fails unless all three units of the instance come to be in these states.
+pub fn expect_instance(
+    machine: &Machine,
+    nstype: &str,
+    nsname: &str,
+    states: [&str; 3],
+) -> Result<()> {
+    let units = units(nstype, nsname);
+    let expected: Vec<(&str, &str)> = units.iter().map(String::as_str).zip(states).collect();
+    expect_states(machine, &expected)
+}
+
+pub const UP: &str = "active/exited/success";
+pub const DOWN: &str = "inactive/dead/success";
+pub const FAILED: &str = "failed/failed/exit-code";
+
+/// Fails unless, soon, no namespace, no link, no record and no running unit is left.
+pub fn nothing_left(machine: &Machine) -> Result<()> {
+    let mut found = String::new();
+    let look = "
+        ls -A /run/netns 2>/dev/null || :
+        find /run/systemd-netns -type f 2>/dev/null || :
+        ip -o link | grep -v ' lo: ' || :
+        grep /run/netns/ /proc/self/mountinfo || :
+        systemctl list-units --plain --no-legend --state=active,activating,deactivating 'netns*'
+    ";
+    let outcome = machine.wait_until("nothing is left", SOON, |machine| {
+        found = machine.sh(look)?.stdout;
+        Ok(found.is_empty())
+    });
+    outcome.map_err(|error| error.context(format!("left behind:\n{found}")))
+}
+
+/// Fails unless `text` holds `part`.
+pub fn expect_in(text: &str, part: &str) -> Result<()> {
+    ensure!(text.contains(part), "'{part}' is not in:\n{text}");
+    Ok(())
+}
