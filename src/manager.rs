@@ -1,11 +1,20 @@
 //! The system manager, systemd. That none runs is a value, not an error.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
 
 use crate::command;
 use crate::root::Root;
+
+/// What systemd says of a unit, in the words of systemctl(1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitState {
+    pub name: String,
+    pub active: String,
+    pub sub: String,
+}
 
 /// The systemd that runs this system.
 #[derive(Debug)]
@@ -52,10 +61,98 @@ impl Manager {
         Ok(names.map(str::to_owned).collect())
     }
 
+    /// All loaded units that match a pattern. One question, however many there are.
+    pub fn units(&self, patterns: &[String]) -> Result<Vec<UnitState>> {
+        let mut arguments = [
+            "--all",
+            "--plain",
+            "--no-legend",
+            "--no-pager",
+            "--full",
+            "--",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        arguments.extend_from_slice(patterns);
+        Ok(unit_states(&self.call("list-units", &arguments)?))
+    }
+
+    /// Properties of units, of each unit one map. systemd is asked once for each unit.
+    pub fn show(
+        &self,
+        units: &[String],
+        properties: &[&str],
+    ) -> Result<Vec<BTreeMap<String, String>>> {
+        // Without a unit, systemctl shows the properties of systemd itself.
+        if units.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut arguments = vec![format!("--property={}", properties.join(","))];
+        arguments.push("--no-pager".to_owned());
+        arguments.push("--".to_owned());
+        arguments.extend_from_slice(units);
+        Ok(properties_of(&self.call("show", &arguments)?))
+    }
+
     fn call(&self, verb: &str, arguments: &[String]) -> Result<String> {
         let words: Vec<&str> = std::iter::once(verb)
             .chain(arguments.iter().map(String::as_str))
             .collect();
         command::output(&self.systemctl, &words)
+    }
+}
+
+/// The table of `systemctl list-units`: UNIT LOAD ACTIVE SUB DESCRIPTION.
+fn unit_states(table: &str) -> Vec<UnitState> {
+    let state = |line: &str| {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (name, load) = (words.next()?, words.next()?);
+        let (active, sub) = (words.next()?, words.next()?);
+        (load != "not-found" || active != "inactive").then_some(UnitState { name, active, sub })
+    };
+    table.lines().filter_map(state).collect()
+}
+
+/// The output of `systemctl show`: lines KEY=VALUE, an empty line between units.
+fn properties_of(text: &str) -> Vec<BTreeMap<String, String>> {
+    let pair = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        Some((key.to_owned(), value.to_owned()))
+    };
+    text.split("\n\n")
+        .map(|unit| unit.lines().filter_map(pair).collect::<BTreeMap<_, _>>())
+        .filter(|unit| !unit.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_units_is_read() {
+        let table = "\
+netns-veth@web.service    loaded    active   exited Network namespace web: veth
+netns_name@web.service    loaded    failed   failed Network namespace web
+netns-gone@web.service    not-found inactive dead   netns-gone@web.service
+";
+        let states = unit_states(table);
+        let shown: Vec<_> = states
+            .iter()
+            .map(|unit| (&*unit.name, &*unit.active))
+            .collect();
+        let expected = [
+            ("netns-veth@web.service", "active"),
+            ("netns_name@web.service", "failed"),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn properties_are_read_unit_by_unit() {
+        let units = properties_of("Id=a.service\nX=1=2\n\nId=b.service\nX=\n");
+        assert_eq!(units.len(), 2);
+        assert_eq!(units[0]["X"], "1=2");
+        assert_eq!(units[1]["X"], "");
     }
 }

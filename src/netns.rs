@@ -21,6 +21,10 @@ use crate::file::{self, Missing};
 use crate::name::NsName;
 use crate::root::Root;
 
+mod visit;
+
+pub use visit::{files, visit};
+
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 
@@ -41,6 +45,11 @@ impl Id {
     /// The network namespace of the host, or of the container that we are in: PID 1's.
     pub fn of_pid_1() -> Result<Self> {
         Self::at(Path::new("/proc/1/ns/net"))
+    }
+
+    /// The network namespace of a process; an error also where we may not look at it (proc(5)).
+    pub fn of_process(pid: u32) -> Result<Self> {
+        Self::at(&Path::new("/proc").join(pid.to_string()).join("ns/net"))
     }
 
     fn at(path: &Path) -> Result<Self> {
@@ -89,7 +98,8 @@ impl NetNs {
         Self::at(root.netns(name))
     }
 
-    fn at(path: PathBuf) -> Result<Option<Self>> {
+    /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
+    pub fn at(path: PathBuf) -> Result<Option<Self>> {
         let opening = || format!("opening {}", path.display());
         let Some(file) = File::open(&path).missing_ok().with_context(opening)? else {
             return Ok(None);

@@ -57,6 +57,16 @@ impl Part {
             Some((part, nstype))
         })
     }
+
+    /// The type and the namespace that the name of a unit tells; `None` where it is not ours.
+    pub fn of_unit(name: &str) -> Option<(Part, (&str, &str))> {
+        let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
+        Part::BOTH.into_iter().find_map(|part| {
+            let nstype = prefix.strip_prefix(part.prefix())?.strip_prefix('-')?;
+            nstype.parse::<NsType>().ok()?;
+            (!instance.is_empty()).then_some((part, (nstype, instance)))
+        })
+    }
 }
 
 /// Whether a unit file is a copy of a template: this package's of any version, or the original's.

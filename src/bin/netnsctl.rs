@@ -9,7 +9,7 @@ use systemd_netns::root::Root;
 
 /// See and drive network namespaces
 #[derive(Parser)]
-#[command(version)]
+#[command(version, max_term_width = 80)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

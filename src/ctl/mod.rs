@@ -7,12 +7,18 @@ use crate::root::Root;
 
 mod create;
 mod delete;
+mod graph;
+mod list;
+mod status;
 
 /// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Create(create::Create),
     Delete(delete::Delete),
+    Graph(graph::Graph),
+    List(list::List),
+    Status(status::Status),
 }
 
 impl Verb {
@@ -21,6 +27,9 @@ impl Verb {
         match self {
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),
+            Verb::Graph(verb) => verb.run(root),
+            Verb::List(verb) => verb.run(root),
+            Verb::Status(verb) => verb.run(root),
         }
     }
 }

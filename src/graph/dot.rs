@@ -1,0 +1,75 @@
+//! The picture in the language of Graphviz (graphviz.org/doc/info/lang.html).
+
+use std::fmt::Write;
+
+use super::{Graph, LineKind, Mood, Point};
+
+pub fn draw(graph: &Graph) -> String {
+    let mut out = String::from(
+        "graph netns {\n  rankdir=LR\n  node [shape=box, style=rounded, fontname=monospace]\n",
+    );
+    for (number, boxed) in graph.boxes.iter().enumerate() {
+        let mut title = boxed.title.clone();
+        for note in &boxed.notes {
+            title += "\n";
+            title += note;
+        }
+        let colour = colour(boxed.mood);
+        let _ = writeln!(out, "  subgraph cluster_{number} {{");
+        let _ = writeln!(out, "    label={}\n    color=\"{colour}\"", quoted(&title));
+        for (row, link) in boxed.rows.iter().enumerate() {
+            let mut label = format!("{}\n{}", link.name, link.kind);
+            for address in link.addresses.iter().chain(&link.elsewhere) {
+                label += "\n";
+                label += address;
+            }
+            let style = if link.up {
+                ""
+            } else {
+                ", style=\"rounded,dashed\""
+            };
+            let node = node((number, row));
+            let _ = writeln!(out, "    {node} [label={}{style}]", quoted(&label));
+        }
+        for (service, name) in boxed.services.iter().enumerate() {
+            let name = quoted(name);
+            let _ = writeln!(
+                out,
+                "    b{number}s{service} [label={name}, shape=component]"
+            );
+        }
+        if boxed.rows.is_empty() && boxed.services.is_empty() {
+            // A cluster without nodes is not drawn.
+            let _ = writeln!(out, "    b{number} [label=\"\", shape=none]");
+        }
+        out += "  }\n";
+    }
+    for line in &graph.lines {
+        let style = match line.kind {
+            LineKind::Pair => "",
+            LineKind::Lower => " [style=dashed]",
+            LineKind::Member => " [style=dotted]",
+        };
+        let _ = writeln!(out, "  {} -- {}{style}", node(line.from), node(line.to));
+    }
+    out + "}\n"
+}
+
+fn node((number, row): Point) -> String {
+    format!("b{number}l{row}")
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", escaped.replace('\n', "\\n"))
+}
+
+/// The colour of a box, as CSS and Graphviz both know it.
+pub fn colour(mood: Mood) -> &'static str {
+    match mood {
+        Mood::Active => "#2e8b57",
+        Mood::Busy => "#d98e04",
+        Mood::Failed => "#c0392b",
+        Mood::Plain => "#7f8c8d",
+    }
+}

@@ -1,0 +1,304 @@
+//! Links, addresses and routes of one network namespace as data, read by rtnetlink(7).
+//!
+//! A [`Connection`] belongs to the namespace that its thread was in when it was opened, wherever
+//! the thread goes afterwards.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+
+use anyhow::{Context, Result, bail};
+use netlink_packet_core::{
+    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, Parseable,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use netlink_packet_route::route::RouteMessage;
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+
+mod parse;
+
+/// What the kernel says of one link (network device).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    /// As `ip link add type` knows it, such as `veth`; `None` for hardware and the loopback.
+    pub kind: Option<String>,
+    pub state: State,
+    pub loopback: bool,
+    /// In bytes.
+    pub mtu: u32,
+    /// The link layer address, six bytes for Ethernet; it may be empty.
+    pub mac: Vec<u8>,
+    /// The index of the bridge, bond or VRF that it is part of.
+    pub master: Option<u32>,
+    /// The link at the other end of a pair, or below: what `ip link` shows after the `@`.
+    pub under: Option<Under>,
+}
+
+/// A link that another one refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Under {
+    pub index: u32,
+    /// The namespace it is in, by a number that means something in this one only (`link-netnsid`).
+    pub nsid: Option<i32>,
+}
+
+/// Whether a link works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nobody has set it up.
+    Down,
+    /// It is up, and what it needs is not.
+    NoCarrier,
+    Up,
+}
+
+/// An address of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The index of the link.
+    pub link: u32,
+    pub address: IpAddr,
+    /// In bits.
+    pub prefix: u8,
+    /// Not usable: another machine has it (IPv6 duplicate address detection).
+    pub duplicate: bool,
+    /// Not usable yet: it is being looked for on other machines.
+    pub tentative: bool,
+}
+
+/// A way to somewhere. One with several next hops is several of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// `default`, or an address with its prefix length.
+    pub destination: String,
+    /// `unicast`, `blackhole` and so on, as ip-route(8) calls it.
+    pub kind: &'static str,
+    pub v6: bool,
+    pub gateway: Option<String>,
+    /// The index of the link.
+    pub link: Option<u32>,
+    pub source: Option<IpAddr>,
+    pub metric: Option<u32>,
+    pub table: u32,
+    pub protocol: String,
+}
+
+/// All of something, and how much of it we do not understand.
+#[derive(Debug)]
+pub struct Dump<T> {
+    pub items: Vec<T>,
+    pub unread: usize,
+}
+
+/// How often a listing that changed while it was read is read again.
+const ATTEMPTS: usize = 8;
+
+/// The kernel fills a buffer of up to this size at a time (`NLMSG_GOODSIZE` and `netlink_dump`).
+const BUFFER: usize = 32 * 1024;
+
+/// The kernel's refusal of a request.
+#[derive(Debug)]
+struct Refused(io::Error);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the kernel answered: {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// A conversation about the network namespace that it was begun in.
+pub struct Connection {
+    socket: Socket,
+    buffer: Vec<u8>,
+    sequence: u32,
+}
+
+impl Connection {
+    /// Begins one about the namespace that the calling thread is in.
+    pub fn open() -> Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE).context("opening a netlink socket")?;
+        let buffer = Vec::with_capacity(BUFFER);
+        Ok(Self {
+            socket,
+            buffer,
+            sequence: 0,
+        })
+    }
+
+    /// All links.
+    pub fn links(&mut self) -> Result<Dump<Link>> {
+        let mut message = LinkMessage::default();
+        // Statistics are more than half of the answer.
+        message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+        let request = RouteNetlinkMessage::GetLink(message);
+        self.dump(request, |body| parse::link(body).map(|link| vec![link]))
+            .context("listing links")
+    }
+
+    /// All addresses.
+    pub fn addresses(&mut self) -> Result<Dump<Address>> {
+        let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump(request, |body| {
+            let message = AddressMessage::parse(body).ok()?;
+            Some(parse::address(&message).into_iter().collect())
+        })
+        .context("listing addresses")
+    }
+
+    /// All routes but those to the namespace's own addresses, which follow from the addresses.
+    pub fn routes(&mut self) -> Result<Dump<Route>> {
+        let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
+        self.dump(request, |body| {
+            let message = RouteMessage::parse(body).ok()?;
+            Some(parse::routes(&message))
+        })
+        .context("listing routes")
+    }
+
+    /// A link of the namespace that this one calls `nsid`; `None` where there is none, or where
+    /// the kernel does not let us look.
+    pub fn link_in(&mut self, nsid: i32, index: u32) -> Option<Link> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![
+            LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
+            LinkAttribute::IfNetnsId(nsid), // IFLA_TARGET_NETNSID is its newer name
+        ];
+        let mut link = None;
+        self.request(RouteNetlinkMessage::GetLink(message), 0, |body| {
+            link = parse::link(body);
+        })
+        .ok()?;
+        link
+    }
+
+    /// What this namespace calls the one that `namespace` is a descriptor of, if it has met it.
+    pub fn nsid(&mut self, namespace: RawFd) -> Result<Option<i32>> {
+        let mut message = NsidMessage::default();
+        let descriptor = u32::try_from(namespace).context("a descriptor is not negative")?;
+        message.attributes = vec![NsidAttribute::Fd(descriptor)];
+        let mut found = None;
+        self.request(RouteNetlinkMessage::GetNsId(message), 0, |body| {
+            let attributes = NsidMessage::parse(body).map(|message| message.attributes);
+            found = attributes.unwrap_or_default().iter().find_map(|a| match a {
+                NsidAttribute::Id(id) if *id >= 0 => Some(*id),
+                _ => None,
+            });
+        })
+        .context("asking for the number of a namespace")?;
+        Ok(found)
+    }
+
+    fn dump<T>(
+        &mut self,
+        request: RouteNetlinkMessage,
+        mut parse: impl FnMut(&[u8]) -> Option<Vec<T>>,
+    ) -> Result<Dump<T>> {
+        for _ in 0..ATTEMPTS {
+            let mut dump = Dump {
+                items: Vec::new(),
+                unread: 0,
+            };
+            let whole = self.request(request.clone(), NLM_F_DUMP, |body| match parse(body) {
+                Some(items) => dump.items.extend(items),
+                None => dump.unread += 1,
+            })?;
+            if whole {
+                return Ok(dump);
+            }
+        }
+        bail!("it changes faster than it can be read")
+    }
+
+    /// Sends a request and calls `each` for every message of the answer. `false`: what it
+    /// describes has changed in the middle.
+    fn request(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<bool> {
+        self.sequence += 1;
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        header.sequence_number = self.sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        self.socket.send(&bytes, 0).context("sending to netlink")?;
+        let mut whole = true;
+        loop {
+            self.receive()?;
+            let mut rest = self.buffer.as_slice();
+            while !rest.is_empty() {
+                let packet = NetlinkBuffer::new_checked(rest).context("reading from netlink")?;
+                let length = packet.length() as usize;
+                let body = &rest[16..length];
+                rest = rest.get((length + 3) & !3..).unwrap_or_default();
+                if packet.sequence_number() != self.sequence {
+                    continue; // left over from a request that failed
+                }
+                whole &= packet.flags() & NLM_F_DUMP_INTR == 0;
+                match packet.message_type() {
+                    NLMSG_NOOP => {}
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        refusal(body)?;
+                        return Ok(whole);
+                    }
+                    _ => {
+                        each(body);
+                        if flags & NLM_F_DUMP == 0 {
+                            return Ok(whole);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<()> {
+        loop {
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer, libc::MSG_TRUNC) {
+                Ok(length) if length > self.buffer.len() => {
+                    bail!("an answer of netlink has {length} bytes, more than it ever should")
+                }
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("reading from netlink"),
+            }
+        }
+    }
+}
+
+/// An answer ends with an errno, negated, or with zero (netlink(7)).
+fn refusal(body: &[u8]) -> Result<()> {
+    let errno = match body {
+        [a, b, c, d, ..] => i32::from_ne_bytes([*a, *b, *c, *d]),
+        _ => 0,
+    };
+    if errno < 0 {
+        return Err(Refused(io::Error::from_raw_os_error(-errno)).into());
+    }
+    Ok(())
+}
+
+/// A link layer address as it is usually written; empty for a link that has none.
+pub fn mac(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(":")
+}

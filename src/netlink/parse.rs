@@ -1,0 +1,259 @@
+//! From the kernel's messages to data.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NlaBuffer, NlasIterator, parse_i32, parse_u8, parse_u32};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::{LinkFlags, LinkHeader};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteType, RouteVia,
+};
+
+use super::{Address, Link, Route, State, Under};
+
+/// The size of `struct ifinfomsg` (rtnetlink(7)).
+const LINK_HEADER: usize = 16;
+
+/// Operational states, RFC 2863 and `linux/if.h`.
+const OPER_DOWN: u8 = 2;
+const OPER_LOWER_LAYER_DOWN: u8 = 3;
+
+/// `RT_TABLE_LOCAL`: what is delivered to the namespace itself.
+const TABLE_LOCAL: u32 = 255;
+
+/// The link that a message describes; `None` where it is no such message.
+///
+/// Only what we use is looked at: a kernel that is newer than our library may say more, and a name
+/// need not be UTF-8.
+pub fn link(message: &[u8]) -> Option<Link> {
+    let header = LinkHeader::parse(message).ok()?;
+    let mut name = None;
+    let (mut kind, mut mac, mut oper, mut mtu) = (None, Vec::new(), 0, 0);
+    let (mut master, mut under, mut nsid) = (None, None, None);
+    for attribute in NlasIterator::new(message.get(LINK_HEADER..)?) {
+        let attribute = attribute.ok()?;
+        let value = attribute.value();
+        match attribute.kind() {
+            libc::IFLA_IFNAME => name = Some(text(value)),
+            libc::IFLA_ADDRESS => mac = value.to_vec(),
+            libc::IFLA_MTU => mtu = parse_u32(value).ok()?,
+            libc::IFLA_OPERSTATE => oper = parse_u8(value).ok()?,
+            libc::IFLA_MASTER => master = parse_u32(value).ok(),
+            libc::IFLA_LINK => under = parse_u32(value).ok().filter(|index| *index != 0),
+            libc::IFLA_LINK_NETNSID => nsid = parse_i32(value).ok().filter(|id| *id >= 0),
+            libc::IFLA_LINKINFO => kind = info_kind(value),
+            _ => {}
+        }
+    }
+    let state = if !header.flags.contains(LinkFlags::Up) {
+        State::Down
+    } else if matches!(oper, OPER_DOWN | OPER_LOWER_LAYER_DOWN) {
+        State::NoCarrier
+    } else {
+        State::Up
+    };
+    Some(Link {
+        index: header.index,
+        name: name?,
+        kind,
+        state,
+        loopback: header.flags.contains(LinkFlags::Loopback),
+        mtu,
+        mac,
+        master,
+        under: under.map(|index| Under { index, nsid }),
+    })
+}
+
+fn info_kind(nested: &[u8]) -> Option<String> {
+    let mut attributes = NlasIterator::new(nested).filter_map(Result::ok);
+    let kind = attributes.find(|nla: &NlaBuffer<&[u8]>| nla.kind() == libc::IFLA_INFO_KIND)?;
+    Some(text(kind.value()))
+}
+
+/// The kernel ends strings with a zero byte; a name may hold any byte but `/`, `:` and white space.
+fn text(value: &[u8]) -> String {
+    let end = value.iter().position(|byte| *byte == 0);
+    String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
+}
+
+pub fn address(message: &AddressMessage) -> Option<Address> {
+    let (mut local, mut remote) = (None, None);
+    let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => local = Some(*address),
+            AddressAttribute::Address(address) => remote = Some(*address),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    Some(Address {
+        link: message.header.index,
+        // On a point-to-point link, IFA_ADDRESS is the other end (rtnetlink(7)).
+        address: local.or(remote)?,
+        prefix: message.header.prefix_len,
+        duplicate: flags.contains(AddressFlags::Dadfailed),
+        tentative: flags.contains(AddressFlags::Tentative),
+    })
+}
+
+pub fn routes(message: &RouteMessage) -> Vec<Route> {
+    let header = &message.header;
+    let v6 = match header.address_family {
+        AddressFamily::Inet => false,
+        AddressFamily::Inet6 => true,
+        _ => return Vec::new(),
+    };
+    let mut route = Route {
+        destination: "default".to_owned(),
+        kind: kind(header.kind),
+        v6,
+        gateway: None,
+        link: None,
+        source: None,
+        metric: None,
+        table: header.table.into(),
+        protocol: header.protocol.to_string().to_lowercase(),
+    };
+    let mut hops: &[RouteNextHop] = &[];
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => {
+                let prefix = header.destination_prefix_length;
+                route.destination = shown(address).map_or_else(
+                    || "?".to_owned(),
+                    |address| match (address, prefix) {
+                        (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => address.to_string(),
+                        _ => format!("{address}/{prefix}"),
+                    },
+                );
+            }
+            RouteAttribute::PrefSource(address) => route.source = shown(address),
+            RouteAttribute::Priority(metric) => route.metric = Some(*metric),
+            RouteAttribute::Table(table) => route.table = *table,
+            RouteAttribute::MultiPath(all) => hops = all,
+            attribute => hop(&mut route, attribute),
+        }
+    }
+    if route.table == TABLE_LOCAL || route.kind == "multicast" {
+        return Vec::new();
+    }
+    if hops.is_empty() {
+        return vec![route];
+    }
+    hops.iter()
+        .map(|next| {
+            let mut route = route.clone();
+            route.link = Some(next.interface_index);
+            for attribute in &next.attributes {
+                hop(&mut route, attribute);
+            }
+            route
+        })
+        .collect()
+}
+
+fn hop(route: &mut Route, attribute: &RouteAttribute) {
+    match attribute {
+        RouteAttribute::Gateway(address) => {
+            route.gateway = shown(address).map(|address| address.to_string());
+        }
+        RouteAttribute::Via(RouteVia::Inet(address)) => route.gateway = Some(address.to_string()),
+        RouteAttribute::Via(RouteVia::Inet6(address)) => route.gateway = Some(address.to_string()),
+        RouteAttribute::Oif(index) => route.link = Some(*index),
+        _ => {}
+    }
+}
+
+fn shown(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}
+
+/// The names of ip-route(8).
+fn kind(kind: RouteType) -> &'static str {
+    match kind {
+        RouteType::Unicast => "unicast",
+        RouteType::Local => "local",
+        RouteType::Broadcast => "broadcast",
+        RouteType::Anycast => "anycast",
+        RouteType::Multicast => "multicast",
+        RouteType::BlackHole => "blackhole",
+        RouteType::Unreachable => "unreachable",
+        RouteType::Prohibit => "prohibit",
+        RouteType::Throw => "throw",
+        RouteType::Nat => "nat",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attribute as the kernel writes it: length, kind, value, padding.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn message(flags: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 1, 0];
+        bytes.extend(7_i32.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(attributes.concat());
+        bytes
+    }
+
+    #[test]
+    fn a_link_is_read_whatever_else_is_said_of_it() {
+        let info = attribute(libc::IFLA_INFO_KIND, b"veth\0");
+        let message = message(
+            libc::IFF_UP as u32,
+            &[
+                attribute(libc::IFLA_IFNAME, b"ve-\xff\0"),
+                attribute(999, b"from the future"),
+                attribute(libc::IFLA_OPERSTATE, &[6]),
+                attribute(libc::IFLA_LINK, &3_u32.to_ne_bytes()),
+                attribute(libc::IFLA_LINK_NETNSID, &0_i32.to_ne_bytes()),
+                attribute(libc::IFLA_LINKINFO, &info),
+            ],
+        );
+        let link = link(&message).unwrap();
+        assert_eq!(link.index, 7);
+        assert_eq!(link.name, "ve-\u{fffd}");
+        assert_eq!(link.kind.as_deref(), Some("veth"));
+        assert_eq!(link.state, State::Up);
+        let nsid = Some(0);
+        assert_eq!(link.under, Some(Under { index: 3, nsid }));
+    }
+
+    #[test]
+    fn a_link_that_is_up_without_carrier_is_told_from_one_that_is_down() {
+        let name = attribute(libc::IFLA_IFNAME, b"eth0\0");
+        let oper = attribute(libc::IFLA_OPERSTATE, &[OPER_DOWN]);
+        let state = |flags| {
+            link(&message(flags, &[name.clone(), oper.clone()]))
+                .unwrap()
+                .state
+        };
+        assert_eq!(state(0), State::Down);
+        assert_eq!(state(libc::IFF_UP as u32), State::NoCarrier);
+    }
+
+    #[test]
+    fn what_is_no_link_is_none() {
+        assert_eq!(link(&[]), None);
+        assert_eq!(link(&message(0, &[])), None);
+        assert_eq!(link(&message(0, &[vec![200, 0, 3, 0]])), None);
+    }
+}

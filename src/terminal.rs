@@ -1,0 +1,171 @@
+//! What we write for people: how wide, in which colours, and to whom.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result};
+use unicode_width::UnicodeWidthStr;
+
+/// How stdout wants it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Look {
+    /// In columns; `None` where lines may be of any length.
+    pub width: Option<usize>,
+    pub colours: bool,
+}
+
+/// What a colour stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Bad,
+    Busy,
+    Faint,
+    Heading,
+}
+
+impl Look {
+    /// As the terminal is, where stdout is one. `$COLUMNS` overrides its width, and `$NO_COLOR`
+    /// (no-color.org) or `TERM=dumb` its colours.
+    pub fn of_stdout() -> Self {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let terminal = io::stdout().is_terminal();
+        let measured = terminal_size::terminal_size().filter(|_| terminal);
+        let measured = measured.map(|(width, _)| usize::from(width.0));
+        let columns = set("COLUMNS").and_then(|columns| columns.parse().ok());
+        let plain = set("NO_COLOR").is_some() || set("TERM").as_deref() == Some("dumb");
+        Self {
+            width: columns.or(measured).filter(|width| *width > 0),
+            colours: terminal && !plain,
+        }
+    }
+
+    /// `text` in a colour, if there are any.
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        if !self.colours {
+            return text.to_owned();
+        }
+        let style = match tone {
+            Tone::Good => AnsiColor::Green.on_default(),
+            Tone::Bad => AnsiColor::Red.on_default().bold(),
+            Tone::Busy => AnsiColor::Yellow.on_default(),
+            Tone::Faint => Style::new().dimmed(),
+            Tone::Heading => Style::new().bold(),
+        };
+        format!("{style}{text}{style:#}")
+    }
+}
+
+/// The colour of a state of a unit or a link.
+pub fn tone(state: &str) -> Tone {
+    match state {
+        "active" | "up" => Tone::Good,
+        "failed" | "missing" | "leftover" | "no-carrier" => Tone::Bad,
+        "activating" | "deactivating" | "reloading" | "maintenance" => Tone::Busy,
+        _ => Tone::Faint,
+    }
+}
+
+/// Text from elsewhere, without what could command the terminal.
+pub fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// How many columns a text takes that has no colours.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The beginning of a text that fits into `columns`, with an ellipsis where something is cut off.
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    for character in text.chars() {
+        cut.push(character);
+        if width(&cut) >= columns {
+            cut.pop();
+            break;
+        }
+    }
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// `words`, each with the space that follows it, in lines of at most `columns`; the first line is
+/// preceded by `first`, the others by `next`. A word that is too long for a line is cut.
+pub fn wrap<'a>(
+    words: impl IntoIterator<Item = &'a str>,
+    columns: usize,
+    first: &str,
+    next: &str,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in words {
+        if !empty && width(&line) + width(word.trim_end()) > columns {
+            lines.push(line.trim_end().to_owned());
+            line = next.to_owned();
+        }
+        line += word;
+        empty = false;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines.iter().map(|line| cut(line, columns)).collect()
+}
+
+/// Writes to stdout. That the reader has seen enough (`| head`) is no failure.
+pub fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("writing to stdout"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(
+            wrap(["ab  ", "cd ", "ef"], 7, "- ", "  "),
+            ["- ab", "  cd ef"]
+        );
+        assert_eq!(wrap(["abcdefghi"], 5, "", ""), ["abcd…"]);
+        assert_eq!(wrap([], 5, "", ""), [""]);
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
+    }
+
+    #[test]
+    fn colours_are_only_used_where_wanted() {
+        let plain = Look::default();
+        assert_eq!(plain.paint(Tone::Bad, "x"), "x");
+        let colours = true;
+        assert!(
+            Look { colours, ..plain }
+                .paint(Tone::Bad, "x")
+                .starts_with('\u{1b}')
+        );
+    }
+}
