@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
+use crate::command::End;
 use crate::config::{self, Slot, Sources, Trust};
 use crate::exit;
 use crate::kept::{Kept, Snapshot};
@@ -228,6 +229,20 @@ fn tell(root: &Root, request: &Request, outcome: &Outcome) {
             root.type_conf(&instance.nstype).display(),
             root.instance_conf(instance).display()
         )),
+        Outcome::Broken(Broken::Gate { fault }) => exit::error(&format!("{instance}: {fault}")),
+        Outcome::NotReady {
+            missing,
+            end: End::Exited(_),
+        } => {
+            exit::error(&format!(
+                "{instance}: not ready for use in time: there is {missing}"
+            ));
+        }
+        Outcome::NotReady { missing, end } => {
+            exit::error(&format!(
+                "{instance}: waiting {end} while there is {missing}"
+            ));
+        }
         Outcome::FailedInFile { file, end, place } => exit::error(&format!(
             "{instance}: {} {end} before {function} was reached{}",
             file.display(),

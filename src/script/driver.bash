@@ -27,7 +27,8 @@ __netns_tell() {
     builtin printf '%s\0' "$__netns_stage" "$__netns_file" "$@" 2>/dev/null >|"$__netns_report" || :
 }
 
-# Reports that the run has come to a stage: sourcing, syntax, unconfigured, undefined, calling.
+# Reports that the run has come to a stage: sourcing, syntax, unconfigured, gate, undefined,
+# calling, waiting.
 __netns_enter() {
     __netns_stage=$1
     __netns_tell
@@ -124,7 +125,9 @@ __netns_main() {
         __netns_unconfigured=no
     done
 
+    if [[ $UPDOWN == up ]]; then __netns_check_gate; fi
     if ! declare -F -- "$__netns_function" >/dev/null; then
+        if [[ $UPDOWN$INOUT == upinside ]]; then __netns_pass_gate; fi
         __netns_enter undefined
         builtin exit 0
     fi
@@ -138,6 +141,7 @@ __netns_main() {
     "$__netns_function" "$NSNAME" "${@:3:$#-4}"
     # Reached with another status than 0 only where a file has set +e.
     { __netns_status=$?; set +x; } 2>/dev/null
+    if [[ $__netns_status$UPDOWN$INOUT == 0upinside ]]; then __netns_pass_gate; fi
     return "$__netns_status"
 }
 

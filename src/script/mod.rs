@@ -18,7 +18,7 @@ use crate::name::Instance;
 use crate::phase::Phase;
 
 /// Sources the files and calls the function; what it does is told at its head.
-const DRIVER: &str = include_str!("driver.bash");
+const DRIVER: &str = concat!(include_str!("gate.bash"), include_str!("driver.bash"));
 
 /// What makes bash run code of its own accord, or changes the language it reads (bash(1)).
 const UNWANTED: [&str; 11] = [
@@ -61,6 +61,8 @@ pub enum Outcome {
         end: End,
         place: Option<Place>,
     },
+    /// The network did not become ready for use in time.
+    NotReady { missing: String, end: End },
     /// The function failed or was ended by a signal.
     Failed { end: End, place: Option<Place> },
 }
@@ -73,6 +75,10 @@ pub enum Broken {
         file: PathBuf,
     },
     Unconfigured,
+    /// What to wait for is told in words that have no meaning.
+    Gate {
+        fault: String,
+    },
 }
 
 /// The command that failed.
@@ -89,7 +95,9 @@ impl Outcome {
         match self {
             Outcome::Done | Outcome::Undefined | Outcome::Skipped { .. } => 0,
             Outcome::Broken(_) => Exit::Config as u8,
-            Outcome::FailedInFile { end, .. } | Outcome::Failed { end, .. } => end.status(),
+            Outcome::FailedInFile { end, .. }
+            | Outcome::NotReady { end, .. }
+            | Outcome::Failed { end, .. } => end.status(),
         }
     }
 }
@@ -203,6 +211,11 @@ fn outcome(end: End, report: &[u8]) -> Outcome {
     match stage.as_bytes() {
         b"syntax" => Outcome::Broken(Broken::Syntax { file }),
         b"unconfigured" => Outcome::Broken(Broken::Unconfigured),
+        b"gate" => Outcome::Broken(Broken::Gate { fault: first(rest) }),
+        b"waiting" if !end.success() => Outcome::NotReady {
+            missing: first(rest),
+            end,
+        },
         b"undefined" => Outcome::Undefined,
         b"sourcing" if end.success() => Outcome::Skipped { file },
         b"sourcing" => Outcome::FailedInFile {
@@ -216,6 +229,11 @@ fn outcome(end: End, report: &[u8]) -> Outcome {
             place: place(end, rest),
         },
     }
+}
+
+fn first(words: &[&OsStr]) -> String {
+    let word = words.first().copied().unwrap_or_default();
+    one_line(&word.to_string_lossy())
 }
 
 /// The place that was reported, if it is where the status of the run came from.
