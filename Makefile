@@ -35,12 +35,13 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
 		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
+	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # and every symlink, as TARGET:LINK
 LINKS = netnsupdate:$(SBINDIR)/netns-update
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(DATADIR) $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install uninstall demo check deps lint test package clean
 

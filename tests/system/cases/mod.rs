@@ -7,10 +7,12 @@ mod failure;
 mod life;
 mod support;
 mod update;
+mod view;
 
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("view", view::CASES),
 ];
