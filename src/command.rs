@@ -114,7 +114,7 @@ pub fn replace(
     let why = match which::which_in(program, Some(&path), directory) {
         Ok(file) => format!("the interpreter that {} names is missing", file.display()),
         Err(_) if shown.contains('/') => "there is no such file".to_owned(),
-        Err(_) => format!("it is not in PATH ({})", path.to_string_lossy()),
+        Err(_) => "it is not in PATH".to_owned(),
     };
     Err(anyhow::anyhow!("running '{shown}': {why}")).or_exit(Exit::NotInstalled)
 }

@@ -327,6 +327,10 @@ pub enum Deleted {
 /// Deletes the name of the namespace that [`create`] made; the namespace itself ends with its
 /// last process. One that somebody else has made in its place is left alone.
 pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
+    // Whoever looks for leftovers must not see the file without its namespace.
+    let directory = root.netns_dir();
+    let there = directory.exists();
+    let _lock = there.then(|| lock_directory(&directory)).transpose()?;
     let ours = made_by_us(root, name);
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
     let deleted = match (found, ours) {

@@ -47,9 +47,10 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     }
     if !is_shared(root, nsname, &register)? {
         register.make()?;
-        if let Err(error) = child("netnsctl", &["create", nsname.as_str()]).and_then(success) {
+        let made = child("netnsctl", &["create", nsname.as_str()]);
+        if !made.as_ref().is_ok_and(|end| end.success()) {
             register.delete()?;
-            return Err(error);
+            return made.map(End::status);
         }
     }
     let mut failed = None;
@@ -210,13 +211,6 @@ fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<End> {
 fn child(program: &str, arguments: &[&str]) -> Result<End> {
     let program = command::ours(program)?;
     command::supervise(&duct::cmd(program, arguments).stdin_null())
-}
-
-fn success(end: End) -> Result<()> {
-    match end {
-        End::Exited(0) => Ok(()),
-        end => bail!("making the namespace {end}"),
-    }
 }
 
 /// How far an instance has come.

@@ -14,26 +14,40 @@ pub fn find() -> Result<Vec<Leftover>> {
     let Ok(nft) = command::find("nft") else {
         return Ok(Vec::new());
     };
-    let listing = command::output(&nft, &["-a", "list", "tables", FAMILY]);
-    let listing = listing.context("tables of nftables")?;
-    Ok(listing.lines().filter_map(table).collect())
+    let list = |words: &[&str]| {
+        let listing = command::output(&nft, words);
+        listing.context("looking for tables of nftables")
+    };
+    let mut found = Vec::new();
+    for line in list(&["list", "tables", FAMILY])?.lines() {
+        let Some((name, instance)) = of_line(line) else {
+            continue;
+        };
+        // Only the listing of a whole table tells its handle. Gone meanwhile: none of ours is left.
+        let Ok(listing) = list(&["-a", "list", "table", FAMILY, name]) else {
+            continue;
+        };
+        found.extend(handle(&listing).map(|handle| Leftover::Table {
+            instance,
+            name: name.to_owned(),
+            handle,
+        }));
+    }
+    Ok(found)
 }
 
-/// A line such as `table inet netns-nat-web # handle 7`.
-fn table(line: &str) -> Option<Leftover> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let ["table", FAMILY, name, "#", "handle", handle] = words.as_slice() else {
-        return None;
-    };
-    let instance = Instance {
-        nstype: "nat".parse().ok()?,
-        nsname: nsname(name.strip_prefix(PREFIX)?)?,
-    };
-    Some(Leftover::Table {
-        instance,
-        name: (*name).to_owned(),
-        handle: handle.parse().ok()?,
-    })
+/// The name and the instance of a line such as `table inet netns-nat-web`.
+fn of_line(line: &str) -> Option<(&str, Instance)> {
+    let name = line.strip_prefix("table inet ")?.trim();
+    let nstype = "nat".parse().ok()?;
+    let nsname = nsname(name.strip_prefix(PREFIX)?)?;
+    Some((name, Instance { nstype, nsname }))
+}
+
+/// The handle in the first line of a table, `table inet NAME { # handle 7`.
+fn handle(listing: &str) -> Option<u64> {
+    let (_, comment) = listing.lines().next()?.split_once("# handle ")?;
+    comment.split_whitespace().next()?.parse().ok()
 }
 
 /// The namespace of a table: characters that no name of nft can have are `/` and their bytes in
@@ -67,27 +81,26 @@ mod tests {
 
     #[test]
     fn a_table_tells_its_instance() {
-        let line = "table inet netns-nat-a/20/c3/bc-1 # handle 7";
-        let Some(Leftover::Table {
-            instance, handle, ..
-        }) = table(line)
-        else {
-            panic!("it is one of ours");
-        };
-        assert_eq!((instance.to_string().as_str(), handle), ("nat@a ü-1", 7));
+        let line = "table inet netns-nat-a/20/c3/bc-1";
+        let (name, instance) = of_line(line).unwrap();
+        assert_eq!(name, "netns-nat-a/20/c3/bc-1");
+        assert_eq!(instance.to_string(), "nat@a ü-1");
+        assert_eq!(handle("table inet x { # handle 7\n}\n"), Some(7));
+        assert_eq!(handle("table inet x {\n}\n"), None);
     }
 
     #[test]
     fn the_tables_of_others_are_not_ours() {
         for line in [
-            "table inet filter # handle 1",
-            "table ip netns-nat-web # handle 1",
-            "table inet netns-nat- # handle 1",
-            "table inet netns-nat-a/2 # handle 1",
-            "table inet netns-web # handle 1",
+            "table inet filter",
+            "table ip netns-nat-web",
+            "table inet netns-nat-",
+            "table inet netns-nat-a/2",
+            "table inet netns-nat-a/zz",
+            "table inet netns-web",
             "",
         ] {
-            assert!(table(line).is_none(), "{line}");
+            assert_eq!(of_line(line), None, "{line}");
         }
     }
 }
