@@ -7,7 +7,15 @@ mod harness;
 
 #[path = "system/cases/bench.rs"]
 mod bench;
+#[path = "system/cases/dns.rs"]
+mod dns;
+#[path = "system/cases/type_wireguard.rs"]
+mod type_wireguard;
 
 fn main() -> std::process::ExitCode {
-    harness::main(&[("bench", bench::CASES)])
+    harness::main(&[
+        ("bench", bench::CASES),
+        ("dns", dns::CASES),
+        ("type_wireguard", type_wireguard::CASES),
+    ])
 }

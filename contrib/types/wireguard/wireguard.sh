@@ -175,12 +175,14 @@ _wireguard_undo() {
 # Waits until the daemon has ended, if there was one: it takes its socket along, which the next one
 # of this name must not have made before.
 _wireguard_wait_for_daemon() {
-    local left=30
-    while ((left > 0)) && [[ -S /run/wireguard/$_wireguard_born.sock ]] &&
-        wg show "$_wireguard_born" &>/dev/null; do
-        ((left -= 1))
+    local try
+    # An interface of that name on the host, with a daemon or not, is somebody else's.
+    ! ip link show dev "$_wireguard_born" &>/dev/null || return 0
+    for try in {1..30}; do
+        [[ -S /run/wireguard/$_wireguard_born.sock ]] && wg show "$_wireguard_born" &>/dev/null || return 0
         sleep 0.1
     done
+    echo "wireguard-go $_wireguard_born still runs after $((try / 10)) seconds" >&2
 }
 
 # Gives keys and peers to the interface. Names of endpoints are looked up here, on the host.
