@@ -11,11 +11,14 @@ mod bench;
 mod dns;
 #[path = "system/cases/type_wireguard.rs"]
 mod type_wireguard;
+#[path = "system/cases/unmanaged.rs"]
+mod unmanaged;
 
 fn main() -> std::process::ExitCode {
     harness::main(&[
         ("bench", bench::CASES),
         ("dns", dns::CASES),
         ("type_wireguard", type_wireguard::CASES),
+        ("unmanaged", unmanaged::CASES),
     ])
 }

@@ -10,6 +10,12 @@
 # shows as NOTCONFIGURED.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
+# The group of a link that stays on the host, for `ip link add name NAME group "$netns_group" ...`. By
+# it, 60-systemd-netns.rules tells networkd and NetworkManager to leave the link alone; the alias
+# that netns_claim_link gives comes too late for that.
+# shellcheck disable=SC2034 # for the types
+netns_group=28275
+
 # Ends the run because of a fault in the configuration.
 #   netns_reject VARIABLE WHY
 netns_reject() {

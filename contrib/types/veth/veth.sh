@@ -37,7 +37,7 @@ _veth_check() {
 configure_veth_up_outside() {
     _veth_names
     _veth_check
-    ip "${_veth_outside[@]}" link add name "$VETH_IFNAME_OUTSIDE" \
+    ip "${_veth_outside[@]}" link add name "$VETH_IFNAME_OUTSIDE" group "$netns_group" \
         ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
         type veth peer name "$VETH_IFNAME_INSIDE" \
         ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
