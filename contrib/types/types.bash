@@ -211,6 +211,7 @@ netns_claim_link() {
 netns_delete_link() {
     local link
     link=$(ip "${@:2}" -oneline link show dev "$1" 2>/dev/null) || return 0
-    [[ $link == *"alias systemd-netns $NSTYPE@$NSNAME"* ]] || return 0
+    # As a whole word: veth@web is not veth@web2. `-oneline` has a backslash where lines end.
+    [[ "${link//\\/ } " == *"alias systemd-netns $NSTYPE@$NSNAME "* ]] || return 0
     ip "${@:2}" link delete dev "$1"
 }

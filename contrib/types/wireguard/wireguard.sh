@@ -194,12 +194,13 @@ _wireguard_set() {
     }
 }
 
-# WIREGUARD_DNS, or else NETNS_DNS and NETNS_DNS_SEARCH.
+# Name servers: WIREGUARD_DNS, or else NETNS_DNS and NETNS_DNS_SEARCH.
 _wireguard_dns() {
     local word servers='' search=()
     local -a REPLY
     _netns_words WIREGUARD_DNS
     ((${#REPLY[@]})) || { netns_dns_configure; return 0; }
+    [[ ${REPLY[*]} != off ]] || return 0
     for word in "${REPLY[@]}"; do
         if netns_is_address "$word"; then servers+=" $word"; else search+=("$word"); fi
     done

@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
 /// Keys and files of the peers a and b, whose packets meet at 127.0.0.1 of the host.
 const PEERS: &str = r#"
 umask 077; mkdir -p /etc/wireguard; cd /etc/wireguard
+echo 127.0.0.1 peer.example >>/etc/hosts
 wg genkey >a.key; wg genkey >b.key; wg genpsk >psk
 cat >a.conf <<END
 [Interface]
@@ -33,7 +34,7 @@ SaveConfig = true
 [Peer]
 PublicKey = $(wg pubkey <b.key)
 PresharedKey = $(<psk)
-Endpoint = 127.0.0.1:5002
+Endpoint = peer.example:5002
 AllowedIPs = 0.0.0.0/0, ::/0
 END
 printf '%s\r\n' '[interface]' "privatekey=$(<b.key) # mine" 'Address = 10.66.0.2' 'Address=fd66::2' \
@@ -134,7 +135,8 @@ END
 WIREGUARD_IFNAME=wg0
 WIREGUARD_CONFIG=/etc/wireguard/b.conf
 WIREGUARD_HOOKS=ignore
-NETNS_DNS=192.0.2.53
+WIREGUARD_DNS=192.0.2.53
+NETNS_DNS=192.0.2.54
 END
          sed -i 's/^AllowedIPs.*/AllowedIPs = 10.77.0.1, fd77::1/' /etc/wireguard/b.conf")?;
     let both = "netns-wireguard@a netns-wireguard@b-of-a-long-name";
@@ -301,6 +303,7 @@ fn not_ours(machine: &Machine) -> Result<()> {
     machine.run("ip link show wg-a && wg show wg-a && pgrep wireguard-go")?;
     machine.run("ip link delete wg-a")?;
     machine.sh("ip netns add x; ip -n x link add wg-x type veth peer name y
+         ip -n x link set wg-x alias 'systemd-netns wireguard@xy'
          cp /etc/wireguard/a.conf /etc/wireguard/x.conf")?;
     let run = machine.try_run("netnsinit wireguard x up outside")?;
     ensure!(
