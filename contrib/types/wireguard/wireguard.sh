@@ -44,7 +44,7 @@ _wireguard_read() {
     { local -; set +x; } 2>/dev/null
     local line section='' key value word addresses='' dns='' mtu='' routes='' private=no
     local -a words
-    _wireguard_wg='' _wireguard_line=0
+    _wireguard_wg='' _wireguard_line=0 _wireguard_port=0
     while IFS= read -r line || [[ -n $line ]]; do
         ((_wireguard_line += 1))
         line=${line%%#*} line=${line//$'\r'/}
@@ -96,7 +96,12 @@ _wireguard_read() {
                 done
                 _wireguard_wg+=$line$'\n'
                 ;;
-            '[interface]listenport' | '[interface]fwmark' | '[peer]endpoint' | '[peer]persistentkeepalive')
+            '[interface]listenport')
+                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: is no number of a port"
+                _wireguard_port=$((10#$value))
+                _wireguard_wg+=$line$'\n'
+                ;;
+            '[interface]fwmark' | '[peer]endpoint' | '[peer]persistentkeepalive')
                 _wireguard_wg+=$line$'\n'
                 ;;
             *) _wireguard_reject "$key is not known in ${section:-front of a section}" ;;
@@ -133,6 +138,10 @@ _wireguard_check() {
         [[ ${#REPLY[@]}:$word == 1:off ]] || netns_is_address "$word" ||
             netns_reject WIREGUARD_ROUTES "'$word' is no IP address"
     done
+    # wireguard-go would say nothing, and be deaf.
+    if ((_wireguard_port)) && [[ -n $(ss -Hlnu "sport = :$_wireguard_port") ]]; then
+        netns_reject WIREGUARD_CONFIG "ListenPort=$_wireguard_port: somebody listens there already"
+    fi
     if ip -netns "$NSNAME" link show dev "$WIREGUARD_IFNAME" &>/dev/null; then
         netns_reject WIREGUARD_IFNAME "there is such an interface already in $NSNAME"
     fi

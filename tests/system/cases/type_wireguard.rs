@@ -243,6 +243,14 @@ const BAD: &[(&str, &str)] = &[
         "ip link add wg-a type veth peer name x",
         "wg-a, what it is called before it is moved",
     ),
+    (
+        "timeout 1 nc -u -l 5001 </dev/null &>/dev/null & sleep 0.3; true F",
+        "ListenPort=5001: somebody listens there already",
+    ),
+    (
+        "sleep 1; sed -i 's/5001/50x/' F",
+        "line 4: ListenPort=50x: is no number",
+    ),
 ];
 
 fn bad_files(machine: &Machine) -> Result<()> {
