@@ -10,6 +10,9 @@ SUITES ?= bookworm trixie
 
 SBINDIR = $(PREFIX)/sbin
 UNITDIR = $(PREFIX)/lib/systemd/system
+NETWORKDIR = $(PREFIX)/lib/systemd/network
+UDEVDIR = $(PREFIX)/lib/udev/rules.d
+NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 CONFDIR = $(SYSCONFDIR)/conf.d/netns
@@ -31,6 +34,10 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
+	$(foreach network,$(wildcard contrib/unmanaged/*.network),0644:$(network):$(NETWORKDIR)/$(notdir $(network))) \
+	0644:contrib/unmanaged/60-systemd-netns.rules:$(UDEVDIR)/60-systemd-netns.rules \
+	0644:contrib/unmanaged/10-systemd-netns.conf:$(NMDIR)/10-systemd-netns.conf \
+	0644:contrib/unmanaged/README.md:$(DOCDIR)/unmanaged.md \
 	$(foreach type,$(TYPES:.sh=), \
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \

@@ -10,6 +10,12 @@
 # shows as NOTCONFIGURED.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
+# The group of a link that stays on the host, for `ip link add name NAME group "$netns_group" ...`. By
+# it, 60-systemd-netns.rules tells networkd and NetworkManager to leave the link alone; the alias
+# that netns_claim_link gives comes too late for that.
+# shellcheck disable=SC2034 # for the types
+netns_group=28275
+
 # Ends the run because of a fault in the configuration.
 #   netns_reject VARIABLE WHY
 netns_reject() {
@@ -205,6 +211,7 @@ netns_claim_link() {
 netns_delete_link() {
     local link
     link=$(ip "${@:2}" -oneline link show dev "$1" 2>/dev/null) || return 0
-    [[ $link == *"alias systemd-netns $NSTYPE@$NSNAME"* ]] || return 0
+    # As a whole word: veth@web is not veth@web2. `-oneline` has a backslash where lines end.
+    [[ "${link//\\/ } " == *"alias systemd-netns $NSTYPE@$NSNAME "* ]] || return 0
     ip "${@:2}" link delete dev "$1"
 }

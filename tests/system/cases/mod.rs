@@ -3,9 +3,12 @@
 use crate::harness::Case;
 
 mod bench;
+mod dns;
 mod failure;
 mod life;
 mod support;
+mod type_wireguard;
+mod unmanaged;
 mod update;
 mod view;
 
@@ -14,5 +17,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("dns", dns::CASES),
+    ("type_wireguard", type_wireguard::CASES),
+    ("unmanaged", unmanaged::CASES),
     ("view", view::CASES),
 ];
