@@ -12,6 +12,7 @@
 
 # The directory of this instance, which only root can read, for what has to be known on the way
 # down. netnsinit makes it before `up`, and removes it when the instance has come down.
+# shellcheck disable=SC2034 # of use to types
 netns_state=/run/systemd-netns/instances/$NSTYPE@$NSNAME
 
 # Ends the run because of a fault in the configuration.
