@@ -24,8 +24,9 @@ serve_lan() {
 		--dhcp-range=192.0.2.100,192.0.2.150,1h --enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,1h
 }
 
-# remove_lan TYPE: takes all away again, whatever is left.
+# remove_lan TYPE: takes all away again, whatever is left; at the end of a test that failed, shows what was said.
 remove_lan() {
+	(($? == 0)) || journalctl --no-pager --quiet --output=cat --lines=30 --unit='netns*'
 	systemctl stop "netns-$1@*" || true
 	[[ ! -e /run/lan.pid ]] || kill "$(cat /run/lan.pid)" || true
 	ip link delete eth9 || true
