@@ -49,12 +49,17 @@ netns_check_ifname() {
 # Ends the run unless the variable, if it is set, is an Ethernet address of one station.
 #   netns_check_mac VARIABLE...
 netns_check_mac() {
-    local _netns_variable _netns_pair='[0-9A-Fa-f]{2}'
+    local _netns_variable
     for _netns_variable; do
-        [[ -n ${!_netns_variable-} ]] || continue
-        [[ ${!_netns_variable} =~ ^[0-9A-Fa-f][02468ACEace](:$_netns_pair){5}$ ]] ||
+        [[ -z ${!_netns_variable-} ]] || netns_is_mac "${!_netns_variable}" ||
             netns_reject "$_netns_variable" 'is no MAC address of an interface, such as 02:00:00:00:00:01'
     done
+}
+
+# Whether a word is an Ethernet address of one station.
+netns_is_mac() {
+    local pair='[0-9A-Fa-f]{2}'
+    [[ $1 =~ ^[0-9A-Fa-f][02468ACEace](:$pair){5}$ ]]
 }
 
 # Ends the run unless the variable, if it is set, is a number in a range.

@@ -12,6 +12,10 @@ pub const CASES: &[Case] = &[
         two_instances_reach_the_network,
     ),
     ("dhcp_for_both_families", dhcp_for_both_families),
+    (
+        "only_listed_senders_are_heard",
+        only_listed_senders_are_heard,
+    ),
     ("leases_for_ever", leases_for_ever),
     ("dhcpv6_gives_the_address", dhcpv6_gives_the_address),
     ("without_a_server_start_fails", without_a_server_start_fails),
@@ -137,6 +141,28 @@ fn dhcp_for_both_families(machine: &Machine) -> Result<()> {
     ping(machine, "dyn", "192.0.2.1")
 }
 
+fn only_listed_senders_are_heard(machine: &Machine) -> Result<()> {
+    lan::make(machine, lan::GIVES_NOTHING, "0")?;
+    machine.run("ip -n lan link set lan0 address 02:00:00:00:00:99")?;
+    for (name, number) in [("hears", "99"), ("deaf", "98")] {
+        let conf = format!(
+            "MACVLAN_PARENT_IFNAME=eth9\nMACVLAN_MODE=source\n\
+             MACVLAN_SOURCE_MAC=(02:00:00:00:00:97 02:00:00:00:00:{number})\n\
+             MACVLAN_IFADDR=192.0.2.{number}/24\n"
+        );
+        configure(machine, "macvlan", name, &conf)?;
+        machine.run(&format!("systemctl start netns-macvlan@{name}"))?;
+    }
+    ping(machine, "hears", "192.0.2.1")?;
+    let deaf = machine.try_run("ip netns exec deaf ping -q -c 1 -w 1 192.0.2.1")?;
+    ensure!(deaf.status == Some(1), "{deaf}");
+    machine.run("sed -i /SOURCE/d /etc/conf.d/netns/macvlan-deaf.conf")?;
+    machine.run("systemctl restart netns-macvlan@deaf")?;
+    let journal = machine.journal("netns_outside-macvlan@deaf")?;
+    expect_in(&journal, "mv-deaf hears nobody")?;
+    Ok(())
+}
+
 fn leases_for_ever(machine: &Machine) -> Result<()> {
     lan::make(machine, lan::GIVES_FOR_EVER, "0")?;
     let conf = "MACVLAN_PARENT_IFNAME=eth9\nMACVLAN_DHCP=both\nNETNS_DHCP_TIMEOUT=10\n\
@@ -251,6 +277,10 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
             "MACVLAN_IFNAME=taken: there is such an interface in bad already",
         ),
         ("MODE=brigde", "MACVLAN_MODE=brigde: must be private, vepa"),
+        (
+            "SOURCE_MAC='02:00:00:00:00:01 x'",
+            "'x' is no MAC address of an interface",
+        ),
         ("MAC=01:00:00:00:00:01", "MACVLAN_MAC=01:00:00:00:00:01: "),
         ("MTU=1500", "MACVLAN_MTU=1500: eth9 takes no more than 1400"),
         ("MTU=big", "MACVLAN_MTU=big: must be a number"),
