@@ -5,8 +5,11 @@ use crate::harness::Case;
 mod bench;
 mod dns;
 mod failure;
+mod lan;
 mod life;
 mod support;
+mod type_macvlan;
+mod type_phys;
 mod type_wireguard;
 mod unmanaged;
 mod update;
@@ -21,4 +24,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_wireguard", type_wireguard::CASES),
     ("unmanaged", unmanaged::CASES),
     ("view", view::CASES),
+    ("type_macvlan", type_macvlan::CASES),
+    ("type_phys", type_phys::CASES),
 ];
