@@ -1,5 +1,5 @@
 # A network for the types that join one: eth9 on the host, and lan0 in the namespace `lan`, which has the addresses
-# 192.0.2.1 and 2001:db8::1.  . "${BASH_SOURCE%/*}/types-lan.bash"
+# 192.0.2.1 and 2001:db8::1.  . "${BASH_SOURCE%/*}/lan.bash"
 # shellcheck shell=bash
 
 make_lan() {
