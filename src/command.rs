@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use duct::Expression;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -73,7 +73,7 @@ pub fn search_path() -> OsString {
 /// Finds `program` in the search path; that it is missing is an error of its own kind.
 pub fn find(program: &str) -> Result<PathBuf> {
     which::which_in(program, Some(search_path()), "/")
-        .with_context(|| format!("{program} is needed and not in PATH"))
+        .map_err(|_| anyhow!("{program} is needed and not in PATH"))
         .or_exit(Exit::NotInstalled)
 }
 

@@ -3,9 +3,15 @@
 use crate::harness::Case;
 
 mod bench;
+mod dns;
 mod failure;
+mod lan;
 mod life;
 mod support;
+mod type_macvlan;
+mod type_phys;
+mod type_wireguard;
+mod unmanaged;
 mod update;
 mod view;
 
@@ -14,5 +20,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("dns", dns::CASES),
+    ("type_wireguard", type_wireguard::CASES),
+    ("unmanaged", unmanaged::CASES),
     ("view", view::CASES),
+    ("type_macvlan", type_macvlan::CASES),
+    ("type_phys", type_phys::CASES),
 ];
