@@ -47,7 +47,8 @@ impl Gc {
                 continue;
             }
             match leftover.remove(root, manager.as_ref()) {
-                Ok(()) => terminal::print(&format!("removed {said}\n"))?,
+                Ok(true) => terminal::print(&format!("removed {said}\n"))?,
+                Ok(false) => {}
                 Err(error) => {
                     exit::error(&format!("{said}: {error:#}"));
                     status = Exit::Failure as u8;

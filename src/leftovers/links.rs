@@ -86,16 +86,16 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
 }
 
 /// Deletes a link if it is still that of the instance.
-pub fn delete(place: &Place, index: u32, instance: &Instance) -> Result<()> {
+pub fn delete(place: &Place, index: u32, instance: &Instance) -> Result<bool> {
     let open = std::iter::once(place.open());
     let deleted = netns::visit(open, |_| {
         let mut connection = Connection::open()?;
         let links = connection.links()?.items;
         let link = links.iter().find(|link| link.index == index);
         match link.and_then(claimed_by) {
-            Some(other) if other == *instance => connection.delete_link(index),
+            Some(other) if other == *instance => connection.delete_link(index).map(|()| true),
             // The other end of a pair may have taken it along.
-            _ => Ok(()),
+            _ => Ok(false),
         }
     });
     let deleted = deleted.into_iter().next();

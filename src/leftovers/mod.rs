@@ -84,11 +84,11 @@ impl Leftover {
         }
     }
 
-    /// Removes it, unless it has come to be used.
+    /// Removes it, unless it has come to be used; `false` where it has gone by itself.
     ///
     /// # Errors
     /// It is still there, whole.
-    pub fn remove(&self, root: &Root, manager: Option<&Manager>) -> Result<()> {
+    pub fn remove(&self, root: &Root, manager: Option<&Manager>) -> Result<bool> {
         let Some(_lock) = Lock::try_take(root, self.nsname())? else {
             bail!("'{}' is just coming up or going down", self.nsname());
         };
@@ -102,18 +102,18 @@ impl Leftover {
                 index,
                 ..
             } => links::delete(place, *index, instance),
-            Leftover::Table { handle, .. } => tables::delete(*handle),
+            Leftover::Table { handle, .. } => tables::delete(*handle).map(|()| true),
             Leftover::Loan {
                 instance,
                 library,
                 function,
                 ..
-            } => give_back(root, instance, library, function),
+            } => give_back(root, instance, library, function).map(|()| true),
             Leftover::Claim { instance } => {
                 let path = records::claim(root, instance);
                 fs::remove_file(&path)
                     .missing_ok()
-                    .map(drop)
+                    .map(|removed| removed.is_some())
                     .with_context(|| format!("removing {}", path.display()))
             }
             Leftover::Record { instance, stamp } => records::remove(root, instance, *stamp),

@@ -69,7 +69,7 @@ fn claims(root: &Root) -> PathBuf {
 ///
 /// It is moved away first, so that it is looked at and removed whole: an `up` that begins meanwhile
 /// makes a new one.
-pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<()> {
+pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<bool> {
     let path = root.instance_state(instance);
     let removing = || format!("removing {}", path.display());
     let aside = tempfile::Builder::new()
@@ -79,13 +79,14 @@ pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<()> {
     let moved = aside.path().join("record");
     let renamed = fs::rename(&path, &moved).missing_ok();
     if renamed.with_context(removing)?.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     if stamp(&moved)? != Some(seen) {
         fs::rename(&moved, &path).with_context(removing)?;
         bail!("'{instance}' is just coming up or going down");
     }
-    aside.close().with_context(removing)
+    aside.close().with_context(removing)?;
+    Ok(true)
 }
 
 fn stamp(directory: &Path) -> Result<Option<Stamp>> {

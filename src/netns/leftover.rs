@@ -45,16 +45,17 @@ pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
     Ok(found)
 }
 
-/// Removes a file, if it is still left over.
-pub fn remove_left_file(root: &Root, file: &LeftoverFile) -> Result<()> {
+/// Removes a file; `false` where it is not left over any more.
+pub fn remove_left_file(root: &Root, file: &LeftoverFile) -> Result<bool> {
     let _lock = locked(root)?;
-    if is_left(root, file)? {
-        match file {
-            LeftoverFile::Plain(name) => remove(&root.netns(name))?,
-            LeftoverFile::Pin(name) => remove(&root.netns_state(name))?,
-        };
+    if !is_left(root, file)? {
+        return Ok(false);
     }
-    Ok(())
+    match file {
+        LeftoverFile::Plain(name) => remove(&root.netns(name))?,
+        LeftoverFile::Pin(name) => remove(&root.netns_state(name))?,
+    };
+    Ok(true)
 }
 
 /// Keeps others from making namespaces; `None` where there have never been any.

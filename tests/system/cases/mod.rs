@@ -3,6 +3,7 @@
 use crate::harness::Case;
 
 mod bench;
+mod ctl;
 mod dns;
 mod failure;
 mod lan;
@@ -20,6 +21,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("ctl", ctl::CASES),
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),
     ("unmanaged", unmanaged::CASES),
