@@ -102,6 +102,7 @@ demo:
 	@tests/system/deps demo
 	@$(MAKE) --no-print-directory package >/dev/null
 	@tests/system/demo $(PACKAGE)
+	@tests/system/demo-direct $(PACKAGE)
 
 # Everything that has to hold before a change lands. Tests that need root are run too, and fail
 # without it.

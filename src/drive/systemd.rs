@@ -81,9 +81,12 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let settled = units.settle();
     let status = units.explain(&failed, since, &drive)?;
     settled?;
-    exit::error(&format!(
-        "{instance} did not come up; what it had set up is taken down again"
-    ));
+    // A function `down` that fails leaves the record.
+    let undone = match root.instance_state(instance).exists() {
+        false => "what it had set up is taken down again",
+        true => "and not all that it had set up could be taken down",
+    };
+    exit::error(&format!("{instance} did not come up; {undone}"));
     Ok(status)
 }
 

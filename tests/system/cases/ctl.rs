@@ -81,12 +81,27 @@ fn up_fails(machine: &Machine) -> Result<()> {
     }
     nothing_left_now(machine)?;
     // The log of the failure before is none of this one's.
-    let failing = recording_type("t") + "configure_t_up_outside() { exit 7; }\n";
+    let failing =
+        recording_type("t") + "configure_t_up_outside() { ip link add h-a type bridge; exit 7; }\n";
     add_type(machine, "t", &failing)?;
     let up = machine.try_run("netnsctl up t@a")?;
     ensure!(up.status == Some(7), "{up}");
     expect_in(&up.stderr, "netns_outside-t@a failed (exit-code):")?;
     ensure!(!up.stderr.contains("tell-tale"), "{up}");
+    expect_in(
+        &up.stderr,
+        "t@a did not come up; what it had set up is taken down again",
+    )?;
+    nothing_left_now(machine)?;
+    // It cannot be undone: there is no such link.
+    let failing = recording_type("t") + "configure_t_up_outside() { exit 7; }\n";
+    add_type(machine, "t", &failing)?;
+    let up = machine.try_run("netnsctl up t@a")?;
+    expect_in(
+        &up.stderr,
+        "t@a did not come up; and not all that it had set up could be taken down",
+    )?;
+    machine.run("netnsctl gc")?;
     nothing_left_now(machine)?;
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("netnsctl up t@a && netnsctl down t@a")?;
