@@ -162,19 +162,20 @@ netns_is_on() {
     netns_reject "$1" 'must be yes or no'
 }
 
-# Ends the run if an interface here has an address of the variable already.
-#   netns_check_untaken VARIABLE
-netns_check_untaken() {
-    local address taken
+# Ends the run if an address of the variable is in use on an interface already: of the host, or of
+# another namespace by options of ip(8).
+#   netns_check_addresses_free VARIABLE [IP_OPTION...]
+netns_check_addresses_free() {
+    local address line where
     local -a REPLY
     netns_addresses "$1"
     for address in "${REPLY[@]}"; do
         address=${address%%[ /]*}
-        taken=$(ip -oneline address show to "$address")
-        [[ -z $taken ]] || {
-            read -r _ taken _ <<<"$taken"
-            netns_reject "$1" "$taken has the address $address already"
-        }
+        # Each link has link-local addresses of its own.
+        [[ ${address,,} != fe[89ab]?:* ]] || continue
+        line=$(ip "${@:2}" -oneline address show to "$address" 2>/dev/null) || continue
+        read -r _ where _ <<<"$line"
+        [[ -z $line ]] || netns_reject "$1" "$where has the address $address already"
     done
 }
 

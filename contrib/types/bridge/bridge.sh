@@ -17,7 +17,7 @@ _bridge_check() {
     netns_require BRIDGE
     netns_check_ifname BRIDGE BRIDGE_IFNAME_OUTSIDE BRIDGE_IFNAME_INSIDE
     netns_check_addresses BRIDGE_IFADDR
-    netns_check_untaken BRIDGE_IFADDR
+    netns_check_addresses_free BRIDGE_IFADDR
     netns_check_mac BRIDGE_MAC
     netns_check_number BRIDGE_MTU 68 65535
     netns_check_number BRIDGE_VLAN 1 4094

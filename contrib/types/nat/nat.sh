@@ -64,8 +64,8 @@ _nat_check() {
     else
         netns_require "$_nat_outside" "$_nat_inside"
         netns_check_addresses "$_nat_outside" "$_nat_inside"
-        netns_check_untaken "$_nat_outside"
-        netns_check_untaken "$_nat_inside"
+        netns_check_addresses_free "$_nat_outside"
+        netns_check_addresses_free "$_nat_inside"
         _nat_check_apart
     fi
     _nat_publish >/dev/null
@@ -223,15 +223,15 @@ _nat_list() {
 # The table of this instance. `accept` ends no more than a chain of ours: what another firewall
 # drops stays dropped.
 _nat_rules() {
-    local out="\"$NAT_IFNAME_OUTSIDE\"" dnat host='' accept='' mine4 mine6
+    local out="\"$NAT_IFNAME_OUTSIDE\"" dnat host='' accept='' leaving4='' leaving6=''
     dnat=$(_nat_dnat_rules)
     case ${NAT_HOST_ACCESS-} in
         *[0-9]/*) host=$(_nat_host_access) ;;
         *) ! netns_is_on NAT_HOST_ACCESS || host=accept ;;
     esac
     ! netns_is_on NAT_ACCEPT_TRAFFIC || accept="oifname $out accept"
-    mine4=$(_nat_list "${_nat_addresses4[@]}" 127.0.0.0/8)
-    mine6=$(_nat_list "${_nat_addresses6[@]}" ::1)
+    [[ -z ${_nat_addresses4-} ]] || leaving4="ip saddr $(_nat_list "${_nat_addresses4[@]}") masquerade"
+    [[ -z ${_nat_addresses6-} ]] || leaving6="ip6 saddr $(_nat_list "${_nat_addresses6[@]}") masquerade"
     cat <<RULES
 table inet $_nat_table
 delete table inet $_nat_table
@@ -271,11 +271,12 @@ table inet $_nat_table {
     }
     chain leaving {
         type nat hook postrouting priority srcnat;
-        # The host's own clients of a published port on its loopback, and the namespace itself.
-        oifname $out ip saddr $mine4 masquerade
-        oifname $out ip6 saddr $mine6 masquerade
-        oifname != $out ip saddr $mine4 ip saddr != 127.0.0.0/8 masquerade
-        oifname != $out ip6 saddr $mine6 ip6 saddr != ::1 masquerade
+        # Clients on the host that use a published port by its loopback.
+        oifname $out ip saddr 127.0.0.0/8 masquerade
+        oifname $out ip6 saddr ::1 masquerade
+        # Also back to the namespace itself, as a client of its own published port.
+        $leaving4
+        $leaving6
     }
 }
 RULES
