@@ -54,9 +54,10 @@ _nft_is_restarted() {
 }
 
 configure_nft_up_outside() {
-    netns_is_on NFT_AUTO_SAVE || :
+    # First of all: whatever is wrong, it does not leave the namespace open.
     _nft_enter=(nsenter "--net=/run/netns/$NSNAME")
     _nft_close
+    netns_is_on NFT_AUTO_SAVE || :
 }
 
 # The rules are checked here and not outside, so that it is netns-nft@NSNAME itself that fails.
