@@ -31,6 +31,7 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
 	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
+	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
 	$(foreach type,$(TYPES:.sh=), \
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \

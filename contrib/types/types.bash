@@ -10,6 +10,11 @@
 # shows as NOTCONFIGURED.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
+# The directory of this instance, which only root can read, for what has to be known on the way
+# down. netnsinit makes it before `up`, and removes it when the instance has come down.
+# shellcheck disable=SC2034 # of use to types
+netns_state=/run/systemd-netns/instances/$NSTYPE@$NSNAME
+
 # Ends the run because of a fault in the configuration.
 #   netns_reject VARIABLE WHY
 netns_reject() {
@@ -287,11 +292,25 @@ netns_claim_link() {
     ip "${@:2}" link set dev "$1" alias "systemd-netns $NSTYPE@$NSNAME"
 }
 
+# Puts the links that this instance has made into the array REPLY, whatever they are called now.
+#   netns_claimed_links [IP_OPTION...]
+netns_claimed_links() {
+    local line name
+    REPLY=()
+    while read -r _ name line; do
+        name=${name%:}
+        # The text of the mark has to end there: NSNAME may begin that of another instance.
+        [[ "$line\\" != *"alias systemd-netns $NSTYPE@$NSNAME"*([[:space:]])\\* ]] || REPLY+=("${name%@*}")
+    done < <(ip "$@" -oneline link show 2>/dev/null)
+}
+
 # Deletes a link that this instance has made. That it is gone, or somebody else's, is no error.
 #   netns_delete_link INTERFACE [IP_OPTION...]
 netns_delete_link() {
     local link
-    link=$(ip "${@:2}" -oneline link show dev "$1" 2>/dev/null) || return 0
-    [[ $link == *"alias systemd-netns $NSTYPE@$NSNAME"* ]] || return 0
-    ip "${@:2}" link delete dev "$1"
+    local -a REPLY
+    netns_claimed_links "${@:2}"
+    for link in "${REPLY[@]}"; do
+        [[ $link != "$1" ]] || ip "${@:2}" link delete dev "$1"
+    done
 }
