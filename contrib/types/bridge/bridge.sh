@@ -4,6 +4,8 @@
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash
+# shellcheck source=contrib/types/link.bash
+source /usr/share/systemd-netns/link.bash
 
 # Here, so that a configuration file can make use of it. It may be empty.
 : "${BRIDGE_IFNAME=bp-}"
@@ -14,19 +16,16 @@ _bridge_names() {
 }
 
 _bridge_check() {
-    netns_require BRIDGE
-    netns_check_ifname BRIDGE BRIDGE_IFNAME_OUTSIDE BRIDGE_IFNAME_INSIDE
-    netns_check_addresses BRIDGE_IFADDR
-    netns_check_addresses_free BRIDGE_IFADDR
-    netns_check_mac BRIDGE_MAC
-    netns_check_number BRIDGE_MTU 68 65535
+    netns_link_check BRIDGE BRIDGE_IFNAME_INSIDE
+    netns_check_ifname BRIDGE_IFNAME_OUTSIDE
     netns_check_number BRIDGE_VLAN 1 4094
-    netns_check_gateways BRIDGE_GATEWAY
     netns_check_routes BRIDGE_ROUTES
-    ip link show dev "$BRIDGE" &>/dev/null || netns_reject BRIDGE 'there is no such interface'
+    netns_wait_for_link BRIDGE
+    # In the network of the bridge, the host answers for all addresses that it has.
+    netns_check_addresses_free BRIDGE_IFADDR
     [[ $(ip -details link show dev "$BRIDGE") == *$'\n    bridge '* ]] ||
         netns_reject BRIDGE 'is an interface, and no bridge'
-    if [[ -n ${BRIDGE_VLAN-} && $(<"/sys/class/net/$BRIDGE/bridge/vlan_filtering") != 1 ]]; then
+    if [[ -n ${BRIDGE_VLAN-} && $(cat "/sys/class/net/$BRIDGE/bridge/vlan_filtering" 2>&1) != 1 ]]; then
         netns_reject BRIDGE_VLAN "$BRIDGE knows no VLANs: 'ip link set $BRIDGE type bridge vlan_filtering 1'"
     fi
     if ip link show dev "$BRIDGE_IFNAME_OUTSIDE" &>/dev/null; then
@@ -35,11 +34,14 @@ _bridge_check() {
 }
 
 configure_bridge_up_outside() {
-    local vlan
+    local vlan mac
     _bridge_names
     _bridge_check
-    # The bridge has the MTU of its smallest port: with none set, that is not to be ours.
-    netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" '' "${BRIDGE_MAC-}" \
+    # A bridge has the lowest MAC address of its ports, and the MTU of the smallest one, unless these
+    # are set: our port is not to change either.
+    mac=fe$(printf ':%02x' $((RANDOM % 256)) $((RANDOM % 256)) $((RANDOM % 256)) $((RANDOM % 256)) \
+        $((RANDOM % 256)))
+    netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" "$mac" "${BRIDGE_MAC-}" \
         "${BRIDGE_MTU:-$(<"/sys/class/net/$BRIDGE/mtu")}"
     # Only the bridge has addresses.
     if [[ -e /proc/sys/net/ipv6/conf/$BRIDGE_IFNAME_OUTSIDE ]]; then
@@ -53,18 +55,21 @@ configure_bridge_up_outside() {
         bridge vlan add dev "$BRIDGE_IFNAME_OUTSIDE" vid "$BRIDGE_VLAN" pvid untagged
     fi
     ip link set dev "$BRIDGE_IFNAME_OUTSIDE" up
+    netns_dhcp_prepare BRIDGE
 }
 
 configure_bridge_up_inside() {
     _bridge_names
-    netns_add_addresses "$BRIDGE_IFNAME_INSIDE" BRIDGE_IFADDR
-    ip link set dev lo up
-    ip link set dev "$BRIDGE_IFNAME_INSIDE" up
-    netns_add_gateways "$BRIDGE_IFNAME_INSIDE" BRIDGE_GATEWAY
+    netns_link_up BRIDGE "$BRIDGE_IFNAME_INSIDE"
     netns_add_routes "$BRIDGE_IFNAME_INSIDE" BRIDGE_ROUTES
+}
+
+configure_bridge_down_inside() {
+    netns_dhcp_stop
 }
 
 configure_bridge_down_outside() {
     _bridge_names
+    netns_dhcp_remove
     netns_delete_link "$BRIDGE_IFNAME_OUTSIDE"
 }
