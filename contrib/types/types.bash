@@ -185,10 +185,17 @@ netns_check_addresses_free() {
 }
 
 # Makes a veth pair, one end here and one in the namespace, claims it, and takes it back if the
-# function fails later. An empty word leaves the choice to the kernel.
+# function fails later. MAC and MTU may be empty.
 #   netns_add_pair OUTSIDE INSIDE MAC_OUTSIDE MAC_INSIDE MTU [IP_OPTION...]
 netns_add_pair() {
-    ip "${@:6}" link add name "$1" ${3:+address "$3"} ${5:+mtu "$5"} \
+    local mac=$3 random
+    if [[ -z $mac ]]; then
+        # udev replaces an address that the kernel has chosen, when the inside end may have learned
+        # it already. A high one, for a bridge takes the lowest of its ports for itself.
+        read -r random </proc/sys/kernel/random/uuid
+        mac=fe:${random:0:2}:${random:2:2}:${random:4:2}:${random:6:2}:${random:9:2}
+    fi
+    ip "${@:6}" link add name "$1" address "$mac" ${5:+mtu "$5"} \
         type veth peer name "$2" ${4:+address "$4"} ${5:+mtu "$5"} netns "$NSNAME"
     netns_undo ip "${@:6}" link delete dev "$1"
     netns_claim_link "$1" "${@:6}"
@@ -312,5 +319,16 @@ netns_delete_link() {
     netns_claimed_links "${@:2}"
     for link in "${REPLY[@]}"; do
         [[ $link != "$1" ]] || ip "${@:2}" link delete dev "$1"
+    done
+}
+
+# Deletes all links that this instance has made, also if the configuration names others by now.
+#   netns_delete_links [IP_OPTION...]
+netns_delete_links() {
+    local link
+    local -a REPLY
+    netns_claimed_links "$@"
+    for link in "${REPLY[@]}"; do
+        ip "$@" link delete dev "$link"
     done
 }

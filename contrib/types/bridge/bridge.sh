@@ -34,14 +34,11 @@ _bridge_check() {
 }
 
 configure_bridge_up_outside() {
-    local vlan mac
+    local vlan
     _bridge_names
     _bridge_check
-    # A bridge has the lowest MAC address of its ports, and the MTU of the smallest one, unless these
-    # are set: our port is not to change either.
-    mac=fe$(printf ':%02x' $((RANDOM % 256)) $((RANDOM % 256)) $((RANDOM % 256)) $((RANDOM % 256)) \
-        $((RANDOM % 256)))
-    netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" "$mac" "${BRIDGE_MAC-}" \
+    # The bridge has the MTU of its smallest port, unless set: that is not to become ours.
+    netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" '' "${BRIDGE_MAC-}" \
         "${BRIDGE_MTU:-$(<"/sys/class/net/$BRIDGE/mtu")}"
     # Only the bridge has addresses.
     if [[ -e /proc/sys/net/ipv6/conf/$BRIDGE_IFNAME_OUTSIDE ]]; then
@@ -69,7 +66,9 @@ configure_bridge_down_inside() {
 }
 
 configure_bridge_down_outside() {
-    _bridge_names
-    netns_dhcp_remove
-    netns_delete_link "$BRIDGE_IFNAME_OUTSIDE"
+    local status=0
+    # shellcheck disable=SC2119 # those on the host
+    netns_delete_links || status=$?
+    netns_dhcp_remove || status=$?
+    return "$status"
 }

@@ -307,6 +307,20 @@ configure_nat_up_outside() {
     [[ -z ${NAT_PUBLISH-} ]] || _nat_open_loopback
     netns_undo netns_sysctl_restore
     netns_forward
+    _nat_tell_of_firewalls
+}
+
+# Says which firewalls drop what is forwarded, for no rule of ours can let it pass there.
+_nat_tell_of_firewalls() {
+    local line table=''
+    while read -r line; do
+        case $line in
+            'table '*) table=${line%' {'} ;;
+            *'hook forward '*'policy drop;'*)
+                echo "$table drops what is forwarded, unless it has rules for $NAT_IFNAME_OUTSIDE" >&2
+                ;;
+        esac
+    done < <(nft list chains)
 }
 
 # To addresses that bring no route to the host by their length.
@@ -349,7 +363,8 @@ _nat_delete_table() {
 configure_nat_down_outside() {
     local status=0
     _nat_names
-    netns_delete_link "$NAT_IFNAME_OUTSIDE" || status=$?
+    # shellcheck disable=SC2119 # those on the host
+    netns_delete_links || status=$?
     _nat_delete_table || status=$?
     netns_sysctl_restore || status=$?
     rm -f "$_nat_claims/$NSNAME"

@@ -35,7 +35,8 @@ fn out_to_the_lan(machine: &Machine) -> Result<()> {
         expect(&said, "echo hello", "UDP")
     };
     reaches(machine)?;
-    let addresses = "ip -n web -oneline address show dev na-web1 scope global | sort";
+    let addresses =
+        "ip -n web -oneline address show dev na-web1 scope global | cut -d' ' -f2-9 | sort";
     let had = machine.run(addresses)?.stdout;
     machine.run("systemctl restart netns-nat@web")?;
     reaches(machine)?;
@@ -359,6 +360,7 @@ fn switches_of_the_host(machine: &Machine) -> Result<()> {
          [[ $(</proc/sys/net/ipv4/ip_forward) == 1 ]]
          echo 0 >/proc/sys/net/ipv4/ip_forward")?;
     // The namespace goes away behind our back.
+    let before = look(machine)?;
     machine.sh("systemctl start netns-nat@a; ip netns delete a; systemctl stop netns-nat@a")?;
     looks_like(machine, &before)
 }
@@ -393,5 +395,13 @@ fn subnets_stay_and_avoid(machine: &Machine) -> Result<()> {
     expect_in(
         &machine.journal("netns_outside-nat@a")?,
         "is of no use any more",
+    )?;
+    // Another firewall, which nothing of ours can open.
+    machine.sh("nft add table ip other
+         nft add chain ip other forward '{ type filter hook forward priority 0; policy drop; }'
+         systemctl start netns-nat@c")?;
+    expect_in(
+        &machine.journal("netns_outside-nat@c")?,
+        "table ip other drops what is forwarded, unless it has rules for na-c0",
     )
 }
