@@ -249,7 +249,7 @@ table inet $_nat_table {
         type filter hook input priority filter;
         iifname != $out accept
         ct state established,related accept
-        meta l4proto { icmp, ipv6-icmp } accept
+        meta l4proto { icmp, icmpv6 } accept
         $host
         reject
     }

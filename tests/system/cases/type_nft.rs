@@ -158,15 +158,15 @@ fn saved_and_loaded(machine: &Machine) -> Result<()> {
     machine.sh("systemctl start netns-nft@web
          ip netns exec web nft insert rule inet netns_filter input icmp type echo-request counter accept
          ip netns exec web nft insert rule inet netns_filter output icmp type echo-reply accept
-         ip netns exec web nft add table ip 'second'
-         ip netns exec web nft add set ip second addresses '{ type ipv4_addr; flags timeout; elements = { 192.0.2.9 timeout 1h }; }'
+         ip netns exec web nft add table ip extra
+         ip netns exec web nft add set ip extra addresses '{ type ipv4_addr; flags timeout; elements = { 192.0.2.9 timeout 1h }; }'
          ping -c 1 -W 1 192.0.2.2
          ip netns exec web nft --stateless list table inet netns_filter >/root/live
          systemctl stop netns-nft@web
          head -n 1 /etc/conf.d/netns/nft-web.rules | grep '^#!/usr/sbin/nft -f'
          systemctl start netns-nft@web
          ip netns exec web nft --stateless list table inet netns_filter | diff /root/live -
-         ip netns exec web nft list set ip second addresses | grep 192.0.2.9
+         ip netns exec web nft list set ip extra addresses | grep 192.0.2.9
          ping -c 1 -W 1 192.0.2.2")?;
     // Also on the way to a reboot, and by a restart.
     machine.sh("systemctl enable netns-veth@web netns-nft@web
