@@ -24,7 +24,7 @@ netns_sysctl_set() {
         prepare=$2
         shift 2
     fi
-    local path old state=$_netns_sysctl_state/${key//\//.}
+    local old state=$_netns_sysctl_state/${key//\//.}
     mkdir -p "$_netns_sysctl_state"
     exec {lock}<"$_netns_sysctl_state"
     flock "$lock"
@@ -39,9 +39,7 @@ netns_sysctl_set() {
         # All of it in one step: whoever is killed in the middle leaves a whole record, or none.
         rm -rf "$state.new"
         mkdir "$state.new"
-        for path in "$key" "$@"; do
-            printf '%s %s\n' "$path" "$(<"/proc/sys/$path")"
-        done >"$state.new/was"
+        printf '%s\n' "$key" "$@" | _netns_sysctl_read >"$state.new/was"
         echo "$value" >"$state.new/value"
         : >"$state.new/user-$NSTYPE@$NSNAME"
         mv "$state.new" "$state"
@@ -51,11 +49,20 @@ netns_sysctl_set() {
     if [[ $old != "$value" ]]; then
         echo "$value" >"/proc/sys/$key"
         echo "sysctl ${key//\//.} was $old, is $value until no instance needs it"
-        while read -r path old; do
-            [[ ! -e /proc/sys/$path ]] || printf '%s %s\n' "$path" "$(<"/proc/sys/$path")"
-        done <"$state/was" >"$state/is"
+        _netns_sysctl_read <"$state/was" >"$state/is"
     fi
     exec {lock}<&-
+}
+
+# Prints a line `PATH VALUE` for each line that begins with a path, less those that are gone by then:
+# interfaces come and go meanwhile.
+_netns_sysctl_read() {
+    local path value
+    while read -r path _; do
+        # Not $(<FILE), which ends bash 5.2 if the file is missing.
+        { read -r value <"/proc/sys/$path"; } 2>/dev/null || continue
+        echo "$path $value"
+    done
 }
 
 # Gives up every sysctl that this instance has needed.
@@ -74,20 +81,21 @@ netns_sysctl_restore() {
 
 # Writes the values that were, less those that somebody else has changed meanwhile.
 _netns_sysctl_put_back() {
-    local path old key='' changed=' '
+    local path old key='' set='' same='' is
+    # Missing if whoever set it was killed.
     if [[ -e $1/is ]]; then
-        while read -r path old; do
-            [[ -e /proc/sys/$path && $(<"/proc/sys/$path") == "$old" ]] || changed+="$path "
-        done <"$1/is"
+        set=$(<"$1/is")
+        same=$(_netns_sysctl_read <<<"$set" | grep -Fx "$set") || :
     fi
     while read -r path old; do
-        if [[ $changed == *" $path "* ]]; then
+        { read -r is <"/proc/sys/$path"; } 2>/dev/null || continue
+        if [[ -n $set && $'\n'$same$'\n' != *$'\n'"$path "* ]]; then
             [[ -n $key ]] || {
                 echo "sysctl ${path//\//.} was changed by somebody else, and is left alone"
                 break
             }
-        elif [[ $(<"/proc/sys/$path") != "$old" ]]; then
-            echo "$old" >"/proc/sys/$path"
+        elif [[ $is != "$old" ]]; then
+            echo "$old" >"/proc/sys/$path" || :
             [[ -n $key ]] || echo "sysctl ${path//\//.} is $old again"
         fi
         key=${key:-$path}
@@ -111,10 +119,12 @@ netns_forward() {
 # A router takes no router advertisements, so the host would lose the addresses and the default
 # route that it has from them, were it not for the value 2: take them all the same.
 _netns_keep_router_advertisements() {
-    local directory
+    local directory accepts forwards
     for directory in /proc/sys/net/ipv6/conf/*; do
-        if [[ $(<"$directory/accept_ra") == 1 && $(<"$directory/forwarding") == 0 ]]; then
-            echo 2 >"$directory/accept_ra"
-        fi
+        {
+            read -r accepts <"$directory/accept_ra"
+            read -r forwards <"$directory/forwarding"
+            [[ $accepts != 1 || $forwards != 0 ]] || echo 2 >"$directory/accept_ra"
+        } 2>/dev/null || :
     done
 }

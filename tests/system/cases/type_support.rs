@@ -93,10 +93,19 @@ pub fn serve(machine: &Machine, nsname: &str, http: u16, udp: u16) -> Result<()>
              return 200 \"seen $remote_addr\\n\"; }} }}\n"
         ),
     )?;
+    machine.write(
+        "/root/echo.py",
+        "import socket, sys\n\
+         udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n\
+         udp.bind(('::', int(sys.argv[1])))\n\
+         while True:\n\
+         \x20   data, peer = udp.recvfrom(9999)\n\
+         \x20   if data: udp.sendto(b'echo ' + data, peer)\n",
+    )?;
     machine.sh(&format!(
         r#"systemd-run --quiet --unit=serve-{nsname} ip netns exec {nsname} nginx -c {conf}
          systemd-run --quiet --unit=echo-{nsname} ip netns exec {nsname} \
-             socat UDP6-RECVFROM:{udp},ipv6only=0,fork SYSTEM:'read word; echo echo $word'
+             python3 /root/echo.py {udp}
          ready() {{ [[ $(ip netns exec {nsname} ss -Hlnut "sport = :{http} or sport = :{udp}" | wc -l) == 3 ]]; }}
          for i in $(seq 100); do if ready; then break; fi; sleep 0.1; done
          ready"#
