@@ -12,6 +12,8 @@ source /usr/share/systemd-netns/types.bash
 source /usr/share/systemd-netns/subnet.bash
 # shellcheck source=contrib/types/sysctl.bash
 source /usr/share/systemd-netns/sysctl.bash
+# shellcheck source=contrib/types/dns.bash
+source /usr/share/systemd-netns/dns.bash
 
 # Here, so that a configuration file can make use of it. It may be empty.
 : "${NAT_IFNAME=na-}"
@@ -47,6 +49,7 @@ _nat_is_automatic() {
 }
 
 _nat_check() {
+    netns_check_dns
     netns_check_ifname NAT_IFNAME_OUTSIDE NAT_IFNAME_INSIDE
     case $NAT_IFNAME_OUTSIDE in
         *[\"\\*]*) netns_reject NAT_IFNAME_OUTSIDE 'cannot stand in the rules of nft' ;;
@@ -307,6 +310,7 @@ configure_nat_up_outside() {
     [[ -z ${NAT_PUBLISH-} ]] || _nat_open_loopback
     netns_undo netns_sysctl_restore
     netns_forward
+    netns_dns_configure
     _nat_tell_of_firewalls
 }
 
@@ -367,6 +371,7 @@ configure_nat_down_outside() {
     netns_delete_links || status=$?
     _nat_delete_table || status=$?
     netns_sysctl_restore || status=$?
+    netns_dns_remove || status=$?
     rm -f "$_nat_claims/$NSNAME"
     return "$status"
 }
