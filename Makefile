@@ -13,6 +13,7 @@ UNITDIR = $(PREFIX)/lib/systemd/system
 NETWORKDIR = $(PREFIX)/lib/systemd/network
 UDEVDIR = $(PREFIX)/lib/udev/rules.d
 NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
+NFTDIR = $(UNITDIR)/netns-nft@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 CONFDIR = $(SYSCONFDIR)/conf.d/netns
@@ -44,12 +45,16 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
 		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
+	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
+	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
+	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
+	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # and every symlink, as TARGET:LINK
 LINKS = netnsupdate:$(SBINDIR)/netns-update
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(NFTDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install uninstall demo check check-vm deps lint test package clean
 

@@ -17,10 +17,12 @@
 # shellcheck source=contrib/types/dns.bash
 source /usr/share/systemd-netns/dns.bash
 
-# Ends the run unless PREFIX_DHCP, if it is set, is sound and there is a client for it.
+# Ends the run unless PREFIX_DHCP, if it is set, is sound and there is a client for it, and
+# NETNS_DNS too.
 #   netns_dhcp_check PREFIX
 netns_dhcp_check() {
     local _netns_dhcp=$1_DHCP
+    netns_check_dns
     netns_check_number NETNS_DHCP_TIMEOUT 1 240
     case ${!_netns_dhcp-} in
         '' | ipv4 | ipv6 | both) ;;
@@ -37,9 +39,10 @@ netns_dhcp_check() {
 }
 
 # Makes the file of name servers, in `up outside`: only what exists before the namespace is entered
-# is seen inside.
+# is seen inside. Servers that are configured stand in it beside those of the lease.
 #   netns_dhcp_prepare PREFIX
 netns_dhcp_prepare() {
+    netns_dns_configure
     _netns_dhcp_for "$1" 4 || _netns_dhcp_for "$1" 6 || return 0
     netns_undo netns_dns_remove
     netns_dns_prepare

@@ -30,23 +30,6 @@ netns_link_check() {
     netns_check_addresses_free "$1_IFADDR" -n "$NSNAME"
 }
 
-# Ends the run if an address of the variable is in use on an interface already: of the host, or of
-# another namespace by options of ip(8).
-#   netns_check_addresses_free VARIABLE [IP_OPTION...]
-netns_check_addresses_free() {
-    local address line where
-    local -a REPLY
-    netns_addresses "$1"
-    for address in "${REPLY[@]}"; do
-        address=${address%%[ /]*}
-        # Each link has link-local addresses of its own.
-        [[ ${address,,} != fe[89ab]?:* ]] || continue
-        line=$(ip "${@:2}" -oneline address show to "$address" 2>/dev/null) || continue
-        read -r _ where _ <<<"$line"
-        [[ -z $line ]] || netns_reject "$1" "$where has the address $address already"
-    done
-}
-
 # Waits for the interface that the variable names, for it may come late in a boot; ends the run if
 # it does not within NETNS_LINK_TIMEOUT seconds (5).
 #   netns_wait_for_link VARIABLE

@@ -76,10 +76,11 @@ impl Leftover {
             // It is nobody's, whatever is up.
             Leftover::File(LeftoverFile::Plain(_)) => false,
             Leftover::File(LeftoverFile::Pin(name)) => used.name(name),
+            // A type that began as a copy of nat (`netnsctl new`) keeps its ports there, too.
+            Leftover::Claim { instance } => used.name(&instance.nsname),
             Leftover::Link { instance, .. }
             | Leftover::Table { instance, .. }
             | Leftover::Loan { instance, .. }
-            | Leftover::Claim { instance }
             | Leftover::Record { instance, .. } => used.instance(instance),
         }
     }

@@ -11,6 +11,7 @@ pub const CASES: &[Case] = &[
     ("the_administrators_file_stays", administrators),
     ("the_last_type_removes_it", shared),
     ("what_is_no_server_is_refused", refused),
+    ("every_type_that_makes_a_link_knows_them", every_type),
 ];
 
 const CONFIG: &str = "VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
@@ -175,6 +176,43 @@ fn refused(machine: &Machine) -> Result<()> {
         let run = machine.try_run("ip netns add web; netnsinit veth web up outside")?;
         ensure!(run.status == Some(6) && run.stderr.contains(line), "{run}");
         machine.run("! test -e /etc/netns; ! ip link show ve-web0")?;
+    }
+    Ok(())
+}
+
+fn every_type(machine: &Machine) -> Result<()> {
+    machine.sh(
+        "ip link add uplink type veth peer name lan; ip link set uplink up
+         ip link add br0 type bridge; ip link set br0 up",
+    )?;
+    for (nstype, config) in [
+        ("nat", ""),
+        ("bridge", "BRIDGE=br0"),
+        ("macvlan", "MACVLAN_PARENT_IFNAME=uplink"),
+        ("phys", "PHYS_IFNAME=uplink"),
+    ] {
+        let path = format!("/etc/conf.d/netns/{nstype}-web.conf");
+        machine.write(&path, &format!("{config}\nNETNS_DNS=192.0.2.53\n"))?;
+        machine.run(&format!(
+            "netnsupdate --quiet; systemctl start netns-{nstype}@web"
+        ))?;
+        let file = machine.read(FILE)?;
+        ensure!(file.contains("nameserver 192.0.2.53\n"), "{nstype}: {file}");
+        machine.run(&format!("systemctl stop netns-{nstype}@web"))?;
+        stopped(machine)?;
+        machine.run("test ! -e /etc/netns")?;
+        machine.write(&path, &format!("{config}\nNETNS_DNS=nobody\n"))?;
+        let start = machine.try_run(&format!("systemctl start netns-{nstype}@web"))?;
+        ensure!(
+            start.status != Some(0),
+            "{nstype} started with NETNS_DNS=nobody"
+        );
+        let journal = machine.journal(&format!("netns_outside-{nstype}@web"))?;
+        ensure!(
+            journal.contains("NETNS_DNS=nobody: 'nobody' is no IP address"),
+            "{journal}"
+        );
+        machine.run("systemctl reset-failed")?;
     }
     Ok(())
 }

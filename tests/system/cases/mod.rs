@@ -9,8 +9,12 @@ mod failure;
 mod lan;
 mod life;
 mod support;
+mod type_bridge;
 mod type_macvlan;
+mod type_nat;
+mod type_nft;
 mod type_phys;
+mod type_support;
 mod type_wireguard;
 mod unmanaged;
 mod update;
@@ -28,4 +32,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("view", view::CASES),
     ("type_macvlan", type_macvlan::CASES),
     ("type_phys", type_phys::CASES),
+    ("type_bridge", type_bridge::CASES),
+    ("type_nat", type_nat::CASES),
+    ("type_nft", type_nft::CASES),
 ];
