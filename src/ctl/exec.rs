@@ -75,7 +75,7 @@ impl Exec {
         }
         self.go(root, namespace, user.as_ref())
             .map_err(|error| match exit::code(&error) {
-                Exit::NotPermitted => error.context("only root may do this, as with sudo"),
+                Exit::NotPermitted => error.context("run it as root, as with sudo"),
                 _ => error,
             })?;
         let [program, arguments @ ..] = self.command.as_slice() else {

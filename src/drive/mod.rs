@@ -38,5 +38,5 @@ pub fn must_be_root() -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    Err(anyhow!("only root may do this, as with sudo")).or_exit(Exit::NotPermitted)
+    Err(anyhow!("run it as root, as with sudo")).or_exit(Exit::NotPermitted)
 }
