@@ -10,6 +10,7 @@ SUITES ?= bookworm trixie
 
 SBINDIR = $(PREFIX)/sbin
 UNITDIR = $(PREFIX)/lib/systemd/system
+NFTDIR = $(UNITDIR)/netns-nft@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 CONFDIR = $(SYSCONFDIR)/conf.d/netns
@@ -30,17 +31,22 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
 	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
+	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
 	$(foreach type,$(TYPES:.sh=), \
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
 		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
+	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
+	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
+	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
+	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # and every symlink, as TARGET:LINK
 LINKS = netnsupdate:$(SBINDIR)/netns-update
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(DATADIR) $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(NFTDIR) $(DATADIR) $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install uninstall demo check deps lint test package clean
 

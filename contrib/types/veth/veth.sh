@@ -34,13 +34,8 @@ _veth_check() {
 configure_veth_up_outside() {
     _veth_names
     _veth_check
-    ip "${_veth_outside[@]}" link add name "$VETH_IFNAME_OUTSIDE" \
-        ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
-        type veth peer name "$VETH_IFNAME_INSIDE" \
-        ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
-        netns "$NSNAME"
-    netns_undo ip "${_veth_outside[@]}" link delete dev "$VETH_IFNAME_OUTSIDE"
-    netns_claim_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
+    netns_add_pair "$VETH_IFNAME_OUTSIDE" "$VETH_IFNAME_INSIDE" \
+        "${VETH_MAC_OUTSIDE-}" "${VETH_MAC_INSIDE-}" "${VETH_MTU-}" "${_veth_outside[@]}"
     netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
     ip "${_veth_outside[@]}" link set dev "$VETH_IFNAME_OUTSIDE" up
 }
