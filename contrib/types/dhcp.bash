@@ -156,7 +156,7 @@ _netns_dhcp4() {
 
 #   _netns_dhcp6 PREFIX INTERFACE
 _netns_dhcp6() {
-    local leased=no
+    local leased=no missing='no DHCP server and '
     local -a client
     # Nothing can be sent before the kernel has found the link-local address to be free.
     until [[ -n $(ip -6 -oneline address show dev "$2" scope link -tentative) ]]; do
@@ -164,12 +164,12 @@ _netns_dhcp6() {
         sleep 0.1
     done
     if ! _netns_dhcp_client udhcpc6; then
-        leased=never
+        leased=never missing='DHCPv6 needs udhcpc6, which is not installed, and '
     elif _netns_dhcp_run 6 2 -i "$2" -p "$netns_state/udhcpc6.pid" -O search; then
         leased=yes
     fi
     until [[ -n $(ip -6 -oneline address show dev "$2" scope global dynamic -tentative) ]]; do
-        ((SECONDS < end)) || _netns_dhcp_fail "neither a router nor a DHCP server gave $2 an IPv6 address"
+        ((SECONDS < end)) || _netns_dhcp_fail "${missing}no router gave $2 an IPv6 address"
         if [[ $leased == no ]] &&
             _netns_dhcp_run 6 2 -i "$2" -p "$netns_state/udhcpc6.pid" -O search; then
             leased=yes

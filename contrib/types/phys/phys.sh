@@ -76,7 +76,7 @@ configure_phys_down_outside() {
 # Prints how the interface is, as assignments.
 _phys_save() {
     local name mtu mac up=down alias='' line word
-    local -a REPLY altnames=() addresses=() routes=()
+    local -a REPLY altnames=() addresses=() routes=() sysctls=()
     line=$(ip -oneline link show dev "$PHYS_IFNAME")
     [[ $line != *'    alias '* ]] || alias=${line##*'    alias '} alias=${alias%%\\*}
     [[ $line != *[\<,]UP[,\>]* ]] || up=up
@@ -93,7 +93,9 @@ _phys_save() {
     addresses=("${REPLY[@]}")
     _phys_routes "$name"
     routes=("${REPLY[@]}")
-    declare -p name mtu mac up alias altnames addresses routes
+    # Some cannot be read.
+    mapfile -t sysctls < <(grep -s . "/proc/sys/net/ipv4/conf/$name"/* "/proc/sys/net/ipv6/conf/$name"/* 2>/dev/null)
+    declare -p name mtu mac up alias altnames addresses routes sysctls
     if ((${#addresses[@]})); then
         word=${addresses[*]/%[ ]*/}
         echo "$name leaves the host, with its addresses, until $NSTYPE@$NSNAME stops: $word" >&2
@@ -121,7 +123,7 @@ _phys_addresses() {
                 no:*) keep='' ;;
                 :peer | :brd | :metric | :scope) address+=" $word" keep=yes ;;
                 :proto) keep=no ;;
-                :noprefixroute) address+=" $word" ;;
+                :noprefixroute | :nodad | :autojoin | :home | :mngtmpaddr) address+=" $word" ;;
                 :"$1":*) address+=" label $word" ;;
             esac
         done
@@ -147,7 +149,7 @@ _phys_routes() {
 # Brings the interface back to the host as it was. That it is gone is no error.
 _phys_back() {
     local name mtu mac up alias try link=''
-    local -a REPLY altnames addresses routes
+    local -a REPLY altnames addresses routes sysctls
     [[ -e $_phys_file ]] || return 0
     # shellcheck disable=SC1090
     source "$_phys_file"
@@ -184,6 +186,7 @@ _phys_restore() {
     for words in "${altnames[@]}"; do
         ip link show dev "$words" &>/dev/null || _phys_try link property add dev "$name" altname "$words"
     done
+    _phys_restore_sysctls
     _phys_try link set dev "$name" "$up"
     for line in "${addresses[@]}"; do
         read -r -a words <<<"$line"
@@ -196,6 +199,18 @@ _phys_restore() {
     done
     # Last: it is ours as long as it is not as it was.
     ip link set dev "$name" alias "$alias"
+}
+
+# In another namespace, the kernel starts with its defaults.
+_phys_restore_sysctls() {
+    local line file value
+    for line in "${sysctls[@]}"; do
+        file=${line%%:*} value=''
+        # Its name may be another now.
+        file=${file%/*/*}/$name/${file##*/}
+        { read -r value <"$file"; } 2>/dev/null || continue
+        [[ $value == "${line#*:}" ]] || { echo "${line#*:}" >"$file"; } 2>/dev/null || :
+    done
 }
 
 _phys_try() {

@@ -4,8 +4,11 @@ use crate::harness::Case;
 
 mod bench;
 mod failure;
+mod lan;
 mod life;
 mod support;
+mod type_macvlan;
+mod type_phys;
 mod update;
 
 pub const GROUPS: &[(&str, &[Case])] = &[
@@ -13,4 +16,6 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("type_macvlan", type_macvlan::CASES),
+    ("type_phys", type_phys::CASES),
 ];
