@@ -10,6 +10,7 @@ mod support;
 mod type_macvlan;
 mod type_phys;
 mod update;
+mod view;
 
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
@@ -18,4 +19,5 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("update", update::CASES),
     ("type_macvlan", type_macvlan::CASES),
     ("type_phys", type_phys::CASES),
+    ("view", view::CASES),
 ];
