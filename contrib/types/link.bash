@@ -80,11 +80,13 @@ netns_parent_check() {
 #   netns_link_make PREFIX PARENT NAME TYPE [ARGUMENT...]
 # The arguments are those of `ip link add type TYPE`.
 netns_link_make() {
-    local mac=$1_MAC mtu=$1_MTU
+    local mac=$1_MAC mtu=$1_MTU said
     netns_undo netns_parent_release
     netns_parent_up "$2"
-    ip link add link "$2" name "$3" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
-        netns "$NSNAME" type "${@:4}"
+    # What else a parent has, in whatever namespace, only the kernel knows.
+    said=$(ip link add link "$2" name "$3" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
+        netns "$NSNAME" type "${@:4}" 2>&1) ||
+        netns_reject "$1_PARENT_IFNAME" "the kernel makes no '${*:4}' of it: ${said//$'\n'/ }"
     netns_undo ip -n "$NSNAME" link delete dev "$3"
     netns_claim_link "$3" -n "$NSNAME"
 }

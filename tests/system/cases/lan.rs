@@ -11,6 +11,9 @@ pub const GIVES_ALL: &str = "--dhcp-range=192.0.2.100,192.0.2.150,1h --enable-ra
     --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,1h";
 /// The same, but IPv6 addresses only by DHCP.
 pub const GIVES_DHCPV6: &str = "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,64,1h";
+/// The same as all, for ever.
+pub const GIVES_FOR_EVER: &str = "--dhcp-range=192.0.2.100,192.0.2.150,infinite --enable-ra \
+    --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,infinite";
 pub const GIVES_NOTHING: &str = "";
 
 /// Makes the network, with a unit so that it is there after a reboot. `delay`, a number of seconds, is how
@@ -124,7 +127,7 @@ pub fn expect_rejected(machine: &Machine, nstype: &str, conf: &str, says: &str) 
 
 /// Fails unless a ping from the namespace is answered.
 pub fn ping(machine: &Machine, nsname: &str, address: &str) -> Result<()> {
-    // More than one: IPv6 addresses are not usable for the first second.
+    // Tried for 5 seconds: IPv6 addresses are not usable in the first.
     let command = format!("ip netns exec {nsname} ping -q -c 1 -w 5 {address}");
     machine.run(&command)?;
     Ok(())
