@@ -91,7 +91,7 @@ _vip_choose_outside() {
 
 # Makes the host's macvlan unless it is there, and joins those who use it.
 _vip_join() {
-    local conf
+    local conf address
     _vip_choose_outside
     conf=/proc/sys/net/ipv6/conf/$VIP_IFNAME_OUTSIDE
     mkdir -p "$_vip_shared/$VIP_IFNAME_OUTSIDE"
@@ -105,9 +105,19 @@ _vip_join() {
             echo 0 >"$conf/accept_ra"
             # The address of this link serves at once.
             echo 0 >"$conf/accept_dad"
+            # A link answers for its own IPv6 addresses only, unless it is a proxy, which takes a
+            # router: packets are forwarded only where all of the host does.
+            echo 1 >"$conf/forwarding"
+            echo 1 >"$conf/proxy_ndp"
+            echo 0 >"/proc/sys/net/ipv6/neigh/$VIP_IFNAME_OUTSIDE/proxy_delay"
         fi
     fi
     ip link set dev "$VIP_IFNAME_OUTSIDE" up
+    if [[ -e $conf ]]; then
+        while read -r _ _ _ address _; do
+            ip -6 neighbour add proxy "${address%/*}" dev "$VIP_IFNAME_OUTSIDE"
+        done < <(ip -6 -oneline address show dev "$GATEWAY_DEVICE" scope global)
+    fi
     echo "$VIP_IFNAME_OUTSIDE" >"$_vip_outside"
 }
 
@@ -186,6 +196,22 @@ _vip_sysctl() {
         sh "/proc/sys/net/$1/conf/$VIP_IFNAME/$2" "$3"
 }
 
+# Waits until a service can bind to the IPv6 addresses: the kernel first asks whether anybody else
+# has them, which takes a carrier.
+_vip_await_addresses() {
+    local try line
+    for ((try = 0; try < 50; try++)); do
+        line=$(ip -n "$NSNAME" -6 -oneline address show dev "$VIP_IFNAME" scope global tentative)
+        if [[ $line == *dadfailed* ]]; then
+            echo "another host has an address of VIP_ADDRESSES already: $line" >&2
+            return 1
+        fi
+        [[ -n $line ]] || return 0
+        sleep 0.1
+    done
+    echo "$VIP_IFNAME: IPv6 addresses cannot be used yet: $line"
+}
+
 # Runs the administrator's script with one word, start or stop.
 _vip_hook() {
     export NSNAME GATEWAY_DEVICE VIP_IFNAME VIP_IFNAME_OUTSIDE
@@ -226,6 +252,7 @@ configure_vip_up_outside() {
     # After the addresses, for arp_notify.
     ip -n "$NSNAME" link set dev "$VIP_IFNAME" up
     netns_add_gateways "$VIP_IFNAME" VIP_GATEWAY -n "$NSNAME"
+    _vip_await_addresses
 
     if [[ -n $VIP_HOOK && -f $VIP_HOOK ]]; then
         netns_undo _vip_unhook
