@@ -30,7 +30,7 @@ _ifupdown_reject() {
 
 # Finds the stanzas outside: _ifupdown_interfaces in their order, and of each what is known.
 declare -a _ifupdown_interfaces=() _ifupdown_files=()
-declare -A _ifupdown_peer=() _ifupdown_ours=() _ifupdown_maker=()
+declare -A _ifupdown_peer=() _ifupdown_ours=()
 
 _ifupdown_find() {
     local file name line previous word interface
@@ -59,9 +59,6 @@ _ifupdown_find() {
             [[ -n $interface ]] || continue
             if [[ ${words[0]} == netns-peer ]]; then
                 _ifupdown_peer[$interface]=${words[1]-}
-            fi
-            if [[ $line == *' link add '* ]]; then
-                _ifupdown_maker[$interface]=yes
             fi
             previous=
             for word in "${words[@]}"; do
@@ -133,6 +130,11 @@ _ifupdown_check_name() {
     esac
 }
 
+# Whether a line of the stanzas inside speaks of an interface outside.
+_ifupdown_is_named_inside() {
+    grep -v '^[[:space:]]*#' "$_ifupdown_inside" | grep -qwF -e "$1"
+}
+
 _ifupdown_run_inside() {
     mkdir -p "$_ifupdown_state_inside"
     "${@:2}" "$1" --state-dir="$_ifupdown_state_inside" -i "$_ifupdown_inside" -a
@@ -169,13 +171,13 @@ configure_ifupdown_up_outside() {
     for interface in "${_ifupdown_interfaces[@]}"; do
         if [[ -n ${_ifupdown_peer[$interface]-} ]]; then
             netns_add_pair "$interface" "${_ifupdown_peer[$interface]}" '' '' ''
-        elif [[ -z ${_ifupdown_maker[$interface]-} ]] && ! ip link show dev "${interface%%[:=]*}" &>/dev/null; then
+        elif ! ip link show dev "$interface" &>/dev/null && _ifupdown_is_named_inside "$interface"; then
             early=yes
         fi
     done
     ip -n "$NSNAME" link set dev lo up
     if [[ $early == yes ]]; then
-        # A link that nothing outside makes is made inside, and sent out.
+        # The link is made inside, and sent out.
         netns_undo _ifupdown_run_inside ifdown ip netns exec "$NSNAME"
         _ifupdown_run_inside ifup ip netns exec "$NSNAME"
     fi

@@ -25,6 +25,15 @@ _vip_names() {
     _vip_hooked=$netns_state/vip-hooked
 }
 
+# A MAC address of our own for a name: the same at each start, so that the network does not send to
+# one that is no more. Nothing where the host has no identity.
+_vip_mac() {
+    local digest id
+    id=$(cat /etc/machine-id 2>/dev/null) || return 0
+    digest=$(printf '%s\0' "$id" vip "$@" | sha256sum)
+    sed -E 's/^(..)(..)(..)(..)(..).*/02:\1:\2:\3:\4:\5/' <<<"$digest"
+}
+
 _vip_check() {
     netns_require GATEWAY_DEVICE
     netns_check_ifname GATEWAY_DEVICE VIP_IFNAME VIP_IFNAME_OUTSIDE
@@ -91,14 +100,17 @@ _vip_choose_outside() {
 
 # Makes the host's macvlan unless it is there, and joins those who use it.
 _vip_join() {
-    local conf address
+    local conf address mac
     _vip_choose_outside
     conf=/proc/sys/net/ipv6/conf/$VIP_IFNAME_OUTSIDE
     mkdir -p "$_vip_shared/$VIP_IFNAME_OUTSIDE"
     # First, so that nothing of it is left if this is killed.
     : >"$_vip_shared/$VIP_IFNAME_OUTSIDE/$NSNAME"
     if _vip_is_free "$VIP_IFNAME_OUTSIDE"; then
-        ip link add link "$GATEWAY_DEVICE" name "$VIP_IFNAME_OUTSIDE" type macvlan mode bridge
+        # No namespace is called so.
+        mac=$(_vip_mac . "$GATEWAY_DEVICE")
+        ip link add link "$GATEWAY_DEVICE" name "$VIP_IFNAME_OUTSIDE" ${mac:+address "$mac"} \
+            type macvlan mode bridge
         ip link set dev "$VIP_IFNAME_OUTSIDE" alias 'systemd-netns vip'
         if [[ -e $conf ]]; then
             # The host is in this network already, and has its addresses and routes from there.
@@ -145,23 +157,37 @@ _vip_alone() {
 # Sends what the host has for an address to its own macvlan: what leaves by the parent never reaches
 # a macvlan of this host. In table local, the first that is asked.
 _vip_add_routes() {
-    local address
-    local -a REPLY words source
+    local address source
+    local -a REPLY
     netns_addresses VIP_ADDRESSES
     : >"$_vip_routes"
     netns_undo _vip_delete_routes
     for address in "${REPLY[@]}"; do
         address=${address%%[ /]*}
-        words=("$address" dev "$VIP_IFNAME_OUTSIDE" metric 100 table local)
-        source=()
         if [[ $address == *:* ]]; then
             # Answers find only addresses that this very link has, unlike with IPv4.
-            source=(src "$(_vip_link_local)")
-            [[ -n ${source[1]} ]] || source=()
+            source=$(_vip_link_local)
+            _vip_add_route 100 "$address" "$source"
+            continue
         fi
-        ip "$(_vip_family "$address")" route add "${words[@]}" "${source[@]}"
-        echo "${words[*]}" >>"$_vip_routes"
+        # Of several networks, the host is to use its address in that of the parent. A route goes
+        # when its address goes; then there is the other one.
+        source=$(ip -4 -oneline route get "$address" oif "$GATEWAY_DEVICE" 2>/dev/null) || source=
+        if [[ $source == *' src '* && $source != *' via '* ]]; then
+            source=${source#* src }
+            _vip_add_route 100 "$address" "${source%% *}"
+            _vip_add_route 101 "$address" ''
+        else
+            _vip_add_route 100 "$address" ''
+        fi
     done
+}
+
+# Adds a route of a metric to an address, with a source unless it is empty, and notes it.
+_vip_add_route() {
+    local -a words=("$2" dev "$VIP_IFNAME_OUTSIDE" metric "$1" table local)
+    ip "$(_vip_family "$2")" route add "${words[@]}" ${3:+src "$3"}
+    echo "${words[*]}" >>"$_vip_routes"
 }
 
 # The link-local address of the host's macvlan, for which it waits a moment.
@@ -233,6 +259,7 @@ _vip_unhook() {
 configure_vip_up_outside() {
     _vip_names
     _vip_check
+    VIP_MAC=${VIP_MAC:-$(_vip_mac "$NSNAME" "$VIP_IFNAME")}
     netns_link_make VIP "$GATEWAY_DEVICE" "$VIP_IFNAME" macvlan mode bridge
     netns_undo _vip_alone _vip_leave
     _vip_alone _vip_join
