@@ -90,7 +90,7 @@ endif
 install-compat:
 	@$(call install_files,$(COMPAT))
 ifeq ($(DESTDIR),)
-	[ ! -d /run/systemd/system ] || systemctl daemon-reload
+	@[ ! -d /run/systemd/system ] || systemctl daemon-reload
 endif
 
 uninstall:
