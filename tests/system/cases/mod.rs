@@ -3,6 +3,8 @@
 use crate::harness::Case;
 
 mod bench;
+
+mod compat_units;
 mod ctl;
 mod dns;
 mod failure;
@@ -10,11 +12,13 @@ mod lan;
 mod life;
 mod support;
 mod type_bridge;
+mod type_ifupdown;
 mod type_macvlan;
 mod type_nat;
 mod type_nft;
 mod type_phys;
 mod type_support;
+mod type_vip;
 mod type_wireguard;
 mod unmanaged;
 mod update;
@@ -35,4 +39,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_bridge", type_bridge::CASES),
     ("type_nat", type_nat::CASES),
     ("type_nft", type_nft::CASES),
+    ("type_vip", type_vip::CASES),
+    ("type_ifupdown", type_ifupdown::CASES),
+    ("compat_units", compat_units::CASES),
 ];
