@@ -3,7 +3,6 @@
 use crate::harness::Case;
 
 mod bench;
-
 mod compat_units;
 mod ctl;
 mod dns;
