@@ -346,7 +346,9 @@ _nat_open_loopback() {
     if [[ -n ${_nat_addresses6-} ]]; then
         # Answers come in here for ::1, and the kernel looks for an address only on the interface
         # where a packet for loopback came in. From outside, the kernel drops them before that.
-        ip -6 route add local ::1 dev "$NAT_IFNAME_OUTSIDE" table local metric 65536
+        # A metric of its own, for to the kernel two routes of one metric are the same.
+        ip -6 route add local ::1 dev "$NAT_IFNAME_OUTSIDE" table local \
+            metric "$((65536 + $(<"/sys/class/net/$NAT_IFNAME_OUTSIDE/ifindex")))"
     fi
 }
 

@@ -60,10 +60,12 @@ fn published_ports(machine: &Machine) -> Result<()> {
         "/etc/conf.d/netns/nat-web.conf",
         "NAT_PUBLISH=(8080:80/tcp 5300:53/udp 127.0.0.1:8081:80 [2001:db8:1::1]:8082:80/tcp)\n",
     )?;
+    machine.write("/etc/conf.d/netns/nat-other.conf", "NAT_PUBLISH=8095:80\n")?;
     machine.run("netnsupdate")?;
     let before = look(machine)?;
     machine.run("systemctl start netns-nat@web netns-nat@other")?;
     serve(machine, "web", 80, 53)?;
+    serve(machine, "other", 80, 53)?;
     // From the LAN, which is seen as it is.
     for (from, to, seen) in [
         ("lan", "198.51.100.1:8080", "seen 198.51.100.2"),
@@ -72,6 +74,8 @@ fn published_ports(machine: &Machine) -> Result<()> {
         ("", "127.0.0.1:8080", "seen 100.64."),
         ("", "127.0.0.1:8081", "seen 100.64."),
         ("", "[::1]:8080", "seen fd"),
+        ("", "127.0.0.1:8095", "seen 100.64."),
+        ("", "[::1]:8095", "seen fd"),
         ("", "198.51.100.1:8080", "seen 1"),
         ("", "[2001:db8:1::1]:8080", "seen 2001:db8:1::1"),
         ("other", "198.51.100.1:8080", "seen 100.64."),
