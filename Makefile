@@ -28,7 +28,7 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 
 # Every file that is installed, as MODE:SOURCE:DESTINATION.
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
-	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
+	$(foreach unit,$(wildcard systemd/*.service systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
 	$(foreach type,$(TYPES:.sh=), \

@@ -7,6 +7,7 @@
 //! `netnsupdate` ([`update`]) gives every NSTYPE its units. Paths come from [`root`], names from
 //! [`name`], and every error leaves by [`exit`].
 
+pub mod attach;
 pub mod command;
 pub mod config;
 pub mod ctl;
@@ -22,6 +23,7 @@ pub mod netns;
 pub mod phase;
 pub mod root;
 pub mod script;
+pub mod service;
 pub mod terminal;
 pub mod types;
 pub mod unit;

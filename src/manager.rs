@@ -39,6 +39,12 @@ impl Manager {
         Ok(())
     }
 
+    /// Restarts the units that match a pattern, and waits until they run.
+    pub fn restart(&self, pattern: &str) -> Result<()> {
+        self.call("restart", &["--".to_owned(), pattern.to_owned()])?;
+        Ok(())
+    }
+
     /// Forgets the failures of the units that match a pattern.
     pub fn reset_failed(&self, patterns: &[String]) -> Result<()> {
         self.call("reset-failed", patterns)?;

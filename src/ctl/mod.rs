@@ -5,19 +5,25 @@ use clap::Subcommand;
 
 use crate::root::Root;
 
+mod attach;
 mod create;
 mod delete;
+mod detach;
 mod graph;
 mod list;
+mod rebind;
 mod status;
 
 /// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Attach(attach::Attach),
     Create(create::Create),
     Delete(delete::Delete),
+    Detach(detach::Detach),
     Graph(graph::Graph),
     List(list::List),
+    Rebind(rebind::Rebind),
     Status(status::Status),
 }
 
@@ -25,10 +31,13 @@ impl Verb {
     /// Does it, and gives the exit status.
     pub fn run(&self, root: &Root) -> Result<u8> {
         match self {
+            Verb::Attach(verb) => verb.run(root),
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),
+            Verb::Detach(verb) => verb.run(root),
             Verb::Graph(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
+            Verb::Rebind(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
         }
     }
