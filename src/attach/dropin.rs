@@ -71,11 +71,11 @@ impl DropIn<'_> {
         for unit in &units {
             let _ = writeln!(text, "{needs}={unit}\nAfter={unit}");
         }
-        *text += "# A file that is replaced on the host loses what was bound over it.\n";
-        *text += "Wants=netns_rebind.path\n";
         if self.binds.is_empty() && self.resolv_conf.is_none() {
             return;
         }
+        *text += "# A file that is replaced on the host loses what was bound over it.\n";
+        *text += "Wants=netns_rebind.path\n";
         *text += "# Without the first, the service would get a file of the host; without the\n\
                   # second, systemd would leave an empty one there.\n";
         for Bind { from, to } in self.all_binds() {
