@@ -21,6 +21,7 @@ pub mod name;
 pub mod netlink;
 pub mod netns;
 pub mod phase;
+pub mod requires;
 pub mod root;
 pub mod script;
 pub mod service;

@@ -12,6 +12,7 @@ mod detach;
 mod graph;
 mod list;
 mod rebind;
+mod require;
 mod status;
 
 /// What netnsctl is asked to do.
@@ -24,6 +25,7 @@ pub enum Verb {
     Graph(graph::Graph),
     List(list::List),
     Rebind(rebind::Rebind),
+    Require(require::Require),
     Status(status::Status),
 }
 
@@ -38,6 +40,7 @@ impl Verb {
             Verb::Graph(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
             Verb::Rebind(verb) => verb.run(root),
+            Verb::Require(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
         }
     }
