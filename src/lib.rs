@@ -21,6 +21,7 @@ pub mod name;
 pub mod netlink;
 pub mod netns;
 pub mod phase;
+pub mod publish;
 pub mod requires;
 pub mod root;
 pub mod script;

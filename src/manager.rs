@@ -45,6 +45,18 @@ impl Manager {
         Ok(())
     }
 
+    /// Starts a unit, and waits until it runs.
+    pub fn start(&self, unit: &str) -> Result<()> {
+        self.call("start", &["--".to_owned(), unit.to_owned()])?;
+        Ok(())
+    }
+
+    /// Stops units, and waits until they have stopped.
+    pub fn stop(&self, units: &[String]) -> Result<()> {
+        self.call("stop", units)?;
+        Ok(())
+    }
+
     /// Forgets the failures of the units that match a pattern.
     pub fn reset_failed(&self, patterns: &[String]) -> Result<()> {
         self.call("reset-failed", patterns)?;

@@ -11,9 +11,11 @@ mod delete;
 mod detach;
 mod graph;
 mod list;
+mod publish;
 mod rebind;
 mod require;
 mod status;
+mod unpublish;
 
 /// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
@@ -24,9 +26,11 @@ pub enum Verb {
     Detach(detach::Detach),
     Graph(graph::Graph),
     List(list::List),
+    Publish(publish::Publish),
     Rebind(rebind::Rebind),
     Require(require::Require),
     Status(status::Status),
+    Unpublish(unpublish::Unpublish),
 }
 
 impl Verb {
@@ -39,9 +43,11 @@ impl Verb {
             Verb::Detach(verb) => verb.run(root),
             Verb::Graph(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
+            Verb::Publish(verb) => verb.run(root),
             Verb::Rebind(verb) => verb.run(root),
             Verb::Require(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
+            Verb::Unpublish(verb) => verb.run(root),
         }
     }
 }
