@@ -2,9 +2,12 @@
 
 use crate::harness::Case;
 
+mod attach;
 mod bench;
 mod failure;
 mod life;
+mod order;
+mod resolv;
 mod support;
 mod update;
 
@@ -13,4 +16,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("attach", attach::CASES),
+    ("resolv", resolv::CASES),
+    ("order", order::CASES),
 ];
