@@ -67,7 +67,9 @@ impl DropIn<'_> {
             .map(|instance| Part::Inside.unit(&instance.nstype, &instance.nsname));
         let units: Vec<String> = units.collect();
         *text += "\n[Unit]\n";
-        let needs = if self.keep { "Wants" } else { "BindsTo" };
+        // Not BindsTo=: newer systemd would stop a running service as soon as it reads this while
+        // the namespace is down, and the units of a namespace never end by themselves.
+        let needs = if self.keep { "Wants" } else { "Requires" };
         for unit in &units {
             let _ = writeln!(text, "{needs}={unit}\nAfter={unit}");
         }

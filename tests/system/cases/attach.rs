@@ -145,7 +145,7 @@ fn follows_its_namespace(machine: &Machine) -> Result<()> {
     expect_instance(machine, "t", "a", [UP, UP, UP])?;
     let first = main_pid(machine, "s")?;
     // A restart takes it along, and into the new namespace where there is one.
-    machine.run("ip netns delete a; systemctl restart netns-t@a")?;
+    machine.run("ip netns delete a; ip netns add a; systemctl restart netns-t@a")?;
     expect_states(machine, &[("s.service", RUNNING)])?;
     machine.wait_until("it is another process", SOON, |machine| {
         let pid = main_pid(machine, "s")?;
@@ -158,6 +158,8 @@ fn follows_its_namespace(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-t@a")?;
     let state = machine.unit_state("s.service")?;
     ensure!(state.active == "inactive", "{state}");
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    machine.run("ip netns delete a")?;
     nothing_left(machine)?;
     // Its start brings the namespace up; a failure is told for what it is.
     machine.run("systemctl start s")?;
@@ -212,7 +214,10 @@ fn templates_and_instances(machine: &Machine) -> Result<()> {
     veth(machine, "a", 1)?;
     veth(machine, "b", 2)?;
     service(machine, "w@", "/bin/sleep infinity")?;
-    machine.run("systemctl start w@1 w@2; netnsctl attach w@ veth@a --now")?;
+    machine.run("systemctl start w@1 w@2; netnsctl attach w@ veth@a")?;
+    // What runs is left to run until somebody restarts it.
+    machine.run("systemctl is-active w@1 w@2; ! systemctl is-active netns-veth@a")?;
+    machine.run("netnsctl attach w@ veth@a --now")?;
     let named = inode(machine, "/run/netns/a")?;
     for unit in ["w@1", "w@2"] {
         let pid = main_pid(machine, unit)?;
