@@ -36,6 +36,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
 		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
 	0644:README.md:$(DOCDIR)/README.md \
+	0644:docs/services.md:$(DOCDIR)/services.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # and every symlink, as TARGET:LINK
 LINKS = netnsupdate:$(SBINDIR)/netns-update

@@ -4,6 +4,7 @@ use crate::harness::Case;
 
 mod attach;
 mod bench;
+mod docs;
 mod failure;
 mod life;
 mod order;
@@ -19,4 +20,5 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
     ("order", order::CASES),
+    ("docs", docs::CASES),
 ];
