@@ -1,7 +1,9 @@
 //! Services in namespaces: what attaches one, and what takes that back.
 
+mod change;
 mod dns;
 mod dropin;
+mod etc;
 pub mod rebind;
 
 use std::fs;
@@ -12,15 +14,17 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::config::{self, Trust};
 use crate::exit::{Exit, OrExit};
-use crate::file::{self, Missing};
+use crate::file::Missing;
 use crate::manager::Manager;
 use crate::name::{Instance, NsName};
 use crate::root::Root;
 use crate::service::{self, ServiceName};
 use crate::unit::Part;
 
+pub use change::Change;
 use dns::{ResolvConf, Servers};
-use dropin::{Bind, DropIn, RESOLVED, Written};
+use dropin::{Bind, DropIn, Written};
+use etc::{binds, check_resolv_conf, seen, strict_nsswitch};
 
 const DROP_IN: &str = "50-netns.conf";
 /// Beside it, and not read by systemd for its name.
@@ -226,124 +230,6 @@ fn check_free(
     }
 }
 
-/// A path below the root as the service will see it.
-fn seen(root: &Root, path: &Path) -> PathBuf {
-    match path.strip_prefix(root.path("/")) {
-        Ok(below) => Path::new("/").join(below),
-        Err(_) => path.to_owned(),
-    }
-}
-
-/// What in `/etc/netns/NSNAME` stands in for something in `/etc`, but for resolv.conf.
-fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Vec<Bind>> {
-    let directory = root.netns_etc(name);
-    let reading = || format!("reading {}", directory.display());
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-        .into_iter()
-        .flatten()
-    {
-        paths.push(entry.with_context(reading)?.path());
-    }
-    paths.sort();
-    let mut binds = Vec::new();
-    for path in paths {
-        let file_name = path.file_name().unwrap_or_default().to_owned();
-        if file_name == "resolv.conf" {
-            continue;
-        }
-        let place = root.path("/etc").join(&file_name);
-        let looking = || format!("looking at {}", path.display());
-        let Some(from) = fs::metadata(&path).missing_ok().with_context(looking)? else {
-            return Err(anyhow!("{} is a link to nothing", path.display())).or_exit(Exit::Config);
-        };
-        match fs::metadata(&place).missing_ok().with_context(looking)? {
-            None => remarks.push(format!(
-                "{} is not used: there is no {} that it could replace",
-                path.display(),
-                place.display()
-            )),
-            Some(to) if to.is_dir() != from.is_dir() => remarks.push(format!(
-                "{} is not used: either it or {} is a directory",
-                path.display(),
-                place.display()
-            )),
-            Some(_) => {
-                let from = seen(root, &path);
-                if !dropin::is_plain(&from) {
-                    return Err(anyhow!(
-                        "{} has a name that a unit file cannot carry: letters, digits and \
-                         ._-+=,@~#^ can be there",
-                        path.display()
-                    ))
-                    .or_exit(Exit::Config);
-                }
-                let to = seen(root, &place);
-                binds.push(Bind { from, to });
-            }
-        }
-    }
-    Ok(binds)
-}
-
-/// Whether `/etc/resolv.conf` is a link to a file that systemd-resolved makes.
-fn check_resolv_conf(root: &Root, file: Option<&ResolvConf>, request: &Request) -> Result<bool> {
-    let Some(file) = file else {
-        return Ok(false);
-    };
-    if !request.dns.is_empty() && file.is_foreign()? {
-        bail!(
-            "{} is not ours to write: put the name servers there",
-            file.path.display()
-        );
-    }
-    let place = root.path("/etc/resolv.conf");
-    if let Ok(target) = fs::read_link(&place) {
-        let target = Path::new("/etc").join(target);
-        let file_name = target.file_name().unwrap_or_default();
-        let directory = target.parent().unwrap_or(&target).to_string_lossy();
-        if directory.ends_with(RESOLVED)
-            && (file_name == "stub-resolv.conf" || file_name == "resolv.conf")
-        {
-            return Ok(true);
-        }
-    }
-    if !place.exists() {
-        return Err(anyhow!(
-            "there is no {} that {} could be bound over: make one, it may be empty",
-            place.display(),
-            file.path.display()
-        ))
-        .or_exit(Exit::Config);
-    }
-    Ok(false)
-}
-
-/// The name service switch that the service would see, with nothing but files and DNS for hosts.
-fn strict_nsswitch(root: &Root, binds: &[Bind]) -> Result<String> {
-    let own = binds
-        .iter()
-        .find(|bind| bind.to == Path::new("/etc/nsswitch.conf"));
-    let path = root.path(own.map_or(Path::new("/etc/nsswitch.conf"), |bind| &bind.from));
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("reading {}, which --strict-dns changes", path.display()))
-        .or_exit(Exit::Config)?;
-    let mut strict = String::new();
-    for line in text.lines() {
-        let hosts = line
-            .split_once(':')
-            .is_some_and(|(key, _)| key.trim() == "hosts");
-        if !hosts {
-            strict += line;
-            strict.push('\n');
-        }
-    }
-    strict += "hosts: files dns\n";
-    Ok(strict)
-}
-
 /// Reads a drop-in; `None` where there is none, or none of ours.
 fn read(path: &Path) -> Result<Option<Written>> {
     let bytes = fs::read(path)
@@ -416,6 +302,10 @@ pub fn detach(
         let _ = fs::remove_dir(&directory);
     }
     let others = attached(root)?;
+    if let (true, Some(manager)) = (others.is_empty(), manager) {
+        // 247 would leave it running until something that needs it stops.
+        manager.stop(&["netns_rebind.path".to_owned()])?;
+    }
     if !others.iter().any(|(_, other)| other.nsname == old.nsname) {
         ResolvConf::of(root, &old.nsname).release()?;
     }
@@ -430,74 +320,5 @@ fn and_undo(error: anyhow::Error, undone: Result<()>) -> anyhow::Error {
     match undone {
         Ok(()) => error,
         Err(other) => error.context(format!("{other:#}, after")),
-    }
-}
-
-/// Files to be written or removed, all or none, with what they are now.
-pub struct Change<'a> {
-    files: &'a [(PathBuf, Option<String>)],
-    before: Vec<Option<Vec<u8>>>,
-    missing: Vec<PathBuf>,
-}
-
-impl<'a> Change<'a> {
-    pub fn of(files: &'a [(PathBuf, Option<String>)]) -> Result<Self> {
-        let mut before = Vec::new();
-        let mut missing = Vec::new();
-        for (path, text) in files {
-            let content = fs::read(path)
-                .missing_ok()
-                .with_context(|| format!("reading {}", path.display()))?;
-            before.push(content);
-            let directory = path.parent().unwrap_or(path);
-            if text.is_some() && !directory.exists() && !missing.iter().any(|m| m == directory) {
-                missing.push(directory.to_owned());
-            }
-        }
-        Ok(Self {
-            files,
-            before,
-            missing,
-        })
-    }
-
-    /// Makes the change; on an error `take_back` has to follow.
-    pub fn make(&self) -> Result<()> {
-        for directory in &self.missing {
-            file::make_directory(directory, 0o755)?;
-        }
-        for ((path, text), before) in self.files.iter().zip(&self.before) {
-            let text = text.as_ref().map(String::as_bytes);
-            if text != before.as_deref() {
-                put(path, text)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts everything back as it was.
-    pub fn take_back(&self) -> Result<()> {
-        for ((path, _), before) in self.files.iter().zip(&self.before) {
-            let now = fs::read(path).missing_ok();
-            if now.is_ok_and(|now| now != *before) {
-                put(path, before.as_deref())?;
-            }
-        }
-        for directory in &self.missing {
-            let _ = fs::remove_dir(directory);
-        }
-        Ok(())
-    }
-}
-
-fn put(path: &Path, content: Option<&[u8]>) -> Result<()> {
-    match content {
-        Some(content) => file::write(path, content, 0o644),
-        None => {
-            fs::remove_file(path)
-                .missing_ok()
-                .with_context(|| format!("removing {}", path.display()))?;
-            Ok(())
-        }
     }
 }

@@ -49,7 +49,7 @@ pub fn plan(root: &Root, types: &Types, plan: &mut Plan) -> Result<()> {
         desired.insert(directory.join(DROP_IN_OF_UPDATE), text);
     }
     let ours = existing.iter().filter(|(_, drop_in)| drop_in.of_update);
-    let ours: BTreeMap<&PathBuf, &DropIn> = ours.map(|(path, drop_in)| (path, drop_in)).collect();
+    let ours: BTreeMap<&PathBuf, &DropIn> = ours.collect();
     for (path, text) in &desired {
         match ours.get(path) {
             None => plan

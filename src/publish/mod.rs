@@ -3,6 +3,9 @@
 //! systemd listens outside, or in another namespace, and hands the connections to a proxy inside.
 //! It listens only while the namespace is up: a connection is no reason to start one.
 
+mod port;
+mod text;
+
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
@@ -21,57 +24,8 @@ use crate::root::Root;
 use crate::service;
 use crate::unit::Part;
 
-const MARKER: &str = "# Written by netnsctl publish: ";
-
-/// A port outside and the one inside that it leads to, written `[ADDRESS:]PORT:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// Where to listen; everywhere where there is none.
-    address: Option<IpAddr>,
-    pub outside: u16,
-    inside: u16,
-}
-
-impl FromStr for Port {
-    type Err = anyhow::Error;
-
-    fn from_str(word: &str) -> Result<Self> {
-        let number = |text: &str| match text.parse::<u16>() {
-            Ok(number) if number != 0 => Ok(number),
-            _ => Err(anyhow!("'{text}' is no port: 1 to 65535 are")),
-        };
-        if word.ends_with("/udp") {
-            bail!("systemd-socket-proxyd serves TCP only: for UDP use NAT_PUBLISH of type nat");
-        }
-        let ports = word.strip_suffix("/tcp").unwrap_or(word);
-        let parts = ports
-            .rsplit_once(':')
-            .map(|(rest, inside)| (rest.rsplit_once(':'), rest, inside));
-        let Some((split, rest, inside)) = parts else {
-            bail!("'{word}' has to be [ADDRESS:]PORT:PORT, as in 8080:80");
-        };
-        let (address, outside) = match split {
-            None => (None, rest),
-            Some((address, outside)) => {
-                let bare = address
-                    .strip_prefix('[')
-                    .and_then(|address| address.strip_suffix(']'))
-                    .unwrap_or(address);
-                let parsed = bare.parse::<IpAddr>();
-                let parsed = parsed.map_err(|_| anyhow!("'{address}' is no IP address"))?;
-                if parsed.is_ipv6() && bare == address {
-                    bail!("an IPv6 address has to be in brackets, as in [::1]:8080:80");
-                }
-                (Some(parsed), outside)
-            }
-        };
-        Ok(Self {
-            address,
-            outside: number(outside)?,
-            inside: number(inside)?,
-        })
-    }
-}
+pub use port::Port;
+use text::{MARKER, texts};
 
 /// A namespace, or one with a type that it has to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -362,136 +316,4 @@ fn proxy(root: &Root) -> Result<String> {
             )
         })
         .or_exit(Exit::NotInstalled)
-}
-
-fn texts(
-    publication: &Publication,
-    port: &Port,
-    to: IpAddr,
-    inside: &[Instance],
-    fronts: &[Instance],
-    proxy: &str,
-) -> [String; 2] {
-    let name = publication.name;
-    let destination = match to {
-        IpAddr::V4(to) => format!("{to}:{}", port.inside),
-        IpAddr::V6(to) => format!("[{to}]:{}", port.inside),
-    };
-    let listen = match port.address {
-        None => port.outside.to_string(),
-        Some(IpAddr::V4(address)) => format!("{address}:{}", port.outside),
-        Some(IpAddr::V6(address)) => format!("[{address}]:{}", port.outside),
-    };
-    let from = publication.from.map(|from| format!(" --from {from}"));
-    let from = from.unwrap_or_default();
-    let head = format!(
-        "{MARKER}{publication} leads to {destination} in {name}\n\
-         # 'netnsctl unpublish {name} {}{from}' removes it.\n\n[Unit]\n\
-         Description=Port {listen} for the network namespace {name}\n",
-        port.outside
-    );
-    let needs = |instances: &[Instance]| -> String {
-        let unit = |instance: &Instance| Part::Inside.unit(&instance.nstype, &instance.nsname);
-        let lines = instances.iter().map(unit);
-        lines
-            .map(|unit| format!("BindsTo={unit}\nAfter={unit}\n"))
-            .collect()
-    };
-    let listening = match publication.from {
-        Some(from) => format!("NetworkNamespacePath=/run/netns/{from}\n"),
-        // A daemon of the host may have the port for one address of it.
-        None if port.address.is_some() => "FreeBind=yes\n".to_owned(),
-        None => String::new(),
-    };
-    let socket = format!(
-        "{head}{}{}\
-         # Else it would come before all services, and so before what it needs.\n\
-         DefaultDependencies=no\nConflicts=shutdown.target\nBefore=shutdown.target\n\n\
-         [Socket]\nListenStream={listen}\n{listening}",
-        needs(inside),
-        needs(fronts)
-    );
-    let service = format!(
-        "{head}Requires={0}\nAfter={0}\n{1}\n\
-         [Service]\nType=notify\nExecStart={proxy} {destination}\n\
-         NetworkNamespacePath=/run/netns/{name}\nPrivateTmp=yes\nProtectHome=yes\n",
-        publication.socket(),
-        needs(inside)
-    );
-    [socket, service]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports() {
-        let port = |word: &str| word.parse::<Port>();
-        assert_eq!(
-            port("8080:80").unwrap(),
-            Port {
-                address: None,
-                outside: 8080,
-                inside: 80
-            }
-        );
-        assert_eq!(port("8080:80/tcp").unwrap(), port("8080:80").unwrap());
-        let local = port("127.0.0.1:8080:80").unwrap();
-        assert_eq!(local.address, Some("127.0.0.1".parse().unwrap()));
-        let six = port("[2001:db8::1]:8080:80").unwrap();
-        assert_eq!(six.address, Some("2001:db8::1".parse().unwrap()));
-        for bad in [
-            "",
-            "80",
-            ":",
-            "0:80",
-            "80:0",
-            "65536:80",
-            "a:b",
-            "x:80:80",
-            "::1:8080:80",
-            "53:53/udp",
-            "80:80/sctp",
-            "-1:80",
-        ] {
-            assert!(port(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn texts_of_units() {
-        let web: NsName = "web".parse().unwrap();
-        let front: NsName = "front".parse().unwrap();
-        let veth = ["veth@web".parse().unwrap()];
-        let fronts = ["veth@front".parse().unwrap()];
-        let cases = [
-            ("publish", "8080:80", None, &fronts[..0]),
-            ("publish-from", "[::1]:8080:80", Some(&front), &fronts[..]),
-        ];
-        for (golden, port, from, fronts) in cases {
-            let publication = Publication {
-                name: &web,
-                outside: 8080,
-                from,
-            };
-            let texts = super::texts(
-                &publication,
-                &port.parse().unwrap(),
-                "127.0.0.1".parse().unwrap(),
-                &veth,
-                fronts,
-                "/lib/systemd/systemd-socket-proxyd",
-            );
-            for (kind, text) in ["socket", "service"].iter().zip(texts) {
-                let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                    .join("tests/golden")
-                    .join(format!("{golden}.{kind}"));
-                if std::env::var_os("NETNS_BLESS").is_some() {
-                    fs::write(&path, &text).unwrap();
-                }
-                assert_eq!(text, fs::read_to_string(path).unwrap(), "{golden}.{kind}");
-            }
-        }
-    }
 }
