@@ -4,8 +4,9 @@
 //! makes the namespace NSNAME and calls them outside and inside it. The units run `netnsctl create`
 //! ([`netns`]) and `netnsinit` ([`init`]), which finds the files of the instance ([`config`]), joins
 //! the namespace, has bash run one function ([`script`]) and keeps what `down` will need ([`kept`]).
-//! `netnsupdate` ([`update`]) gives every NSTYPE its units. Paths come from [`root`], names from
-//! [`name`], and every error leaves by [`exit`].
+//! `netnsupdate` ([`update`]) gives every NSTYPE its units. What there is on a host
+//! is read as data ([`view`], by [`netlink`]) that `netnsctl` shows ([`ctl`], [`graph`]). Paths come
+//! from [`root`], names from [`name`], and every error leaves by [`exit`].
 
 pub mod attach;
 pub mod command;

@@ -91,8 +91,8 @@ fn what_fails_leaves_everything_as_it_was() {
         fails 1 'there is no /etc/systemd' netnsctl unpublish web 80
         # A directory that cannot be written, one after another.
         mkdir /etc/systemd/system/s.service.d
-        before=$(files)
         mount -t tmpfs -o ro none /etc/systemd/system/s.service.d
+        before=$(files)
         fails 1 '50-netns.conf: read-only file' netnsctl attach s t@web
         umount /etc/systemd/system/s.service.d
         rmdir /etc/systemd/system/s.service.d

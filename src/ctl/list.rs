@@ -12,7 +12,8 @@ use crate::view::{Maker, Namespace, Presence, View, type_states};
 /// List the network namespaces and what is in them
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Columns that do not fit the terminal are left out; --json has them all.
+Columns that do not fit the terminal, and what there is a lot of, are left out;
+'netnsctl status' and --json show all.
 
 Example: netnsctl list")]
 pub struct List {
@@ -242,9 +243,39 @@ fn unknown(namespace: &Namespace) -> String {
     }
 }
 
+/// As many as one cares to read.
 fn or_dash(words: &[String]) -> String {
+    const SHOWN: usize = 4;
     match words {
         [] => "-".to_owned(),
+        words if words.len() > SHOWN + 1 => {
+            let more = words.len() - SHOWN;
+            format!("{}, +{more}", words[..SHOWN].join(", "))
+        }
         words => words.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lot_is_not_shown_in_full() {
+        let words = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
+        assert_eq!(or_dash(&words(0)), "-");
+        assert_eq!(or_dash(&words(5)), "0, 1, 2, 3, 4");
+        assert_eq!(or_dash(&words(6)), "0, 1, 2, 3, +2");
+    }
+
+    #[test]
+    fn states_have_colours_and_names_have_none() {
+        let look = Look {
+            width: None,
+            colours: true,
+        };
+        let painted = states_painted("web  t:active, u:failed  eth0", look);
+        assert_eq!(painted.matches("\u{1b}[0m").count(), 2, "{painted:?}");
+        assert!(painted.starts_with("web  \u{1b}"), "{painted:?}");
     }
 }

@@ -174,7 +174,10 @@ fn text(report: &Report, look: Look) -> String {
     page.section(
         "DNS",
         report.dns.iter().map(|dns| {
-            let servers = dns.servers.join(" ");
+            let servers = match dns.servers.as_slice() {
+                [] => "no name servers".to_owned(),
+                servers => servers.join(" "),
+            };
             let search = match dns.search.as_slice() {
                 [] => String::new(),
                 search => format!("  search {}", search.join(" ")),

@@ -23,7 +23,7 @@ pub fn draw(graph: &Graph) -> String {
                 label += "\n";
                 label += address;
             }
-            let style = if link.up {
+            let style = if link.is_up() {
                 ""
             } else {
                 ", style=\"rounded,dashed\""

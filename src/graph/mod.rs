@@ -47,7 +47,8 @@ pub enum Mood {
 pub struct Row {
     pub name: String,
     pub kind: String,
-    pub up: bool,
+    /// `up`, `down` or `no-carrier`.
+    pub state: &'static str,
     pub addresses: Vec<String>,
     /// How deep it is below the bridges and bonds that it is part of.
     pub depth: usize,
@@ -55,6 +56,12 @@ pub struct Row {
     pub ends: Vec<String>,
     /// The one of these that no line can be drawn to, because its namespace has no name.
     pub elsewhere: Option<String>,
+}
+
+impl Row {
+    pub fn is_up(&self) -> bool {
+        self.state == "up"
+    }
 }
 
 /// Where a line ends: the number of the box and of the row.
@@ -170,7 +177,7 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
     Row {
         name: clean(&link.name),
         kind: clean(&link.kind),
-        up: link.state == "up",
+        state: link.state,
         addresses: link
             .addresses
             .iter()

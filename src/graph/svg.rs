@@ -188,7 +188,7 @@ fn draw_frame(out: &mut String, frame: &Frame, place: &Place) {
                 dot - 5.0
             );
         }
-        let fill = if row.up { "#2e8b57" } else { "#b0b8bf" };
+        let fill = if row.is_up() { "#2e8b57" } else { "#b0b8bf" };
         let _ = writeln!(
             out,
             "<circle cx=\"{dot:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{fill}\"/>"

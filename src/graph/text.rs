@@ -71,8 +71,8 @@ fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
         let name = format!("{branch}{}", row.name);
         let space = " ".repeat(names.saturating_sub(terminal::width(&name)));
         let mut words = vec![format!("{name}{space}"), row.kind.clone()];
-        if !row.up {
-            words.push("down".to_owned());
+        if !row.is_up() {
+            words.push(row.state.to_owned());
         }
         words.extend(row.addresses.iter().cloned());
         words.extend(row.ends.iter().cloned());

@@ -115,7 +115,7 @@ fn connect(host: &NetNs) -> Result<Connection> {
 fn open(seat: &Seat) -> Result<NetNs> {
     match NetNs::at(seat.path.clone())? {
         Some(open) if open.id == seat.id => Ok(open),
-        _ => bail!("{} was replaced just now", seat.path.display()),
+        _ => bail!("{} is gone or was replaced just now", seat.path.display()),
     }
 }
 

@@ -226,9 +226,13 @@ fn makers(root: &Root, named: &mut [Namespace], unseen: &mut Vec<String>) {
     for namespace in named {
         let Some(id) = namespace.id else { continue };
         let name = namespace.nsname();
+        let mut names = namespace.units.iter();
+        let unit = names.any(|unit| unit.part == UnitPart::Name && unit.active == "active");
         let recorded = name.and_then(|name| netns::made_by_us(root, &name));
         namespace.made_by = match (recorded == Some(id), refused) {
             (true, _) => Maker::Us,
+            // The unit that makes it has not failed to.
+            (false, true) if unit => Maker::Us,
             (false, true) => Maker::Unknown,
             (false, false) => Maker::Other,
         };

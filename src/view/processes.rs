@@ -71,15 +71,17 @@ pub fn identify(processes: &mut Vec<Process>) {
 
 /// The innermost unit of a process, by `/proc/PID/cgroup` (cgroups(7)).
 fn unit(cgroups: &str) -> Option<String> {
-    let path = |prefix: &str| {
-        let mut lines = cgroups.lines();
-        lines.find_map(|line| line.split_once(prefix).map(|(_, path)| path))
-    };
-    // Where both versions are mounted, systemd's own hierarchy has its own name.
-    let path = path(":name=systemd:").or_else(|| path("0::"))?;
-    let mut parts = path.rsplit('/');
-    let unit = parts.find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
-    Some(unit.to_owned())
+    // systemd uses the one or the other (cgroups(7)); in the one that it does not, all are at `/`.
+    let named = cgroups
+        .lines()
+        .filter_map(|line| line.split_once(":name=systemd:"));
+    let unified = cgroups.lines().filter_map(|line| line.strip_prefix("0::"));
+    let mut paths = named.map(|(_, path)| path).chain(unified);
+    paths.find_map(|path| {
+        let mut parts = path.rsplit('/');
+        let unit = parts.find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
+        Some(unit.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -101,6 +103,10 @@ mod tests {
             (
                 "1:name=systemd:/user.slice/user-0.slice/session-3.scope\n0::/\n",
                 Some("session-3.scope"),
+            ),
+            (
+                "9:name=systemd:/\n0::/system.slice/x.service\n",
+                Some("x.service"),
             ),
             ("0::/init.scope\n", Some("init.scope")),
             ("0::/\n", None),

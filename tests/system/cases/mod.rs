@@ -4,13 +4,24 @@ use crate::harness::Case;
 
 mod attach;
 mod bench;
+mod dns;
 mod docs;
 mod failure;
+mod lan;
 mod life;
 mod order;
 mod resolv;
 mod support;
+mod type_bridge;
+mod type_macvlan;
+mod type_nat;
+mod type_nft;
+mod type_phys;
+mod type_support;
+mod type_wireguard;
+mod unmanaged;
 mod update;
+mod view;
 
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
@@ -21,4 +32,13 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("resolv", resolv::CASES),
     ("order", order::CASES),
     ("docs", docs::CASES),
+    ("dns", dns::CASES),
+    ("type_wireguard", type_wireguard::CASES),
+    ("unmanaged", unmanaged::CASES),
+    ("view", view::CASES),
+    ("type_macvlan", type_macvlan::CASES),
+    ("type_phys", type_phys::CASES),
+    ("type_bridge", type_bridge::CASES),
+    ("type_nat", type_nat::CASES),
+    ("type_nft", type_nft::CASES),
 ];

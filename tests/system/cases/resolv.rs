@@ -75,21 +75,34 @@ fn own_name_servers(machine: &Machine) -> Result<()> {
 fn types_and_services_share_it(machine: &Machine) -> Result<()> {
     veth(machine, "web", 1)?;
     service(machine, "ask", ASK)?;
-    machine.run("netnsctl attach ask veth@web --now")?;
-    // As the library for types does it.
-    machine.run("printf '# veth@web\\nnameserver 192.0.2.99\\n' >>/etc/netns/web/resolv.conf")?;
+    machine.run("echo NETNS_DNS=192.0.2.99 >>/etc/conf.d/netns/veth-web.conf")?;
+    // The type has not written anything yet, and when it does, it is into the file that is bound.
+    machine.run("netnsctl attach ask veth@web; systemctl start ask")?;
     expect_in(&ask(machine, "")?, "nameserver 192.0.2.99")?;
     machine.run("netnsctl attach ask veth@web --dns 2001:db8::53 --dns 192.0.2.1")?;
     let seen = ask(machine, "")?;
     for server in ["192.0.2.99", "2001:db8::53", "192.0.2.1"] {
         expect_in(&seen, &format!("nameserver {server}\n"))?;
     }
+    // What the type takes out is its own, and the next start finds the file.
+    machine.run("systemctl stop netns-veth@web")?;
+    expect_instance(machine, "veth", "web", [DOWN, DOWN, DOWN])?;
+    let left = machine.read("/etc/netns/web/resolv.conf")?;
+    ensure!(
+        left.contains("2001:db8::53") && !left.contains("192.0.2.99"),
+        "{left}"
+    );
+    machine.run("systemctl start ask")?;
+    expect_in(&ask(machine, "")?, "nameserver 192.0.2.99")?;
     machine.run("netnsctl detach ask")?;
     let left = machine.read("/etc/netns/web/resolv.conf")?;
     ensure!(
-        left.ends_with("# veth@web\nnameserver 192.0.2.99\n") && !left.contains("2001"),
+        left.contains("# veth@web\nnameserver 192.0.2.99\n") && !left.contains("2001"),
         "{left}"
     );
+    machine.run("systemctl stop ask netns-veth@web")?;
+    expect_instance(machine, "veth", "web", [DOWN, DOWN, DOWN])?;
+    machine.run("test ! -e /etc/netns")?;
     Ok(())
 }
 
