@@ -67,13 +67,13 @@ fn put_back(nsenter: &Path, pid: &str, bind: &Bind) -> Result<bool> {
     if seen.next() == seen.next() {
         return Ok(false);
     }
-    inside(&[
-        "mount".as_ref(),
-        "--bind".as_ref(),
-        "--options=ro".as_ref(),
-        "--".as_ref(),
-        from,
-        to,
-    ])?;
+    let words = ["mount", "--bind", "--options=ro", "--"].map(AsRef::as_ref);
+    let mount = [&words[..], &[from, to]].concat();
+    if inside(&mount).is_err() {
+        // Nothing can be mounted over a file that has no name any more, such as the one that was
+        // bound until another took its place in /etc/netns.
+        inside(&["umount".as_ref(), "--lazy".as_ref(), "--".as_ref(), to])?;
+        inside(&mount)?;
+    }
     Ok(true)
 }
