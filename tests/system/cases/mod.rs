@@ -4,6 +4,8 @@ use crate::harness::Case;
 
 mod attach;
 mod bench;
+mod compat_units;
+mod ctl;
 mod dns;
 mod docs;
 mod failure;
@@ -13,11 +15,13 @@ mod order;
 mod resolv;
 mod support;
 mod type_bridge;
+mod type_ifupdown;
 mod type_macvlan;
 mod type_nat;
 mod type_nft;
 mod type_phys;
 mod type_support;
+mod type_vip;
 mod type_wireguard;
 mod unmanaged;
 mod update;
@@ -32,6 +36,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("resolv", resolv::CASES),
     ("order", order::CASES),
     ("docs", docs::CASES),
+    ("ctl", ctl::CASES),
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),
     ("unmanaged", unmanaged::CASES),
@@ -41,4 +46,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_bridge", type_bridge::CASES),
     ("type_nat", type_nat::CASES),
     ("type_nft", type_nft::CASES),
+    ("type_vip", type_vip::CASES),
+    ("type_ifupdown", type_ifupdown::CASES),
+    ("compat_units", compat_units::CASES),
 ];
