@@ -33,7 +33,7 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 
 # Every file that is installed, as MODE:SOURCE:DESTINATION.
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
-	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
+	$(foreach unit,$(wildcard systemd/*.service systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
@@ -52,6 +52,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:systemd/netns-ifupdown@.service.d/10-unneeded.conf:$(IFUPDOWNDIR)/10-unneeded.conf \
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
+	0644:docs/services.md:$(DOCDIR)/services.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # What 'make install-compat' installs on top.
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \

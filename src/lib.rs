@@ -8,6 +8,7 @@
 //! is read as data ([`view`], by [`netlink`]) that `netnsctl` shows ([`ctl`], [`graph`]). Paths come
 //! from [`root`], names from [`name`], and every error leaves by [`exit`].
 
+pub mod attach;
 pub mod command;
 pub mod config;
 pub mod ctl;
@@ -24,8 +25,11 @@ pub mod netlink;
 pub mod netns;
 pub mod phase;
 pub mod progress;
+pub mod publish;
+pub mod requires;
 pub mod root;
 pub mod script;
+pub mod service;
 pub mod terminal;
 pub mod types;
 pub mod unit;

@@ -48,6 +48,24 @@ impl Manager {
         Ok(())
     }
 
+    /// Restarts the units that match a pattern, and waits until they run.
+    pub fn restart(&self, pattern: &str) -> Result<()> {
+        self.call("restart", &["--".to_owned(), pattern.to_owned()])?;
+        Ok(())
+    }
+
+    /// Starts a unit, and waits until it runs.
+    pub fn start(&self, unit: &str) -> Result<()> {
+        self.call("start", &["--".to_owned(), unit.to_owned()])?;
+        Ok(())
+    }
+
+    /// Stops units, and waits until they have stopped.
+    pub fn stop(&self, units: &[String]) -> Result<()> {
+        self.call("stop", units)?;
+        Ok(())
+    }
+
     /// Forgets the failures of the units that match a pattern.
     pub fn reset_failed(&self, patterns: &[String]) -> Result<()> {
         self.call("reset-failed", patterns)?;

@@ -6,8 +6,10 @@ use clap::Subcommand;
 use crate::root::Root;
 
 mod address;
+mod attach;
 mod create;
 mod delete;
+mod detach;
 mod down;
 mod exec;
 mod gc;
@@ -15,15 +17,21 @@ mod graph;
 mod list;
 mod new;
 mod nft_save;
+mod publish;
+mod rebind;
+mod require;
 mod status;
+mod unpublish;
 mod up;
 
 /// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Address(address::Address),
+    Attach(attach::Attach),
     Create(create::Create),
     Delete(delete::Delete),
+    Detach(detach::Detach),
     Down(down::Down),
     Exec(exec::Exec),
     Gc(gc::Gc),
@@ -31,7 +39,11 @@ pub enum Verb {
     List(list::List),
     New(new::New),
     NftSave(nft_save::NftSave),
+    Publish(publish::Publish),
+    Rebind(rebind::Rebind),
+    Require(require::Require),
     Status(status::Status),
+    Unpublish(unpublish::Unpublish),
     Up(up::Up),
 }
 
@@ -40,8 +52,10 @@ impl Verb {
     pub fn run(&self, root: &Root) -> Result<u8> {
         match self {
             Verb::Address(verb) => verb.run(root),
+            Verb::Attach(verb) => verb.run(root),
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),
+            Verb::Detach(verb) => verb.run(root),
             Verb::Down(verb) => verb.run(root),
             Verb::Exec(verb) => verb.run(root),
             Verb::Gc(verb) => verb.run(root),
@@ -49,7 +63,11 @@ impl Verb {
             Verb::List(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),
+            Verb::Publish(verb) => verb.run(root),
+            Verb::Rebind(verb) => verb.run(root),
+            Verb::Require(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
+            Verb::Unpublish(verb) => verb.run(root),
             Verb::Up(verb) => verb.run(root),
         }
     }

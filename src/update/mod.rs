@@ -1,5 +1,6 @@
 //! netnsupdate: every NSTYPE has its units. A pure plan, then its application.
 
+mod order;
 mod plan;
 
 use std::fs::{self, File};
@@ -19,6 +20,7 @@ use crate::root::Root;
 use crate::types::Types;
 use crate::unit::{self, Part};
 
+pub use order::cycle_with;
 use plan::{Copies, Copy, Plan, Templates};
 
 /// In bytes; a unit of ours is a hundredth of it.
@@ -76,6 +78,7 @@ pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<
     };
     let copies = existing(&unit_dir, root)?;
     let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
+    order::plan(root, &types, &mut plan)?;
     if let Some(manager) = manager {
         if !request.force {
             plan.keep_running(manager)?;

@@ -38,6 +38,8 @@ pub enum Action {
     Create(PathBuf, String),
     Update(PathBuf, String),
     Remove(PathBuf, Part, NsType),
+    /// And its directory, if that is empty then.
+    RemoveDropIn(PathBuf),
 }
 
 impl Action {
@@ -46,7 +48,7 @@ impl Action {
         match self {
             Action::Create(path, _) => ("created", path),
             Action::Update(path, _) => ("updated", path),
-            Action::Remove(path, ..) => ("removed", path),
+            Action::Remove(path, ..) | Action::RemoveDropIn(path) => ("removed", path),
         }
     }
 
@@ -54,13 +56,26 @@ impl Action {
     pub fn apply(&self) -> Result<()> {
         match self {
             Action::Create(path, text) | Action::Update(path, text) => {
+                if let Some(directory) = path.parent() {
+                    file::make_directory(directory, 0o755)?;
+                }
                 file::write(path, text.as_bytes(), 0o644)
             }
-            Action::Remove(path, ..) => {
-                fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
+            Action::Remove(path, ..) => remove(path),
+            Action::RemoveDropIn(path) => {
+                remove(path)?;
+                if let Some(directory) = path.parent() {
+                    // Others may have drop-ins of their own there.
+                    let _ = fs::remove_dir(directory);
+                }
+                Ok(())
             }
         }
     }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
 }
 
 /// What is to be done, and what cannot be.

@@ -2,13 +2,17 @@
 
 use crate::harness::Case;
 
+mod attach;
 mod bench;
 mod compat_units;
 mod ctl;
 mod dns;
+mod docs;
 mod failure;
 mod lan;
 mod life;
+mod order;
+mod resolv;
 mod support;
 mod type_bridge;
 mod type_ifupdown;
@@ -28,6 +32,10 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("life", life::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("attach", attach::CASES),
+    ("resolv", resolv::CASES),
+    ("order", order::CASES),
+    ("docs", docs::CASES),
     ("ctl", ctl::CASES),
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),

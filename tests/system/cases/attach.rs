@@ -1,0 +1,408 @@
+//! Services of the distribution and of the administrator in namespaces.
+
+use anyhow::{Result, ensure};
+
+use super::support::*;
+use crate::harness::{Case, Machine};
+
+pub const CASES: &[Case] = &[
+    ("one_port_in_two_namespaces", one_port_in_two_namespaces),
+    ("nginx_with_one_command", nginx_with_one_command),
+    ("haproxy_with_one_command", haproxy_with_one_command),
+    ("follows_its_namespace", follows_its_namespace),
+    ("keep", keep),
+    ("all_types_are_required", all_types_are_required),
+    ("templates_and_instances", templates_and_instances),
+    ("files_of_the_namespace", files_of_the_namespace),
+    ("refusals_change_nothing", refusals_change_nothing),
+    ("a_reboot_changes_nothing", a_reboot_changes_nothing),
+];
+
+/// An instance of the library's veth: 10.9.NUMBER.1 outside and 10.9.NUMBER.2 inside.
+pub fn veth(machine: &Machine, name: &str, number: u8) -> Result<()> {
+    machine.write(
+        &format!("/etc/conf.d/netns/veth-{name}.conf"),
+        &format!("VETH_IFADDR_OUTSIDE=10.9.{number}.1/24\nVETH_IFADDR_INSIDE=10.9.{number}.2/24\n"),
+    )?;
+    machine.run("netnsupdate --quiet")?;
+    Ok(())
+}
+
+/// A service, or a template, that runs `command`.
+pub fn service(machine: &Machine, name: &str, command: &str) -> Result<()> {
+    let text = format!("[Service]\nType=exec\nExecStart={command}\n");
+    machine.write(&format!("/etc/systemd/system/{name}.service"), &text)?;
+    machine.run("systemctl daemon-reload")?;
+    Ok(())
+}
+
+/// Fails unless the command line comes to succeed, soon.
+pub fn soon(machine: &Machine, command: &str) -> Result<()> {
+    machine.wait_until(command, SOON, |machine| {
+        Ok(machine.try_run(command)?.status == Some(0))
+    })
+}
+
+/// All that attach might touch: names, modes, owners and contents.
+fn files(machine: &Machine) -> Result<String> {
+    let look = "find /etc /run/nscd /run/systemd/resolve ! -type d -printf '%p %m %u %l\\n' 2>/dev/null | sort
+        find /etc -type d | sort
+        find /etc/systemd /etc/netns /etc/resolv.conf -type f -exec sha256sum {} + 2>/dev/null | sort -k 2";
+    Ok(machine.run(&format!("{look}; :"))?.stdout)
+}
+
+const HTTPD: &str = "/bin/busybox httpd -f -p 80 -h /srv/%i";
+
+fn one_port_in_two_namespaces(machine: &Machine) -> Result<()> {
+    for (number, name) in [(1, "a"), (2, "b")] {
+        veth(machine, name, number)?;
+        machine.write(
+            &format!("/srv/{name}/index.html"),
+            &format!("this is {name}\n"),
+        )?;
+    }
+    service(machine, "web@", HTTPD)?;
+    for name in ["a", "b"] {
+        machine.run(&format!("netnsctl attach web@{name} veth@{name} --now"))?;
+    }
+    for (number, name) in [(1, "a"), (2, "b")] {
+        let url = format!("http://10.9.{number}.2/index.html");
+        soon(machine, &format!("curl -sf {url}"))?;
+        let page = machine.run(&format!("curl -sf {url}"))?.stdout;
+        ensure!(page == format!("this is {name}\n"), "{page}");
+        let status = machine.run(&format!("netnsctl status {name}"))?.stdout;
+        expect_in(&status, &format!("web@{name}.service"))?;
+    }
+    // And on the host nobody has the port.
+    let host = machine.run("ss -Hltn sport = :80")?.stdout;
+    ensure!(host.is_empty(), "{host}");
+    machine.run("netnsctl detach web@a --now && netnsctl detach web@b")?;
+    Ok(())
+}
+
+fn nginx_with_one_command(machine: &Machine) -> Result<()> {
+    veth(machine, "web", 1)?;
+    let before = files(machine)?;
+    let attach = machine.run("netnsctl attach nginx veth@web --now")?;
+    expect_in(
+        &attach.stderr,
+        "nginx.service is attached to the network namespace 'web'",
+    )?;
+    expect_states(machine, &[("nginx.service", "active/running/success")])?;
+    soon(machine, "curl -sf http://10.9.1.2/")?;
+    let host = machine.run("ss -Hltn sport = :80")?.stdout;
+    ensure!(host.is_empty(), "{host}");
+    // It can be said again.
+    machine.run("netnsctl attach nginx.service veth@web")?;
+    machine.run("systemctl reload nginx && curl -sf http://10.9.1.2/")?;
+    machine.run("netnsctl detach nginx --now")?;
+    soon(machine, "curl -sf http://127.0.0.1/")?;
+    let after = files(machine)?;
+    ensure!(before == after, "before:\n{before}\nafter:\n{after}");
+    let again = machine.try_run("netnsctl detach nginx")?;
+    ensure!(again.status == Some(1), "{again}");
+    expect_in(&again.stderr, "nginx.service is not attached")
+}
+
+fn haproxy_with_one_command(machine: &Machine) -> Result<()> {
+    veth(machine, "web", 1)?;
+    machine.write(
+        "/etc/haproxy/haproxy.cfg",
+        "global\n  maxconn 10\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 1s\n  \
+         timeout server 1s\nfrontend f\n  bind :8080\n  http-request return status 200 content-type \
+         text/plain string from-haproxy\n",
+    )?;
+    machine.run("netnsctl attach haproxy veth@web --now")?;
+    soon(
+        machine,
+        "curl -sf http://10.9.1.2:8080/ | grep -q from-haproxy",
+    )?;
+    machine.run("systemctl reload haproxy")?;
+    soon(
+        machine,
+        "curl -sf http://10.9.1.2:8080/ | grep -q from-haproxy",
+    )?;
+    let host = machine.run("ss -Hltn sport = :8080")?.stdout;
+    ensure!(host.is_empty(), "{host}");
+    Ok(())
+}
+
+const RUNNING: &str = "active/running/success";
+
+fn inode(machine: &Machine, what: &str) -> Result<String> {
+    Ok(machine.run(&format!("stat -L -c %i {what}"))?.stdout)
+}
+
+fn main_pid(machine: &Machine, unit: &str) -> Result<String> {
+    let shown = machine.run(&format!("systemctl show --property=MainPID --value {unit}"))?;
+    Ok(shown.stdout.trim().to_owned())
+}
+
+fn follows_its_namespace(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    service(machine, "s", "/bin/sleep infinity")?;
+    machine.run("netnsctl attach s t@a --now")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    let first = main_pid(machine, "s")?;
+    // A restart takes it along, and into the new namespace where there is one.
+    machine.run("ip netns delete a; ip netns add a; systemctl restart netns-t@a")?;
+    expect_states(machine, &[("s.service", RUNNING)])?;
+    machine.wait_until("it is another process", SOON, |machine| {
+        let pid = main_pid(machine, "s")?;
+        Ok(pid != first && pid != "0")
+    })?;
+    let pid = main_pid(machine, "s")?;
+    let named = inode(machine, "/run/netns/a")?;
+    ensure!(inode(machine, &format!("/proc/{pid}/ns/net"))? == named);
+    // A stop stops it.
+    machine.run("systemctl stop netns-t@a")?;
+    let state = machine.unit_state("s.service")?;
+    ensure!(state.active == "inactive", "{state}");
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    machine.run("ip netns delete a")?;
+    nothing_left(machine)?;
+    // Its start brings the namespace up; a failure is told for what it is.
+    machine.run("systemctl start s")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    machine.run("systemctl stop s netns-t@a")?;
+    add_type(machine, "t", "configure_t_up_inside() { false; }")?;
+    let start = machine.try_run("systemctl start s")?;
+    ensure!(start.status == Some(1), "{start}");
+    expect_in(&start.stderr, "dependency")?;
+    let state = machine.unit_state("s.service")?;
+    ensure!(state.active == "inactive", "{state}");
+    let attach = machine.try_run("netnsctl attach s t@a --now")?;
+    ensure!(attach.status == Some(1), "{attach}");
+    expect_in(
+        &attach.stderr,
+        "s.service has its new settings, and does not start",
+    )
+}
+
+fn keep(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    service(machine, "s", "/bin/sleep infinity")?;
+    machine.run("netnsctl attach s t@a --keep --now")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    let pid = main_pid(machine, "s")?;
+    machine.run("systemctl restart netns-t@a; systemctl stop netns-t@a")?;
+    ensure!(main_pid(machine, "s")? == pid, "it was restarted");
+    machine.run("systemctl stop s")?;
+    // It starts in nothing that is half set up.
+    add_type(machine, "t", "configure_t_up_inside() { false; }")?;
+    machine.run("systemctl start netns-lo@a")?;
+    let start = machine.try_run("systemctl start s")?;
+    ensure!(start.status == Some(1), "{start}");
+    Ok(())
+}
+
+fn all_types_are_required(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    service(machine, "s", "/bin/sleep infinity")?;
+    machine.run("netnsctl attach s t@a lo@a --now")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    expect_instance(machine, "lo", "a", [UP, UP, UP])?;
+    machine.run("systemctl stop netns-lo@a")?;
+    let state = machine.unit_state("s.service")?;
+    ensure!(state.active == "inactive", "{state}");
+    let two = machine.try_run("netnsctl attach s t@a lo@b")?;
+    ensure!(two.status == Some(2), "{two}");
+    expect_in(&two.stderr, "two namespaces")
+}
+
+fn templates_and_instances(machine: &Machine) -> Result<()> {
+    veth(machine, "a", 1)?;
+    veth(machine, "b", 2)?;
+    service(machine, "w@", "/bin/sleep infinity")?;
+    machine.run("systemctl start w@1 w@2; netnsctl attach w@ veth@a")?;
+    // What runs is left to run until somebody restarts it.
+    machine.run("systemctl is-active w@1 w@2; ! systemctl is-active netns-veth@a")?;
+    machine.run("netnsctl attach w@ veth@a --now")?;
+    let named = inode(machine, "/run/netns/a")?;
+    for unit in ["w@1", "w@2"] {
+        let pid = main_pid(machine, unit)?;
+        ensure!(
+            inode(machine, &format!("/proc/{pid}/ns/net"))? == named,
+            "{unit}"
+        );
+    }
+    let other = machine.try_run("netnsctl attach w@1 veth@b")?;
+    ensure!(other.status == Some(1), "{other}");
+    expect_in(
+        &other.stderr,
+        "w@1.service is attached to the namespace 'a' by its template",
+    )?;
+    machine.run("netnsctl detach w@")?;
+    machine.run("netnsctl attach w@1 veth@b --now")?;
+    let other = machine.try_run("netnsctl attach w@1 veth@a")?;
+    expect_in(
+        &other.stderr,
+        "w@1.service is attached to the namespace 'b'",
+    )?;
+    machine.run("systemctl restart w@2")?;
+    let pid = main_pid(machine, "w@2")?;
+    let host = inode(machine, "/proc/1/ns/net")?;
+    ensure!(inode(machine, &format!("/proc/{pid}/ns/net"))? == host);
+    // By another of its names.
+    machine.run("ln -s nginx.service /etc/systemd/system/www.service; systemctl daemon-reload")?;
+    machine.run(
+        "netnsctl attach www veth@a; test -e /etc/systemd/system/nginx.service.d/50-netns.conf",
+    )?;
+    machine.run("netnsctl detach www; test ! -e /etc/systemd/system/nginx.service.d")?;
+    Ok(())
+}
+
+fn files_of_the_namespace(machine: &Machine) -> Result<()> {
+    veth(machine, "web", 1)?;
+    machine.write("/etc/netns/web/hosts", "192.0.2.7 only-here\n")?;
+    machine.write("/etc/netns/web/no-such-file", "x\n")?;
+    machine.write("/etc/netns/web/resolv.conf", "nameserver 192.0.2.53\n")?;
+    service(
+        machine,
+        "s",
+        "/bin/sh -c 'cat /etc/hosts /etc/resolv.conf >/run/seen; exec sleep infinity'",
+    )?;
+    let attach = machine.run("netnsctl attach s veth@web --now")?;
+    expect_in(
+        &attach.stderr,
+        "there is no /etc/no-such-file that it could replace",
+    )?;
+    machine.run("test ! -e /etc/no-such-file")?;
+    soon(
+        machine,
+        "test \"$(cat /run/seen)\" = $'192.0.2.7 only-here\\nnameserver 192.0.2.53'",
+    )?;
+    let written = "nsenter -t $(systemctl show -p MainPID --value s) -m sh -c 'echo x >/etc/hosts'";
+    ensure!(
+        machine.try_run(written)?.status != Some(0),
+        "hosts can be written"
+    );
+    // What has gone since is missed, on either side, and nothing is made.
+    for (file, other) in [
+        ("/etc/netns/web/hosts", "/etc/hosts"),
+        ("/etc/hosts", "/etc/netns/web/hosts"),
+    ] {
+        machine.run(&format!(
+            "systemctl stop s; rm -f /run/seen; mv {file} /run/kept"
+        ))?;
+        let start = machine.try_run("systemctl start s")?;
+        ensure!(start.status == Some(1), "{start}");
+        machine.run(&format!(
+            "test ! -e {file}; test ! -e /run/seen; test -e {other}"
+        ))?;
+        expect_in(
+            &machine.run("journalctl -u s")?.stdout,
+            &format!("AssertPathExists={file}"),
+        )
+        .or_else(|_| expect_in(&start.stderr, "Assertion failed"))?;
+        machine.run(&format!("mv /run/kept {file}; systemctl start s"))?;
+    }
+    machine.run("netnsctl detach s; test -e /etc/netns/web/resolv.conf")?;
+    Ok(())
+}
+
+fn refusals_change_nothing(machine: &Machine) -> Result<()> {
+    veth(machine, "web", 1)?;
+    service(machine, "s", "/bin/sleep infinity")?;
+    machine.write(
+        "/etc/systemd/system/private.service",
+        "[Service]\nPrivateNetwork=yes\nExecStart=/bin/true\n",
+    )?;
+    machine.write(
+        "/etc/systemd/system/elsewhere.service",
+        "[Service]\nNetworkNamespacePath=/run/netns/x\nExecStart=/bin/true\n",
+    )?;
+    machine.write(
+        "/etc/systemd/system/foreign.service",
+        "[Service]\nExecStart=/bin/true\n",
+    )?;
+    machine.write(
+        "/etc/systemd/system/foreign.service.d/50-netns.conf",
+        "[Service]\n",
+    )?;
+    machine.write("/etc/conf.d/netns/late.conf", "")?;
+    machine.run("systemctl daemon-reload; systemctl mask haproxy")?;
+    let before = files(machine)?;
+    for (command, status, part) in [
+        ("attach nothing veth@web", 1, "there is no nothing.service"),
+        (
+            "attach nothing@ veth@web",
+            1,
+            "there is no nothing@.service",
+        ),
+        ("attach haproxy veth@web", 1, "is masked"),
+        ("attach private veth@web", 1, "PrivateNetwork=yes"),
+        (
+            "attach elsewhere veth@web",
+            1,
+            "NetworkNamespacePath=/run/netns/x",
+        ),
+        ("attach foreign veth@web", 1, "is not ours"),
+        ("detach foreign", 1, "is not ours"),
+        ("attach netns-veth@web veth@web", 1, "systemd-netns itself"),
+        ("attach s nothing@web", 6, "unknown NSTYPE 'nothing'"),
+        ("attach s late@web", 6, "run netnsupdate"),
+        ("attach s veth@a/b", 2, "a file name"),
+        ("attach s veth", 2, "NSTYPE@NSNAME"),
+        ("attach s 'veth@a b'", 2, "the name of a unit"),
+        ("attach a/b veth@web", 2, "not the name of a service"),
+        ("attach s.socket veth@web", 2, "is not a service"),
+        ("attach s veth@web --dns nobody", 2, "nobody"),
+        (
+            "attach s veth@web --host-dns --strict-dns",
+            2,
+            "cannot be used with",
+        ),
+        ("detach s", 1, "is not attached"),
+        ("publish nowhere 80:80", 1, "NSTYPE@nowhere"),
+        ("publish web 80", 2, "PORT:PORT"),
+        ("publish web 53:53/udp", 2, "TCP only"),
+        ("publish web 80:80 --from web", 2, "very namespace"),
+        ("unpublish web 80", 1, "does not lead to 'web'"),
+        ("require veth@web nothing@x", 6, "unknown NSTYPE"),
+        ("require veth@web x", 2, "neither"),
+        ("require veth@web lo@x --remove", 1, "does not require"),
+    ] {
+        let refused = machine.try_run(&format!("netnsctl {command}"))?;
+        ensure!(refused.status == Some(status), "{refused}");
+        expect_in(&refused.stderr, part)?;
+        let lines = refused.stderr.lines().count();
+        ensure!(status == 2 || lines == 1, "{refused}");
+    }
+    // Nobody else may, but look.
+    let user = "setpriv --reuid=65534 --regid=65534 --clear-groups --";
+    for (command, status) in [
+        ("attach s veth@web", 4),
+        ("detach s", 4),
+        ("attach s veth@web --print", 0),
+    ] {
+        let done = machine.try_run(&format!("{user} netnsctl {command}"))?;
+        ensure!(done.status == Some(status), "{done}");
+    }
+    ensure!(files(machine)? == before, "something was written");
+    // Read-only where it has to write: all stays as it was.
+    machine.run("mkdir /etc/systemd/system/s.service.d; mount -t tmpfs -o ro none /etc/systemd/system/s.service.d")?;
+    let before = files(machine)?;
+    let refused = machine.try_run("netnsctl attach s veth@web --strict-dns")?;
+    ensure!(
+        refused.status == Some(1) && refused.stderr.lines().count() == 1,
+        "{refused}"
+    );
+    expect_in(&refused.stderr, "/etc/systemd/system/s.service.d/50-netns")?;
+    ensure!(files(machine)? == before, "something was written");
+    Ok(())
+}
+
+fn a_reboot_changes_nothing(machine: &Machine) -> Result<()> {
+    veth(machine, "web", 1)?;
+    veth(machine, "front", 2)?;
+    machine.run("netnsctl attach nginx veth@web --now; systemctl enable nginx netns-veth@front")?;
+    machine.run("netnsctl publish web 8080:80; netnsctl publish veth@web 81:80 --from front")?;
+    machine.reboot()?;
+    soon(machine, "curl -sf http://10.9.1.2/")?;
+    soon(machine, "curl -sf http://127.0.0.1:8080/")?;
+    soon(machine, "curl -sf http://10.9.2.2:81/")?;
+    let journal = machine.run("journalctl --boot --no-pager")?.stdout;
+    ensure!(!journal.contains("ordering cycle"), "{journal}");
+    Ok(())
+}

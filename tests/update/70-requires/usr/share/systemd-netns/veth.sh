@@ -1,0 +1,1 @@
+NETNS_REQUIRES=lo@never
