@@ -195,7 +195,7 @@ fn two_parents(machine: &Machine) -> Result<()> {
     machine.sh("ip link add eth8 type veth peer name lan8 netns lan
          ip -n lan address add 198.51.100.1/24 dev lan8
          ip -n lan link set lan8 up
-         ip link set eth8 up
+         ip link set eth8 addrgenmode none up
          ip address add 198.51.100.9/24 dev eth8")?;
     configure(
         machine,
