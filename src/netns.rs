@@ -21,8 +21,10 @@ use crate::file::{self, Missing};
 use crate::name::NsName;
 use crate::root::Root;
 
+mod quarantine;
 mod visit;
 
+pub use quarantine::quarantine;
 pub use visit::{files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
