@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, Report};
 use crate::config::{self, Trust};
@@ -13,9 +13,16 @@ use crate::script;
 use crate::types::{self, Types};
 
 /// Files that make no type, and so are read for nobody.
-pub fn names(types: &Types) -> Vec<Finding> {
+pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
+    // Of those that only root may read, it is said that they were not seen.
+    let secret: Vec<String> = entries(&root.conf_dir())
+        .into_iter()
+        .filter(|path| !nix::unistd::geteuid().is_root() && fs::File::open(path).is_err())
+        .map(|path| format!("{} cannot be read", path.display()))
+        .collect();
     let problems = types.problems.iter().cloned();
     problems
+        .filter(|problem| !secret.iter().any(|secret| problem.starts_with(secret)))
         .map(|problem| Finding::warning("file", problem))
         .collect()
 }
@@ -32,13 +39,18 @@ pub fn check(
     // Of a directory, it is said once.
     let mut distrusted = BTreeSet::new();
     for directory in [root.conf_dir(), root.share_dir()] {
-        let Ok(entries) = fs::read_dir(&directory) else {
-            continue;
-        };
-        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths {
+        for path in entries(&directory) {
             let known = path.extension().is_some_and(|e| e == "sh" || e == "conf");
+            if path.extension().is_some_and(|e| e == "bash") {
+                // netnsinit knows nothing of it, but scripts source it.
+                if let Err(error) = trust.check_for_root(&path) {
+                    let finding = Finding::warning("trust", format!("{error:#}"));
+                    if distrusted.insert(finding.message.clone()) {
+                        report.failed(finding, &error);
+                    }
+                }
+                continue;
+            }
             if !known || !matches!(config::is_source(&path), Ok(true)) {
                 continue;
             }
@@ -77,4 +89,12 @@ pub fn check(
             }
         }
     }
+}
+
+/// The files of a directory, in order; none where it cannot be read.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }

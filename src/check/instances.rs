@@ -116,3 +116,8 @@ pub fn is_up(root: &Root, instance: &Instance) -> bool {
         Err(_) => root.netns(&instance.nsname).exists(),
     }
 }
+
+/// A message about a stand-in, as it is about its type.
+pub fn without_stand_in(message: &str) -> String {
+    message.replace(&format!("-{STAND_IN}.conf"), "-NSNAME.conf")
+}

@@ -223,7 +223,7 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
     let mut report = Report::default();
     let types = Types::find(root)?;
     if subject.is_none() {
-        report.add(files::names(&types));
+        report.add(files::names(root, &types));
     }
     let known = instances::known(root, manager, &mut report.unseen);
     let wanted = |nstype: &NsType| subject.is_none_or(|subject| subject.nstype() == nstype);
@@ -297,7 +297,8 @@ fn candidate(
         Err(error) => {
             // Of a file that cannot be read, it has been said.
             if !types.doubtful.contains(&instance.nstype) {
-                let finding = Finding::error("unknown", format!("{error:#}")).of(&called);
+                let why = instances::without_stand_in(&format!("{error:#}"));
+                let finding = Finding::error("unknown", why).of(&called);
                 report.failed(finding, &error);
             }
             return None;

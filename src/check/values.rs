@@ -72,6 +72,10 @@ fn prefix(candidate: &Candidate) -> String {
 }
 
 fn ended(candidate: &Candidate, file: &PathBuf, how: &Ended) -> Finding {
+    let said = match candidate.inspection.last_words.as_str() {
+        "" => String::new(),
+        words => format!(": {words}"),
+    };
     let (severity, message) = match how {
         Ended::By(End::Exited(0)) => (
             Severity::Warning,
@@ -79,7 +83,7 @@ fn ended(candidate: &Candidate, file: &PathBuf, how: &Ended) -> Finding {
         ),
         Ended::By(end) => (
             Severity::Error,
-            format!("{end}: no function is ever reached"),
+            format!("{end}: no function is ever reached{said}"),
         ),
         Ended::TimedOut(seconds) => (
             Severity::Warning,
@@ -117,13 +121,20 @@ fn unknown(root: &Root, candidate: &Candidate) -> Vec<Finding> {
         if libraries.iter().any(mentioned) || texts.iter().any(|text| text.uses(name)) {
             continue;
         }
-        let hint = nearest(name, known.iter().map(String::as_str));
+        let of_all = libraries.iter().flat_map(|text| words_of_all(text));
+        let hint = nearest(name, known.iter().map(String::as_str).chain(of_all));
         let hint = hint.map(|name| format!(": {name}?")).unwrap_or_default();
         let nstype = &candidate.instance.nstype;
         let message = format!("{name} means nothing to {nstype}, and nothing uses it{hint}");
         findings.push(candidate.about_variable(Severity::Warning, "variable", name, message));
     }
     findings
+}
+
+/// The variables in a text that mean the same to all types.
+fn words_of_all(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("NETNS_"))
 }
 
 fn is_slip(known: &str, name: &str) -> bool {

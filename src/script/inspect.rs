@@ -52,6 +52,8 @@ pub struct Inspection {
     pub judgement: Option<(u8, String)>,
     /// The file that ended everything before all files were read, and how.
     pub ended: Option<(PathBuf, Ended)>,
+    /// The last line that was written to stderr.
+    pub last_words: String,
 }
 
 /// How a file has ended everything.
@@ -88,7 +90,10 @@ pub fn inspect(instance: &Instance, sources: &Sources, judge: bool) -> Result<In
     }
     let reported = output.stdout.split(|byte| *byte == 0);
     let mut words = reported.map(|word| OsString::from_vec(word.to_vec()));
-    Ok(Inspection::read(&mut words, end))
+    let mut found = Inspection::read(&mut words, end);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    found.last_words = stderr.lines().last().unwrap_or_default().trim().to_owned();
+    Ok(found)
 }
 
 /// Goes into quarantine and runs bash there. This is the other end of [`inspect`], a process of its
