@@ -1,7 +1,7 @@
 //! Variables that mean nothing, and values that a start would stumble over.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::functions::nearest;
 use super::{Candidate, Finding, Severity};
@@ -71,7 +71,7 @@ fn prefix(candidate: &Candidate) -> String {
     format!("{}_", candidate.instance.nstype.as_str().to_uppercase())
 }
 
-fn ended(candidate: &Candidate, file: &PathBuf, how: &Ended) -> Finding {
+fn ended(candidate: &Candidate, file: &Path, how: &Ended) -> Finding {
     let said = match candidate.inspection.last_words.as_str() {
         "" => String::new(),
         words => format!(": {words}"),
@@ -91,7 +91,7 @@ fn ended(candidate: &Candidate, file: &PathBuf, how: &Ended) -> Finding {
         ),
     };
     let mut finding = candidate.finding(severity, "exit", message);
-    finding.file = Some(file.clone());
+    finding.file = Some(file.to_owned());
     finding
 }
 

@@ -3,6 +3,7 @@
 use crate::harness::Case;
 
 mod bench;
+mod check;
 mod failure;
 mod life;
 mod support;
@@ -12,6 +13,7 @@ mod view;
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
     ("life", life::CASES),
+    ("check", check::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
     ("view", view::CASES),
