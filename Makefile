@@ -10,6 +10,10 @@ SUITES ?= bookworm trixie
 
 SBINDIR = $(PREFIX)/sbin
 UNITDIR = $(PREFIX)/lib/systemd/system
+NETWORKDIR = $(PREFIX)/lib/systemd/network
+UDEVDIR = $(PREFIX)/lib/udev/rules.d
+NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
+NFTDIR = $(UNITDIR)/netns-nft@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 MANDIR = $(PREFIX)/share/man
@@ -35,7 +39,12 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
 	$(foreach unit,$(wildcard systemd/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
+	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
+	$(foreach network,$(wildcard contrib/unmanaged/*.network),0644:$(network):$(NETWORKDIR)/$(notdir $(network))) \
+	0644:contrib/unmanaged/60-systemd-netns.rules:$(UDEVDIR)/60-systemd-netns.rules \
+	0644:contrib/unmanaged/10-systemd-netns.conf:$(NMDIR)/10-systemd-netns.conf \
+	0644:contrib/unmanaged/README.md:$(DOCDIR)/unmanaged.md \
 	$(foreach type,$(TYPES:.sh=), \
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
@@ -46,6 +55,10 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:contrib/completions/netnsctl.bash:$(BASHDIR)/netnsctl \
 	0644:contrib/completions/netnsctl.fish:$(FISHDIR)/netnsctl.fish \
 	0644:contrib/completions/_netnsctl:$(ZSHDIR)/_netnsctl \
+	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
+	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
+	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
+	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # and every symlink, as TARGET:LINK
@@ -54,11 +67,11 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d \
+DIRECTORIES = $(NFTDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d \
 	$(BASHDIR) $(dir $(BASHDIR)) $(FISHDIR) $(dir $(FISHDIR)) $(ZSHDIR) $(dir $(ZSHDIR)) \
 	$(addprefix $(MANDIR)/,man5 man7 man8)
 
-.PHONY: build install uninstall demo check deps lint test package clean
+.PHONY: build install uninstall demo check check-vm deps lint test package clean
 
 build:
 	NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' $(CARGO) build $(CARGOFLAGS) --bins
@@ -113,7 +126,7 @@ demo:
 
 # Everything that has to hold before a change lands. Tests that need root are run too, and fail
 # without it.
-check: deps lint test
+check: deps lint test check-vm
 
 deps:
 	@tests/system/deps
@@ -125,7 +138,14 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck -x -P . $(SCRIPTS)
 
+# On Debian's own kernel, which has kinds of links that others lack.
+VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,deps guest mkimage run selftest), \
+	$(wildcard tests/vm/*))
+check-vm: package
+	tests/vm/run --package $(PACKAGE) $(VM_TESTS)
+
 test: package
+	tests/install
 	NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' CHECK_ALL_SHELLS=yes \
 		$(CARGO) test --locked -- --include-ignored
 

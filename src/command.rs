@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use duct::Expression;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -70,7 +70,7 @@ pub fn search_path() -> OsString {
 /// Finds `program` in the search path; that it is missing is an error of its own kind.
 pub fn find(program: &str) -> Result<PathBuf> {
     which::which_in(program, Some(search_path()), "/")
-        .with_context(|| format!("{program} is needed and not in PATH"))
+        .map_err(|_| anyhow!("{program} is needed and not in PATH"))
         .or_exit(Exit::NotInstalled)
 }
 

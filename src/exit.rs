@@ -81,8 +81,14 @@ pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) ->
     match body() {
         Ok(status) => status.into(),
         Err(error) => {
-            say(Level::Error, &format!("{error:#}"));
-            (code(&error) as u8).into()
+            let exit = code(&error);
+            let root = nix::unistd::geteuid().is_root();
+            let advice = match exit {
+                Exit::NotPermitted if !root => " (you are not root)",
+                _ => "",
+            };
+            say(Level::Error, &format!("{error:#}{advice}"));
+            (exit as u8).into()
         }
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
 
 /// How our unfinished files are called; systemd and netnsinit both ignore hidden files.
 const TEMPORARY_PREFIX: &str = ".systemd-netns-";
@@ -82,8 +83,10 @@ impl<T> Missing<T> for io::Result<T> {
 
 /// A name that is too long for the file system cannot be there either.
 fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
-    )
+    let too_long = error.raw_os_error() == Some(Errno::ENAMETOOLONG as i32);
+    too_long
+        || matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
 }

@@ -56,7 +56,7 @@ fn generated_of(command: &Command) -> String {
     // What all verbs have is told once, with the program.
     let is_verb = !PROGRAMS.contains(&command.get_name());
     let common = |arg: &&Arg| ["help", "version"].contains(&arg.get_id().as_str());
-    let visible = |arg: &&Arg| !arg.is_hide_set() && !(is_verb && common(arg));
+    let visible = |arg: &&Arg| !(arg.is_hide_set() || is_verb && common(arg));
     let options = command.get_arguments().filter(|arg| !arg.is_positional());
     for arg in command.get_positionals().chain(options).filter(visible) {
         let value = arg.get_value_names().and_then(|names| names.first());

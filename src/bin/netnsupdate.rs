@@ -17,7 +17,7 @@ fn main() -> ExitCode {
 fn run(arguments: Update) -> Result<u8> {
     let system = arguments.root.is_none();
     if system && !arguments.dry_run && !nix::unistd::geteuid().is_root() {
-        return Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted);
+        return Err(anyhow!("changing units is not permitted")).or_exit(Exit::NotPermitted);
     }
     if let Some(root) = arguments.root.as_ref().filter(|root| !root.is_dir()) {
         // Else a mistyped name would become a new tree, and an empty one this directory.

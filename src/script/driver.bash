@@ -92,9 +92,13 @@ assert_non_empty() {
     builtin exit 1
 }
 
-# Whether bash can parse a file. A pattern of extglob is an error only where that option is off.
+# Whether bash can parse a file with the options that it has come to, of which extglob counts.
 __netns_parses() {
-    "$BASH" -n "$1" 2>/dev/null || "$BASH" -O extglob -n "$1" 2>/dev/null
+    if shopt -q extglob; then
+        "$BASH" -O extglob -n "$1" 2>/dev/null
+    else
+        "$BASH" -n "$1" 2>/dev/null
+    fi
 }
 
 __netns_main() {

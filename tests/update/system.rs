@@ -68,7 +68,10 @@ fn not_root() -> Result<(), Failed> {
         );
         let outcome = sandbox(&tree(), &script).expect(4);
         assert_eq!(outcome.stdout, "");
-        assert_eq!(outcome.stderr, "netnsupdate: must be run as root\n");
+        assert_eq!(
+            outcome.stderr,
+            "netnsupdate: changing units is not permitted (you are not root)\n"
+        );
     }
     Ok(())
 }

@@ -9,6 +9,8 @@
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash
+# shellcheck source=contrib/types/dns.bash
+source /usr/share/systemd-netns/dns.bash
 
 # Here, so that a configuration file can make use of it. It may be empty.
 : "${VETH_IFNAME=ve-}"
@@ -28,6 +30,7 @@ _veth_check() {
     netns_check_mac VETH_MAC_OUTSIDE VETH_MAC_INSIDE
     netns_check_number VETH_MTU 68 65535
     netns_check_gateways VETH_GATEWAY
+    netns_check_dns
     if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
         netns_reject VETH_NSNAME_OUTSIDE 'there is no such network namespace'
     fi
@@ -39,15 +42,11 @@ _veth_check() {
 configure_veth_up_outside() {
     _veth_names
     _veth_check
-    ip "${_veth_outside[@]}" link add name "$VETH_IFNAME_OUTSIDE" \
-        ${VETH_MAC_OUTSIDE:+address "$VETH_MAC_OUTSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
-        type veth peer name "$VETH_IFNAME_INSIDE" \
-        ${VETH_MAC_INSIDE:+address "$VETH_MAC_INSIDE"} ${VETH_MTU:+mtu "$VETH_MTU"} \
-        netns "$NSNAME"
-    netns_undo ip "${_veth_outside[@]}" link delete dev "$VETH_IFNAME_OUTSIDE"
-    netns_claim_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
+    netns_add_pair "$VETH_IFNAME_OUTSIDE" "$VETH_IFNAME_INSIDE" \
+        "${VETH_MAC_OUTSIDE-}" "${VETH_MAC_INSIDE-}" "${VETH_MTU-}" "${_veth_outside[@]}"
     netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
     ip "${_veth_outside[@]}" link set dev "$VETH_IFNAME_OUTSIDE" up
+    netns_dns_configure
 }
 
 configure_veth_up_inside() {
@@ -61,4 +60,5 @@ configure_veth_up_inside() {
 configure_veth_down_outside() {
     _veth_names
     netns_delete_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
+    netns_dns_remove
 }

@@ -4,9 +4,19 @@ use crate::harness::Case;
 
 mod bench;
 mod check;
+mod dns;
 mod failure;
+mod lan;
 mod life;
 mod support;
+mod type_bridge;
+mod type_macvlan;
+mod type_nat;
+mod type_nft;
+mod type_phys;
+mod type_support;
+mod type_wireguard;
+mod unmanaged;
 mod update;
 mod view;
 
@@ -16,5 +26,13 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("check", check::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("dns", dns::CASES),
+    ("type_wireguard", type_wireguard::CASES),
+    ("unmanaged", unmanaged::CASES),
     ("view", view::CASES),
+    ("type_macvlan", type_macvlan::CASES),
+    ("type_phys", type_phys::CASES),
+    ("type_bridge", type_bridge::CASES),
+    ("type_nat", type_nat::CASES),
+    ("type_nft", type_nft::CASES),
 ];

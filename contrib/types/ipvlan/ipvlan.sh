@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+#
+# NSTYPE ipvlan: an interface in the namespace with IP addresses of its own in the network of the
+# parent, whose MAC address it shares.
+
+# shellcheck source=contrib/types/types.bash
+source /usr/share/systemd-netns/types.bash
+# shellcheck source=contrib/types/link.bash
+source /usr/share/systemd-netns/link.bash
+
+_ipvlan_names() {
+    IPVLAN_IFNAME=${IPVLAN_IFNAME:-iv-$NSNAME}
+}
+
+_ipvlan_check() {
+    netns_require IPVLAN_PARENT_IFNAME
+    netns_link_check IPVLAN IPVLAN_IFNAME
+    [[ -z ${IPVLAN_MAC-} ]] || netns_reject IPVLAN_MAC 'an ipvlan has the MAC address of its parent'
+    case ${IPVLAN_MODE-} in
+        '' | l2 | l3 | l3s) ;;
+        *) netns_reject IPVLAN_MODE 'must be l2, l3 or l3s' ;;
+    esac
+    case ${IPVLAN_FLAG-} in
+        '' | bridge | private | vepa) ;;
+        *) netns_reject IPVLAN_FLAG 'must be bridge, private or vepa' ;;
+    esac
+    if [[ -n ${IPVLAN_DHCP-} && ${IPVLAN_MODE:-l2} != l2 ]]; then
+        netns_reject IPVLAN_DHCP "needs IPVLAN_MODE=l2: $IPVLAN_MODE passes no broadcasts on"
+    fi
+    netns_parent_check IPVLAN
+    # The host answers in the parent's network for all addresses it has.
+    netns_check_addresses_free IPVLAN_IFADDR
+}
+
+configure_ipvlan_up_outside() {
+    _ipvlan_names
+    _ipvlan_check
+    netns_link_make IPVLAN "$IPVLAN_PARENT_IFNAME" "$IPVLAN_IFNAME" ipvlan \
+        mode "${IPVLAN_MODE:-l2}" ${IPVLAN_FLAG:+"$IPVLAN_FLAG"}
+    netns_dhcp_prepare IPVLAN
+}
+
+configure_ipvlan_up_inside() {
+    _ipvlan_names
+    local hash
+    # A server tells clients by the MAC address, unless they name themselves. And until there is an
+    # address, only what is sent to all (-B) finds its way into the namespace.
+    read -r hash _ < <(printf '%s' "$(<"/sys/class/net/$IPVLAN_IFNAME/address") $NSNAME" | sha256sum)
+    netns_link_up IPVLAN "$IPVLAN_IFNAME" -B -C -x "0x3d:00${hash:0:24}"
+}
+
+configure_ipvlan_down_inside() {
+    netns_dhcp_stop
+}
+
+configure_ipvlan_down_outside() {
+    netns_dhcp_remove
+    netns_link_delete
+}

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+#
+# NSTYPE macvlan: an interface in the namespace with a MAC address of its own in the network of the
+# parent.
+
+# shellcheck source=contrib/types/types.bash
+source /usr/share/systemd-netns/types.bash
+# shellcheck source=contrib/types/link.bash
+source /usr/share/systemd-netns/link.bash
+
+_macvlan_names() {
+    MACVLAN_IFNAME=${MACVLAN_IFNAME:-mv-$NSNAME}
+    read -r -a _macvlan_sources <<<"${MACVLAN_SOURCE_MAC[*]-}"
+}
+
+_macvlan_check() {
+    local mac
+    netns_require MACVLAN_PARENT_IFNAME
+    netns_link_check MACVLAN MACVLAN_IFNAME
+    case ${MACVLAN_MODE-} in
+        '' | private | vepa | bridge | passthru | source) ;;
+        *) netns_reject MACVLAN_MODE 'must be private, vepa, bridge, passthru or source' ;;
+    esac
+    for mac in "${_macvlan_sources[@]}"; do
+        netns_is_mac "$mac" || netns_reject MACVLAN_SOURCE_MAC "'$mac' is no MAC address of an interface"
+    done
+    if [[ ${MACVLAN_MODE-} == source && ${#_macvlan_sources[@]} == 0 ]]; then
+        # No fault: somebody else may add them later, by `ip link set`.
+        echo "$MACVLAN_IFNAME hears nobody: MACVLAN_SOURCE_MAC is not set"
+    fi
+    netns_parent_check MACVLAN
+    # The host answers in the parent's network for all addresses it has.
+    netns_check_addresses_free MACVLAN_IFADDR
+}
+
+configure_macvlan_up_outside() {
+    local -a mode=(${MACVLAN_MODE:+mode "$MACVLAN_MODE"})
+    _macvlan_names
+    _macvlan_check
+    [[ ${MACVLAN_MODE-} != source || ${#_macvlan_sources[@]} == 0 ]] ||
+        mode+=(macaddr set "${_macvlan_sources[@]}")
+    netns_link_make MACVLAN "$MACVLAN_PARENT_IFNAME" "$MACVLAN_IFNAME" macvlan "${mode[@]}"
+    netns_dhcp_prepare MACVLAN
+}
+
+configure_macvlan_up_inside() {
+    _macvlan_names
+    netns_link_up MACVLAN "$MACVLAN_IFNAME"
+}
+
+configure_macvlan_down_inside() {
+    netns_dhcp_stop
+}
+
+configure_macvlan_down_outside() {
+    netns_dhcp_remove
+    netns_link_delete
+}

@@ -1,0 +1,221 @@
+# shellcheck shell=bash
+#
+# NSTYPE phys: an interface of the host, moved into the namespace, and back again.
+
+# shellcheck source=contrib/types/types.bash
+source /usr/share/systemd-netns/types.bash
+# shellcheck source=contrib/types/link.bash
+source /usr/share/systemd-netns/link.bash
+
+_phys_names() {
+    PHYS_IFNAME_INSIDE=${PHYS_IFNAME_INSIDE:-${PHYS_IFNAME-}}
+    # How the interface was on the host, from up to down.
+    _phys_file=$netns_state/phys
+}
+
+_phys_check() {
+    local line
+    netns_require PHYS_IFNAME
+    netns_link_check PHYS PHYS_IFNAME_INSIDE
+    netns_wait_for_link PHYS_IFNAME
+    line=$(ip -oneline link show dev "$PHYS_IFNAME")
+    if [[ $line == *[\<,]LOOPBACK[,\>]* ]]; then
+        netns_reject PHYS_IFNAME 'is the loopback interface, which every namespace has'
+    elif [[ $line == *'alias systemd-netns '* ]]; then
+        line=${line#*alias systemd-netns }
+        netns_reject PHYS_IFNAME "belongs to ${line%%[[:space:]\\]*}"
+    elif [[ -e /sys/class/net/$PHYS_IFNAME/phy80211 ]]; then
+        netns_reject PHYS_IFNAME 'a wireless interface moves only with its radio (iw phy PHY set netns)'
+    elif compgen -G "/sys/class/net/$PHYS_IFNAME/upper_*" >/dev/null; then
+        # The kernel would delete the ones and take it out of the others.
+        netns_reject PHYS_IFNAME 'has interfaces on top of it, or is part of a bridge or bond'
+    fi
+}
+
+configure_phys_up_outside() {
+    _phys_names
+    _phys_check
+    # Later than this it might be the file of another start.
+    rm -f "$_phys_file"
+    _phys_save >"$_phys_file"
+    netns_undo _phys_back
+    # Marked before it moves: whatever happens then, it is found again.
+    netns_claim_link "$PHYS_IFNAME"
+    ip link set dev "$PHYS_IFNAME" netns "$NSNAME" name "$PHYS_IFNAME_INSIDE"
+    if [[ -n ${PHYS_MAC-}${PHYS_MTU-} ]]; then
+        ip -n "$NSNAME" link set dev "$PHYS_IFNAME_INSIDE" \
+            ${PHYS_MAC:+address "$PHYS_MAC"} ${PHYS_MTU:+mtu "$PHYS_MTU"}
+    fi
+    netns_dhcp_prepare PHYS
+}
+
+configure_phys_up_inside() {
+    _phys_names
+    netns_link_up PHYS "$PHYS_IFNAME_INSIDE"
+}
+
+configure_phys_down_inside() {
+    local link
+    local -a REPLY
+    netns_dhcp_stop
+    # With the namespace, a virtual interface would end; and nobody outside could get at it.
+    if netns_is_nameless; then
+        netns_claimed_links
+        for link in "${REPLY[@]}"; do
+            ip link set dev "$link" netns 1
+        done
+    fi
+}
+
+configure_phys_down_outside() {
+    _phys_names
+    netns_dhcp_remove
+    _phys_back
+}
+
+# Prints how the interface is, as assignments.
+_phys_save() {
+    local name mtu mac up=down alias='' line word
+    local -a REPLY altnames=() addresses=() routes=() sysctls=()
+    line=$(ip -oneline link show dev "$PHYS_IFNAME")
+    [[ $line != *'    alias '* ]] || alias=${line##*'    alias '} alias=${alias%%\\*}
+    [[ $line != *[\<,]UP[,\>]* ]] || up=up
+    # PHYS_IFNAME may be one of its other names.
+    read -r _ name _ <<<"$line"
+    name=${name%:} name=${name%@*}
+    _phys_after ' mtu ' && mtu=$REPLY
+    _phys_after ' link/ether ' && mac=$REPLY
+    while [[ $line == *' altname '* ]]; do
+        line=${line#*' altname '}
+        altnames+=("${line%%[ \\]*}")
+    done
+    _phys_addresses "$name"
+    addresses=("${REPLY[@]}")
+    _phys_routes "$name"
+    routes=("${REPLY[@]}")
+    # Some cannot be read.
+    mapfile -t sysctls < <(grep -s . "/proc/sys/net/ipv4/conf/$name"/* "/proc/sys/net/ipv6/conf/$name"/* 2>/dev/null)
+    declare -p name mtu mac up alias altnames addresses routes sysctls
+    if ((${#addresses[@]})); then
+        word=${addresses[*]/%[ ]*/}
+        echo "$name leaves the host, with its addresses, until $NSTYPE@$NSNAME stops: $word" >&2
+    fi
+}
+
+# Sets REPLY to the word that follows a text in the variable line; false if there is none.
+_phys_after() {
+    REPLY=''
+    [[ $line == *"$1"* ]] || return 0
+    REPLY=${line#*"$1"} REPLY=${REPLY%%[ \\]*}
+}
+
+# Sets REPLY to the addresses that do not expire, as words for `ip address add`. Those that do are
+# of DHCP and of routers, and come again.
+_phys_addresses() {
+    local line word keep address
+    local -a words found=()
+    while read -r _ _ _ line; do
+        read -r -a words <<<"${line%%\\*}"
+        address=${words[0]} keep=''
+        for word in "${words[@]:1}"; do
+            case $keep:$word in
+                yes:*) address+=" $word" keep='' ;;
+                no:*) keep='' ;;
+                :peer | :brd | :metric | :scope) address+=" $word" keep=yes ;;
+                :proto) keep=no ;;
+                :noprefixroute | :nodad | :autojoin | :home | :mngtmpaddr) address+=" $word" ;;
+                :"$1":*) address+=" label $word" ;;
+            esac
+        done
+        found+=("$address")
+    done < <(ip -oneline address show dev "$1" scope global permanent)
+    REPLY=("${found[@]}")
+}
+
+# Sets REPLY to the routes of the interface that somebody has set, as words for ip(8).
+_phys_routes() {
+    local family line
+    REPLY=()
+    for family in -4 -6; do
+        while read -r line; do
+            case " $line " in
+                *' proto kernel '* | *' proto ra '* | *' proto dhcp '* | *' proto redirect '*) ;;
+                *) REPLY+=("$family ${line//@(linkdown|dead)/}") ;;
+            esac
+        done < <(ip "$family" route show dev "$1")
+    done
+}
+
+# Brings the interface back to the host as it was. That it is gone is no error.
+_phys_back() {
+    local name mtu mac up alias try link=''
+    local -a REPLY altnames addresses routes sysctls
+    [[ -e $_phys_file ]] || return 0
+    # shellcheck disable=SC1090
+    source "$_phys_file"
+    netns_claimed_links -n "$NSNAME"
+    if ((${#REPLY[@]})); then
+        ip -n "$NSNAME" link set dev "${REPLY[0]}" netns $$
+    fi
+    # From a namespace that has ended, the kernel brings a physical one back, in its own time.
+    for ((try = 0; try < 20; try++)); do
+        netns_claimed_links
+        link=${REPLY[0]-}
+        [[ -z $link ]] || break
+        sleep 0.1
+    done
+    if [[ -z $link ]]; then
+        echo "$name has not come back: a virtual interface ends with its namespace" >&2
+    else
+        _phys_restore
+    fi
+    rm -f "$_phys_file"
+}
+
+# Gives the interface `link` the state that _phys_save has printed. What cannot be had back is said,
+# and the rest is done.
+_phys_restore() {
+    local line words
+    ip link set dev "$link" down
+    if [[ $link != "$name" ]] && ! _phys_try link set dev "$link" name "$name"; then
+        echo "it stays on the host as $link" >&2
+        name=$link
+    fi
+    _phys_try link set dev "$name" mtu "$mtu"
+    [[ -z $mac ]] || _phys_try link set dev "$name" address "$mac"
+    for words in "${altnames[@]}"; do
+        ip link show dev "$words" &>/dev/null || _phys_try link property add dev "$name" altname "$words"
+    done
+    _phys_restore_sysctls
+    _phys_try link set dev "$name" "$up"
+    for line in "${addresses[@]}"; do
+        read -r -a words <<<"$line"
+        _phys_try address replace "${words[@]}" dev "$name"
+    done
+    # Routes that lead by way of others come after these.
+    for line in "${routes[@]}" "${routes[@]}"; do
+        read -r -a words <<<"$line"
+        ip "${words[0]}" route replace "${words[@]:1}" dev "$name" 2>/dev/null || :
+    done
+    # Last: it is ours as long as it is not as it was.
+    ip link set dev "$name" alias "$alias"
+}
+
+# In another namespace, the kernel starts with its defaults.
+_phys_restore_sysctls() {
+    local line file value
+    for line in "${sysctls[@]}"; do
+        file=${line%%:*} value=''
+        # Its name may be another now.
+        file=${file%/*/*}/$name/${file##*/}
+        { read -r value <"$file"; } 2>/dev/null || continue
+        [[ $value == "${line#*:}" ]] || { echo "${line#*:}" >"$file"; } 2>/dev/null || :
+    done
+}
+
+_phys_try() {
+    ip "$@" || {
+        echo "not restored: ip $*" >&2
+        false
+    }
+}

@@ -1,0 +1,323 @@
+//! The type `wireguard`, by wireguard-go, as the machines have the kernel of their host.
+//! With the kernel's own: `tests/vm/type-wireguard`.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::harness::{Case, Machine};
+
+pub const CASES: &[Case] = &[
+    ("a_tunnel_carries_both_families", tunnel),
+    ("both_are_back_after_a_reboot", reboot),
+    ("one_name_in_two_namespaces", one_name),
+    ("nothing_leaves_without_the_daemon", no_leak),
+    ("bad_files_are_refused", bad_files),
+    ("no_key_reaches_the_journal", no_key_in_journal),
+    ("somebody_elses_interface_stays", not_ours),
+];
+
+/// Keys and files of the peers a and b, whose packets meet at 127.0.0.1 of the host.
+const PEERS: &str = r#"
+umask 077; mkdir -p /etc/wireguard; cd /etc/wireguard
+echo 127.0.0.1 peer.example >>/etc/hosts
+wg genkey >a.key; wg genkey >b.key; wg genpsk >psk
+cat >a.conf <<END
+[Interface]
+PrivateKey = $(<a.key)
+Address = 10.66.0.1/24, fd66::1/64
+ListenPort = 5001
+DNS = 10.66.0.2, fd66::2, vpn.example
+MTU = 1400
+SaveConfig = true
+
+[Peer]
+PublicKey = $(wg pubkey <b.key)
+PresharedKey = $(<psk)
+Endpoint = peer.example:5002
+AllowedIPs = 0.0.0.0/0, ::/0
+END
+printf '%s\r\n' '[interface]' "privatekey=$(<b.key) # mine" 'Address = 10.66.0.2' 'Address=fd66::2' \
+    ListenPort=5002 '[PEER]' "PublicKey = $(wg pubkey <a.key)" "PresharedKey=$(<psk)" \
+    'AllowedIPs = 10.66.0.1, fd66::1/128' >b.conf
+netnsupdate --quiet
+"#;
+
+const PING: &str = "for to in 10.66.0.2 fd66::2; do ip netns exec a ping -c 1 -W 5 $to; done";
+const BOTH: &str = "netns-wireguard@a netns-wireguard@b";
+
+/// Waits for the namespaces, which go after the stop, and looks for anything left.
+fn all_gone(machine: &Machine) -> Result<()> {
+    machine.wait_until("the namespaces are gone", Duration::from_secs(10), |m| {
+        Ok(m.run("ls /run/netns")?.stdout.is_empty())
+    })?;
+    let left = machine.sh("ip -oneline link | grep -v ' lo:' || :
+         ls -d /etc/netns /run/systemd-netns/instances/* /run/wireguard/* 2>/dev/null || :
+         ps -C wireguard-go -o stat= | grep -v Z || :")?;
+    ensure!(left.stdout.is_empty(), "left: {}", left.stdout);
+    Ok(())
+}
+
+/// No wireguard-go in bullseye, and no module: nothing but a clear word is to be had.
+fn neither(machine: &Machine) -> Result<bool> {
+    if machine.suite() != "bullseye" {
+        return Ok(false);
+    }
+    machine.sh(PEERS)?;
+    let unit = "netns_outside-wireguard@a";
+    ensure!(machine.try_run("systemctl start netns-wireguard@a")?.status != Some(0));
+    ensure!(machine.unit_state(unit)?.result == "exit-code");
+    let status = machine.run(&format!("systemctl show -P ExecMainStatus {unit}"))?;
+    ensure!(status.stdout == "5\n", "{status}");
+    let journal = machine.journal(unit)?;
+    ensure!(journal.contains("nor a program wireguard-go"), "{journal}");
+    all_gone(machine)?;
+    Ok(true)
+}
+
+fn tunnel(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.run(&format!("systemctl start {BOTH}"))?;
+    machine.sh(PING)?;
+    let seen = machine.sh("ip -n a route show default; ip -n a -6 route show default
+         ip -n b route show; ip -n b -6 route show fd66::1
+         cat /etc/netns/a/resolv.conf; ls /etc/netns
+         ip -n a -o link show wg-a | grep -o 'mtu 1400'; ip -n a -o link show lo | grep -o ,UP,
+         group=$(systemctl show -P ControlGroup netns_outside-wireguard@a)
+         cat /proc/$(cat \"/sys/fs/cgroup$group/cgroup.procs\")/comm")?;
+    let words: Vec<&str> = seen.stdout.split_whitespace().collect();
+    let words = words.join(" ");
+    let expected = "default dev wg-a scope link default dev wg-a metric 1024 pref medium \
+        10.66.0.1 dev wg-b scope link fd66::1 dev wg-b metric 1024 pref medium \
+        # Written by systemd-netns, which removes it and its directory. # wireguard@a \
+        nameserver 10.66.0.2 nameserver fd66::2 search vpn.example a mtu 1400 ,UP, wireguard-go";
+    ensure!(words == expected, "{seen}");
+    // Only the encrypted packets are the host's.
+    let host = machine.run("ip -oneline link; ss -Hlun")?.stdout;
+    ensure!(!host.contains("wg-") && host.contains(":5001"), "{host}");
+
+    machine.run("systemctl restart netns-wireguard@a")?;
+    machine.sh(PING)?;
+    machine.run(&format!("systemctl stop {BOTH}"))?;
+    all_gone(machine)
+}
+
+fn reboot(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.run(&format!("systemctl enable {BOTH}"))?;
+    machine.reboot()?;
+    machine.sh(PING)?;
+    Ok(())
+}
+
+/// With all variables, on two instances at once, one of a long name.
+fn one_name(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.sh("cd /etc/conf.d/netns
+         echo 'PostUp = iptables -F' | sed -i '3r /dev/stdin' /etc/wireguard/b.conf
+         cat >wireguard-a.conf <<END
+WIREGUARD_IFNAME=wg0
+WIREGUARD_IFADDR=(10.77.0.1/24 fd77::1/64)
+WIREGUARD_DNS=off.example
+WIREGUARD_MTU=1380
+WIREGUARD_ROUTES='10.66.0.0/24 10.77.0.0/24 fd66::/64'
+END
+         cat >wireguard-b-of-a-long-name.conf <<END
+WIREGUARD_IFNAME=wg0
+WIREGUARD_CONFIG=/etc/wireguard/b.conf
+WIREGUARD_HOOKS=ignore
+WIREGUARD_DNS=192.0.2.53
+NETNS_DNS=192.0.2.54
+END
+         sed -i 's/^AllowedIPs.*/AllowedIPs = 10.77.0.1, fd77::1/' /etc/wireguard/b.conf")?;
+    let both = "netns-wireguard@a netns-wireguard@b-of-a-long-name";
+    machine.run(&format!("systemctl start {both}"))?;
+    machine.sh(PING)?;
+    let seen = machine.sh(
+        "ip -n a route; ip -n a -6 route show fd66::/64; ip -n a -o link show wg0 | grep -o 'mtu 1380'
+         tail -n 1 /etc/netns/a/resolv.conf /etc/netns/b-of-a-long-name/resolv.conf | grep -v =
+         ip -n b-of-a-long-name -6 route show fd77::1",
+    )?;
+    let expected = "10.66.0.0/24 dev wg0 scope link \n\
+        10.77.0.0/24 dev wg0 proto kernel scope link src 10.77.0.1 \n\
+        fd66::/64 dev wg0 metric 1024 pref medium\nmtu 1380\nsearch off.example\n\n\
+        nameserver 192.0.2.53\nfd77::1 dev wg0 metric 1024 pref medium\n";
+    ensure!(seen.stdout == expected, "{seen}");
+    machine.run(&format!("systemctl stop {both}"))?;
+    all_gone(machine)
+}
+
+fn no_leak(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.run(&format!("systemctl start {BOTH}"))?;
+    machine.sh(PING)?;
+    machine.run("pkill -KILL -f '^wireguard-go wg-a'")?;
+    machine.wait_until("the interface is gone", Duration::from_secs(5), |m| {
+        Ok(m.try_run("ip -n a link show wg-a")?.status != Some(0))
+    })?;
+    // The host has that address; the namespace has no way to it.
+    machine.sh("ip link add v0 type veth peer name v1
+         ip address add 10.66.0.2/32 dev v0; ip link set v0 up; ping -c 1 10.66.0.2")?;
+    for address in ["10.66.0.2", "fd66::2"] {
+        let ping = machine.try_run(&format!("ip netns exec a ping -c 1 -W 1 {address}"))?;
+        ensure!(ping.status == Some(2), "{ping}");
+    }
+    machine.run("systemctl restart netns-wireguard@a")?;
+    machine.run("ip netns exec a ping -c 1 -W 5 fd66::2")?;
+    machine.run(&format!("ip link delete v0; systemctl stop {BOTH}"))?;
+    all_gone(machine)
+}
+
+/// What is wrong, made by a command, and the line that says so.
+const BAD: &[(&str, &str)] = &[
+    (
+        "rm F",
+        "WIREGUARD_CONFIG=/etc/wireguard/a.conf: there is no such file",
+    ),
+    (
+        "chmod 640 F",
+        "WIREGUARD_CONFIG=/etc/wireguard/a.conf: others than root can read the keys: \
+         chmod 600 '/etc/wireguard/a.conf'",
+    ),
+    ("chown nobody F", "chown root '/etc/wireguard/a.conf'"),
+    ("sed -i 2d F", "there is no PrivateKey in it"),
+    ("sed -i '2s/=$//' F", "line 2: PrivateKey is no key"),
+    (
+        "sed -i '2s/^/X/' F",
+        "line 2: XPrivateKey is not known in [interface]",
+    ),
+    (
+        "sed -i 2iPostUp=true F",
+        "line 2: PostUp is not run: take it out, or set WIREGUARD_HOOKS",
+    ),
+    ("sed -i 2iTable=7 F", "line 2: Table=7: only auto and off"),
+    (
+        "sed -i 2iAddress=10.0.0.300 F",
+        "line 2: Address: '10.0.0.300' is no IP address",
+    ),
+    (
+        "sed -i s,::/0,::/129, F",
+        "AllowedIPs: '::/129' is no IP address",
+    ),
+    (
+        "sed -i /^Address/d F",
+        "WIREGUARD_IFADDR='': is not set, and WIREGUARD_CONFIG has no",
+    ),
+    (
+        "sed -i s/MTU.*/MTU=70000/ F",
+        "WIREGUARD_MTU=70000: must be a number",
+    ),
+    (
+        "sed -i 's/^DNS.*/DNS=a;b/' F",
+        "WIREGUARD_DNS=\\ a\\;b: 'a;b' is neither",
+    ),
+    (
+        "echo WIREGUARD_IFNAME=wg-of-sixteen-ch >C",
+        "WIREGUARD_IFNAME=wg-of-sixteen-ch: an interface",
+    ),
+    (
+        "echo WIREGUARD_ROUTES=10.0.0.0/33 >C",
+        "WIREGUARD_ROUTES=10.0.0.0/33: '10.0.0.0/33' is no",
+    ),
+    (
+        "echo WIREGUARD_HOOKS=run >C",
+        "WIREGUARD_HOOKS=run: may only be 'ignore'",
+    ),
+    (
+        "echo NETNS_DNS=1.2.3 >C",
+        "NETNS_DNS=1.2.3: '1.2.3' is no IP address",
+    ),
+    (
+        "ip link add wg-a type veth peer name x",
+        "wg-a, what it is called before it is moved",
+    ),
+    (
+        "timeout 1 nc -u -l 5001 </dev/null &>/dev/null & sleep 0.3; true F",
+        "ListenPort=5001: somebody listens there already",
+    ),
+    (
+        "sleep 1; sed -i 's/5001/50x/' F",
+        "line 4: ListenPort=50x: is no number",
+    ),
+];
+
+fn bad_files(machine: &Machine) -> Result<()> {
+    machine.sh(PEERS)?;
+    machine
+        .sh("ip netns add a; cp /etc/wireguard/a.conf /root/good; ls -l /etc/wireguard/a.conf")?;
+    for (spoil, line) in BAD {
+        let spoil = spoil
+            .replace(" F", " /etc/wireguard/a.conf")
+            .replace(">C", ">/etc/conf.d/netns/wireguard-a.conf");
+        let run = machine.try_run(&format!(
+            "{spoil}; netnsinit wireguard a up outside; status=$?
+             netnsinit --undo wireguard a down outside
+             ip link delete wg-a 2>/dev/null; rm -f /etc/conf.d/netns/wireguard-a.conf
+             cp --remove-destination /root/good /etc/wireguard/a.conf; exit $status"
+        ))?;
+        ensure!(run.status == Some(6), "{run}");
+        ensure!(run.stderr.contains(line), "'{line}' is not in\n{run}");
+        let made = machine.sh(
+            "ip -oneline link | grep -v ' lo:' || :; ls /etc/netns /run/wireguard 2>/dev/null || :
+             ip -n a -oneline link | grep -v ' lo:' || :; pgrep wireguard-go || :",
+        )?;
+        ensure!(made.stdout.is_empty(), "made: {}", made.stdout);
+    }
+    Ok(())
+}
+
+fn no_key_in_journal(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.write("/etc/conf.d/netns/default.conf", "NETNS_TRACE=1\n")?;
+    machine.run("systemctl start netns-wireguard@a; systemctl restart netns-wireguard@a")?;
+    // wg quotes what it does not understand.
+    machine.run("sed -i 's/^Endpoint.*/Endpoint = nowhere/' /etc/wireguard/a.conf")?;
+    machine.try_run("systemctl restart netns-wireguard@a")?;
+    machine.run("sed -i '2s/=$/x/' /etc/wireguard/a.conf")?;
+    machine.try_run("systemctl restart netns-wireguard@a")?;
+    let found = machine.sh(
+        "journalctl --boot --no-pager >/root/journal; grep -c 'ip link set dev lo up' /root/journal
+         cd /etc/wireguard; for key in *.key psk; do
+             grep -F \"$(head -c 40 $key)\" /root/journal || :
+         done",
+    )?;
+    ensure!(found.stdout.trim() == "2", "{found}");
+    all_gone(machine)
+}
+
+/// An interface of our name on the host, or in the namespace, is neither taken nor deleted.
+fn not_ours(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.run("wireguard-go wg-a; ip link show wg-a")?;
+    ensure!(machine.try_run("systemctl start netns-wireguard@a")?.status != Some(0));
+    machine.run("ip link show wg-a && wg show wg-a && pgrep wireguard-go")?;
+    machine.run("ip link delete wg-a")?;
+    machine.sh("ip netns add x; ip -n x link add wg-x type veth peer name y
+         ip -n x link set wg-x alias 'systemd-netns wireguard@xy'
+         cp /etc/wireguard/a.conf /etc/wireguard/x.conf")?;
+    let run = machine.try_run("netnsinit wireguard x up outside")?;
+    ensure!(
+        run.status == Some(6) && run.stderr.contains("already in x"),
+        "{run}"
+    );
+    machine.run("netnsinit wireguard x down outside; ip -n x link show wg-x; ip netns del x")?;
+    all_gone(machine)
+}
