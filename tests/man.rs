@@ -16,8 +16,14 @@ use systemd_netns::root::Root;
 const PROGRAMS: [&str; 3] = ["netnsctl", "netnsinit", "netnsupdate"];
 const OTHERS: [&str; 2] = ["netns.conf.5", "systemd-netns.7"];
 
-/// Variables that are read when the programs are built, and that only tests know.
-const NOT_FOR_USERS: [&str; 2] = ["NETNS_PREFIX", "NETNS_SYSCONFDIR"];
+/// Variables that are read when the programs are built, and by which parts of ours talk.
+const NOT_FOR_USERS: [&str; 5] = [
+    "NETNS_PREFIX",
+    "NETNS_SYSCONFDIR",
+    "NETNS_DHCP_FAMILY",
+    "NETNS_DHCP_MTU",
+    "NETNS_DHCP_ROUTES",
+];
 
 fn crate_path(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
