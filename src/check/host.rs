@@ -46,7 +46,7 @@ impl Host {
             let missing = |name: &&String| !name.is_empty() && !links.contains_key(*name);
             for name in values.iter().filter(missing) {
                 let message = format!("{variable}={name}: there is no such interface on the host");
-                let severity = Severity::Warning;
+                let severity = Severity::Error;
                 findings.push(candidate.about_variable(severity, "parent", variable, message));
             }
         }

@@ -3,14 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::Result;
-use serde::Serialize;
 
 use crate::config::{self, Slot, Sources, Trust};
-use crate::exit::{self, Exit};
 use crate::manager::Manager;
 use crate::name::{BadName, Instance, NsType};
 use crate::root::Root;
@@ -25,46 +23,14 @@ mod files;
 mod functions;
 mod host;
 mod instances;
+mod report;
 mod text;
 mod values;
 
 pub use about::About;
 pub use instances::known as known_instances;
+pub use report::{Finding, Report, Severity};
 use text::Text;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// A start fails.
-    Error,
-    /// A start may fail, or does not do what was meant.
-    Warning,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
-    pub severity: Severity,
-    /// What kind of thing, a word that does not change.
-    pub kind: &'static str,
-    /// The type or the instance; `None` where it concerns all.
-    pub subject: Option<String>,
-    pub file: Option<PathBuf>,
-    pub line: Option<u32>,
-    pub variable: Option<String>,
-    pub message: String,
-}
-
-/// All that was found out.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    pub findings: Vec<Finding>,
-    /// The types and instances that were looked at.
-    pub checked: BTreeSet<String>,
-    /// What we were not able to see, in sentences.
-    pub unseen: Vec<String>,
-}
 
 /// What is to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,63 +124,6 @@ impl Candidate {
     }
 }
 
-impl Finding {
-    fn new(severity: Severity, kind: &'static str, message: String) -> Self {
-        Self {
-            severity,
-            kind,
-            subject: None,
-            file: None,
-            line: None,
-            variable: None,
-            message,
-        }
-    }
-
-    fn error(kind: &'static str, message: String) -> Self {
-        Self::new(Severity::Error, kind, message)
-    }
-
-    fn warning(kind: &'static str, message: String) -> Self {
-        Self::new(Severity::Warning, kind, message)
-    }
-
-    fn of(mut self, subject: &impl ToString) -> Self {
-        self.subject = Some(subject.to_string());
-        self
-    }
-
-    fn at(mut self, file: &Path, line: Option<u32>) -> Self {
-        self.file = Some(file.to_owned());
-        self.line = line;
-        self
-    }
-}
-
-impl Report {
-    /// 0 where nothing was found, 1 for warnings, 6 for errors.
-    pub fn status(&self) -> u8 {
-        match self.findings.iter().map(|finding| finding.severity).min() {
-            None => 0,
-            Some(Severity::Warning) => Exit::Failure as u8,
-            Some(Severity::Error) => Exit::Config as u8,
-        }
-    }
-
-    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
-        self.findings.extend(findings);
-    }
-
-    /// What an error is that keeps us from looking: for others than root, nothing to be wondered at.
-    fn failed(&mut self, finding: Finding, error: &anyhow::Error) {
-        if exit::code(error) == Exit::NotPermitted && !nix::unistd::geteuid().is_root() {
-            self.unseen.push(finding.message);
-        } else {
-            self.findings.push(finding);
-        }
-    }
-}
-
 /// Looks at everything, or at one type or instance.
 ///
 /// # Errors
@@ -232,14 +141,23 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
         report.checked.insert(nstype.to_string());
     }
     files::check(root, &wanted, &mut report, &mut broken);
-    let mut candidates = Vec::new();
-    for (instance, stands_in) in instances::candidates(root, &types, &known, subject) {
+    let work = instances::candidates(root, &types, &known, subject);
+    for (instance, stands_in) in &work {
         report.checked.insert(match stands_in {
             true => instance.nstype.to_string(),
             false => instance.to_string(),
         });
+    }
+    let mut candidates = Vec::new();
+    for (candidate, found) in all(&work, |instance, stands_in| {
+        let mut report = Report::default();
+        let instance = instance.clone();
         let candidate = candidate(root, &types, instance, stands_in, &broken, &mut report);
+        (candidate, report)
+    }) {
         candidates.extend(candidate);
+        report.add(found.findings);
+        report.unseen.extend(found.unseen);
     }
     let host = host::Host::read(&mut report.unseen);
     for candidate in candidates.iter().filter(|c| wanted(&c.instance.nstype)) {
@@ -276,6 +194,23 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
     report.unseen.sort();
     report.unseen.dedup();
     Ok(report)
+}
+
+/// Looks at all, several at a time: most of it is waiting for the kernel to make and end quarantines.
+fn all<T: Send>(work: &[(Instance, bool)], look: impl Fn(&Instance, bool) -> T + Sync) -> Vec<T> {
+    const THREADS: usize = 8;
+    let look = &look;
+    std::thread::scope(|scope| {
+        let chunks = work.chunks(work.len().div_ceil(THREADS).max(1));
+        let threads: Vec<_> = chunks
+            .map(|chunk| scope.spawn(move || chunk.iter().map(|(i, s)| look(i, *s)).collect()))
+            .collect();
+        let results = threads.into_iter().map(|thread| match thread.join() {
+            Ok(results) => results,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        results.flat_map(|results: Vec<T>| results).collect()
+    })
 }
 
 /// Finds out what the files of an instance hold; `None` where that cannot be, as the report says.
