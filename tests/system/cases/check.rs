@@ -10,6 +10,7 @@ pub const CASES: &[Case] = &[
         "instances_that_systemd_knows_are_checked",
         instances_are_checked,
     ),
+    ("firewall_that_drops_is_told", firewall_that_drops_is_told),
     (
         "what_is_up_is_not_in_its_own_way",
         what_is_up_is_not_in_its_own_way,
@@ -74,5 +75,30 @@ fn what_is_up_is_not_in_its_own_way(machine: &Machine) -> Result<()> {
         let (status, text) = run(machine, user)?;
         ensure!(status == "0", "after {start}, as a user: {text}");
     }
+    Ok(())
+}
+
+fn firewall_that_drops_is_told(machine: &Machine) -> Result<()> {
+    machine.run("netnsupdate --quiet")?;
+    machine.run("systemctl enable --now netns-nat@web")?;
+    let (status, text) = run(machine, "netnsctl check")?;
+    ensure!(status == "0", "{text}");
+    for iptables in ["iptables", "ip6tables"] {
+        machine.run(&format!("{iptables} -P FORWARD DROP"))?;
+        let (status, text) = run(machine, "netnsctl check nat@web")?;
+        ensure!(
+            status == "1" && text.contains("chain FORWARD") && text.contains("na-web0"),
+            "{text}"
+        );
+        machine.run(&format!("{iptables} -A FORWARD -i na-web0 -j ACCEPT"))?;
+        let (status, text) = run(machine, "netnsctl check nat@web")?;
+        ensure!(status == "0", "{text}");
+    }
+    let user = "setpriv --reuid 1000 --regid 1000 --clear-groups netnsctl check";
+    let (status, text) = run(machine, user)?;
+    ensure!(
+        status == "0" && text.contains("only root can list"),
+        "{text}"
+    );
     Ok(())
 }
