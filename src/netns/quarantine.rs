@@ -77,7 +77,8 @@ fn make_read_only() -> Result<()> {
 }
 
 /// The mount points of a `/proc/PID/mountinfo` (proc(5)), each with the flags to keep: in a user
-/// namespace the kernel insists on them. Of several mounts on one point the last one is on top.
+/// namespace the kernel insists on them. Of several mounts on one point only one can be seen, and not
+/// always the last; it does no harm to give it the flags of the others, too.
 fn mounts(table: &[u8]) -> Result<BTreeMap<PathBuf, MsFlags>> {
     let mut mounts = BTreeMap::new();
     for line in table.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
@@ -97,7 +98,7 @@ fn mounts(table: &[u8]) -> Result<BTreeMap<PathBuf, MsFlags>> {
                 _ => MsFlags::empty(),
             };
         }
-        mounts.insert(unescaped(point), flags);
+        *mounts.entry(unescaped(point)).or_insert(MsFlags::empty()) |= flags;
     }
     Ok(mounts)
 }
@@ -153,11 +154,15 @@ mod tests {
         let table = b"\
 22 27 0:20 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw
 23 27 0:21 / /a\\040b\\134c rw - tmpfs tmpfs rw
+24 27 0:21 / /x ro,nosuid - tmpfs tmpfs rw
+25 27 0:21 / /x rw,nodev - tmpfs tmpfs rw
 ";
         let mounts = mounts(table).unwrap();
         let sys = mounts[Path::new("/sys")];
         assert!(sys.contains(MsFlags::MS_NOSUID | MsFlags::MS_RELATIME));
         assert!(mounts[Path::new("/a b\\c")].is_empty());
+        let both = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        assert_eq!(mounts[Path::new("/x")], both);
         assert!(super::mounts(b"22 27\n").is_err());
     }
 }
