@@ -14,6 +14,7 @@ NETWORKDIR = $(PREFIX)/lib/systemd/network
 UDEVDIR = $(PREFIX)/lib/udev/rules.d
 NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
 NFTDIR = $(UNITDIR)/netns-nft@.service.d
+IFUPDOWNDIR = $(UNITDIR)/netns-ifupdown@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 MANDIR = $(PREFIX)/share/man
@@ -49,7 +50,6 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
 		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
-	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	$(foreach page,$(wildcard man/*.[578]), \
 		0644:$(page):$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
 	0644:contrib/completions/netnsctl.bash:$(BASHDIR)/netnsctl \
@@ -59,19 +59,24 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
 	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
+	0644:systemd/netns-ifupdown@.service.d/10-unneeded.conf:$(IFUPDOWNDIR)/10-unneeded.conf \
+	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
+# What 'make install-compat' installs on top.
+COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
+	0644:contrib/compat-systemd-netns/README.md:$(DOCDIR)/compat-systemd-netns.md
 # and every symlink, as TARGET:LINK
 LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	netnsupdate.8:$(MANDIR)/man8/netns-update.8 \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(NFTDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d \
+DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d \
 	$(BASHDIR) $(dir $(BASHDIR)) $(FISHDIR) $(dir $(FISHDIR)) $(ZSHDIR) $(dir $(ZSHDIR)) \
 	$(addprefix $(MANDIR)/,man5 man7 man8)
 
-.PHONY: build install uninstall demo check check-vm deps lint test package clean
+.PHONY: build install install-compat uninstall demo check check-vm deps lint test package clean
 
 build:
 	NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' $(CARGO) build $(CARGOFLAGS) --bins
@@ -87,14 +92,17 @@ $(BUILD)/built-for: $(if $(shell command -v $(CARGO)),build)
 PLACES = s,/usr/sbin/,$(SBINDIR)/,g; s,/usr/share/systemd\\\?-netns,$(DATADIR),g; \
 	s,/usr/share/doc/systemd\\\?-netns,$(DOCDIR),g; s,/etc/conf\.d/netns,$(CONFDIR),g
 
-install: $(BUILD)/built-for
-	@set -e; for file in $(FILES); do \
-		mode=$${file%%:*}; file=$${file#*:}; source=$${file%%:*}; destination='$(DESTDIR)'$${file#*:}; \
+# Recipe: installs files, MODE:SOURCE:DESTINATION each.
+install_files = set -e; for file in $(1); do \
+		mode=$${file%%:*}; file=$${file\#*:}; source=$${file%%:*}; destination='$(DESTDIR)'$${file\#*:}; \
 		case $$source in \
 		$(BUILD)/*) install -D -m $$mode $$source "$$destination" ;; \
 		*) sed '$(PLACES)' $$source | install -D -m $$mode /dev/stdin "$$destination" ;; \
 		esac; \
 	done
+
+install: $(BUILD)/built-for
+	@$(call install_files,$(FILES))
 	@set -e; for link in $(LINKS); do ln -sf $${link%%:*} '$(DESTDIR)'$${link#*:}; done
 	@install -d -m 0755 '$(DESTDIR)$(CONFDIR)'
 	@echo "installed below $(DESTDIR)$(PREFIX)"
@@ -102,11 +110,17 @@ ifeq ($(DESTDIR),)
 	$(SBINDIR)/netnsupdate --daemon-reload
 endif
 
+install-compat:
+	@$(call install_files,$(COMPAT))
+ifeq ($(DESTDIR),)
+	@[ ! -d /run/systemd/system ] || systemctl daemon-reload
+endif
+
 uninstall:
 ifeq ($(DESTDIR),)
 	[ ! -x $(SBINDIR)/netnsupdate ] || $(SBINDIR)/netnsupdate --clean --daemon-reload
 endif
-	@for file in $(FILES) $(LINKS); do rm -f '$(DESTDIR)'$${file##*:}; done
+	@for file in $(FILES) $(COMPAT) $(LINKS); do rm -f '$(DESTDIR)'$${file##*:}; done
 	@for directory in $(DIRECTORIES); do \
 		[ ! -d '$(DESTDIR)'$$directory ] || \
 			rmdir --ignore-fail-on-non-empty '$(DESTDIR)'$$directory; \
@@ -123,6 +137,7 @@ demo:
 	@tests/system/deps demo
 	@$(MAKE) --no-print-directory package >/dev/null
 	@tests/system/demo $(PACKAGE)
+	@tests/system/demo-direct $(PACKAGE)
 
 # Everything that has to hold before a change lands. Tests that need root are run too, and fail
 # without it.

@@ -1,10 +1,13 @@
 //! The only use of other programs.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use duct::Expression;
@@ -72,6 +75,48 @@ pub fn find(program: &str) -> Result<PathBuf> {
     which::which_in(program, Some(search_path()), "/")
         .map_err(|_| anyhow!("{program} is needed and not in PATH"))
         .or_exit(Exit::NotInstalled)
+}
+
+/// Finds another program of this package: next to this one, else in the search path.
+pub fn ours(program: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("looking for this program")?;
+    let neighbour = own.with_file_name(program);
+    if neighbour.is_file() {
+        return Ok(neighbour);
+    }
+    find(program)
+}
+
+/// Becomes `program`, which is looked for in `PATH` if it has no slash. `environment` replaces the
+/// one of this process. Status, signals and terminal are those of the program from here on.
+///
+/// # Errors
+/// It cannot be run; this process is still what it was.
+pub fn replace(
+    program: &OsStr,
+    arguments: &[OsString],
+    environment: Option<Vec<(OsString, OsString)>>,
+) -> Result<Infallible> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let mut path = search_path();
+    if let Some(environment) = environment {
+        let found = environment.iter().find(|(name, _)| name == "PATH");
+        path = found.map_or(path, |(_, value)| value.clone());
+        command.env_clear().envs(environment);
+    }
+    let error = command.exec();
+    let shown = program.to_string_lossy();
+    if error.kind() != io::ErrorKind::NotFound {
+        return Err(error).with_context(|| format!("running '{shown}'"));
+    }
+    let directory = std::env::current_dir().unwrap_or_default();
+    let why = match which::which_in(program, Some(&path), directory) {
+        Ok(file) => format!("the interpreter that {} names is missing", file.display()),
+        Err(_) if shown.contains('/') => "there is no such file".to_owned(),
+        Err(_) => "it is not in PATH".to_owned(),
+    };
+    Err(anyhow::anyhow!("running '{shown}': {why}")).or_exit(Exit::NotInstalled)
 }
 
 /// A path as a shell would have to be given it.
@@ -144,6 +189,51 @@ pub fn supervise(expression: &Expression) -> Result<End> {
         }
     }
     bail!("the signal handlers were closed")
+}
+
+/// The wish of the user to end this, from now on: it ends no more than what [`supervise`] runs.
+pub struct Interruption(Signals);
+
+impl Interruption {
+    pub fn watch() -> Result<Self> {
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT]);
+        signals.map(Self).context("installing signal handlers")
+    }
+
+    /// Whether it has been uttered since the last time that this was asked.
+    pub fn came(&mut self) -> bool {
+        self.0.pending().next().is_some()
+    }
+}
+
+/// Runs a program to its end and calls `tick` ten times a second meanwhile.
+pub fn output_with<S: AsRef<OsStr>>(
+    program: &Path,
+    arguments: &[S],
+    mut tick: impl FnMut(),
+) -> Result<Output> {
+    const INTERVAL: Duration = Duration::from_millis(100);
+    let running = || format!("running '{}'", command_line(program, arguments));
+    let child = duct::cmd(program, arguments.iter().map(AsRef::as_ref))
+        .stdin_null()
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .start()
+        .with_context(running)?;
+    // Most are done in less.
+    let mut pause = Duration::from_millis(5);
+    loop {
+        if let Some(output) = child.try_wait().with_context(running)? {
+            return Ok(output.clone());
+        }
+        std::thread::sleep(pause);
+        if pause < INTERVAL {
+            pause = INTERVAL.min(pause * 2);
+        } else {
+            tick();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -108,6 +108,12 @@ pub fn note(message: &str) {
     say(Level::Info, message);
 }
 
+/// Prints a line that something else has said, below what is said of it.
+pub fn quote(line: &str) {
+    let line = line.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
+    let _ = io::stderr().write_all(format!("    {line}\n").as_bytes());
+}
+
 #[derive(Clone, Copy)]
 enum Level {
     Error = 3,

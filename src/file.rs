@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
+use tempfile::NamedTempFile;
 
 /// How our unfinished files are called; systemd and netnsinit both ignore hidden files.
 const TEMPORARY_PREFIX: &str = ".systemd-netns-";
@@ -24,19 +25,42 @@ pub fn is_temporary(name: &str) -> bool {
 /// # Errors
 /// Names the path; the file that was there before is then still there, whole.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    let directory = path.parent().context("a file has a directory")?;
-    let replace = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(TEMPORARY_PREFIX)
-            .tempfile_in(directory)?;
-        file.write_all(content)?;
-        file.as_file()
-            .set_permissions(Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+    let replace = || {
+        temporary(path, content, mode)?
+            .persist(path)
+            .map_err(Into::into)
     };
-    replace()
+    finish(path, replace())
+}
+
+/// Makes the file `path`, which must not be there, of `content` and permission bits `mode`.
+///
+/// # Errors
+/// Names the path; what was there before, if anything was, is left as it is.
+pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let make = || {
+        let file = temporary(path, content, mode)?;
+        file.persist_noclobber(path).map_err(Into::into)
+    };
+    finish(path, make())
+}
+
+/// A file of a temporary name in the directory of `path`.
+fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .tempfile_in(directory)?;
+    file.write_all(content)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn finish(path: &Path, result: io::Result<File>) -> Result<()> {
+    result
+        .map(drop)
         .map_err(bare)
         .with_context(|| format!("writing {}", path.display()))
 }

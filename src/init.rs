@@ -115,7 +115,15 @@ fn destination(
         return Ok(Some(Destination::Here));
     }
     if let Some(named) = named {
-        return Ok(Some(Destination::There(named)));
+        // Where another has been given the name, what was worked on may still be held.
+        let held = match worked_on {
+            Some(id) if phase.direction == Direction::Down && id != named.id => {
+                let held = NetNs::at(root.netns_state(name))?;
+                held.filter(|held| held.id == id)
+            }
+            _ => None,
+        };
+        return Ok(Some(Destination::There(held.unwrap_or(named))));
     }
     if phase.direction == Direction::Up {
         bail!(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
@@ -14,6 +15,14 @@ pub struct UnitState {
     pub name: String,
     pub active: String,
     pub sub: String,
+}
+
+/// What came of starting or stopping a unit.
+#[derive(Debug)]
+pub struct Drive {
+    pub done: bool,
+    /// What systemctl has said of it, in lines.
+    pub said: Vec<String>,
 }
 
 /// The systemd that runs this system.
@@ -115,6 +124,40 @@ impl Manager {
             .into_iter()
             .filter(|name| !name.contains("@."))
             .collect())
+    }
+
+    /// Starts or stops a unit, as `systemctl VERB UNIT` does, and calls `tick` while that takes time.
+    ///
+    /// # Errors
+    /// What systemctl says of it; the log says more.
+    pub fn drive(&self, verb: &str, unit: &str, tick: impl FnMut()) -> Result<Drive> {
+        let arguments = [verb, "--no-ask-password", "--", unit];
+        let output = command::output_with(&self.systemctl, &arguments, tick)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        Ok(Drive {
+            done: output.status.success(),
+            said: said.lines().map(str::to_owned).collect(),
+        })
+    }
+
+    /// The last lines that a unit has logged since `since`, oldest first.
+    pub fn log(&self, unit: &str, since: SystemTime, lines: u32) -> Result<Vec<String>> {
+        let journalctl = command::find("journalctl")?;
+        // What was logged just now may be on its way. Without it, something may be missing.
+        let _ = command::try_output(&journalctl, &["--sync"]);
+        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = format!("--since=@{}.{:06}", since.as_secs(), since.subsec_micros());
+        let (unit, lines) = (format!("--unit={unit}"), format!("--lines={lines}"));
+        let shown = [
+            "--no-pager",
+            "--quiet",
+            "--output=cat",
+            &since,
+            &unit,
+            &lines,
+        ];
+        let log = command::output(&journalctl, &shown)?;
+        Ok(log.lines().map(str::to_owned).collect())
     }
 
     fn call(&self, verb: &str, arguments: &[String]) -> Result<String> {

@@ -71,6 +71,22 @@ impl NsName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of a namespace that exists and that others may have made: all that `ip netns add`
+    /// takes, also what no unit can be called.
+    pub fn of_any(word: &str) -> Result<Self, BadName> {
+        let bad = |why| Err(BadName::new("NSNAME", word, why));
+        if word.is_empty() {
+            return bad("is empty");
+        }
+        if word.contains('/') || word == "." || word == ".." {
+            return bad("must be a file name below /run/netns");
+        }
+        if word.len() > NAME_MAX {
+            return bad("is longer than 255 bytes");
+        }
+        Ok(Self(word.to_owned()))
+    }
 }
 
 impl FromStr for NsName {
@@ -180,6 +196,16 @@ mod tests {
             &too_long,
         ] {
             assert!(bad.parse::<NsName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn others_have_other_names() {
+        for good in ["web", "-a", "a\nb", "vm\\x2d001"] {
+            assert_eq!(NsName::of_any(good).unwrap().as_str(), good);
+        }
+        for bad in ["", ".", "..", "a/b", &"n".repeat(NAME_MAX + 1)] {
+            assert!(NsName::of_any(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -21,9 +21,11 @@ use crate::file::{self, Missing};
 use crate::name::NsName;
 use crate::root::Root;
 
+mod leftover;
 mod quarantine;
 mod visit;
 
+pub use leftover::{LeftoverFile, left_files, remove_left_file};
 pub use quarantine::quarantine;
 pub use visit::{files, visit};
 
@@ -187,6 +189,15 @@ fn mount_on(
     mount(source, target.as_ref(), kind, flags, None::<&str>)
 }
 
+/// Gives this process a host name of its own, which nobody else sees.
+///
+/// # Errors
+/// It is longer than 64 bytes, or may not be set (sethostname(2)).
+pub fn own_hostname(name: &str) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWUTS).context("making a UTS namespace")?;
+    nix::unistd::sethostname(name).with_context(|| format!("setting the host name '{name}'"))
+}
+
 /// Makes the namespace `name`. This process is in it afterwards.
 ///
 /// # Errors
@@ -216,10 +227,13 @@ pub fn create(root: &Root, name: &NsName) -> Result<Id> {
         })
 }
 
+/// Of files that we mount namespaces on. Others choose other modes: iproute2 takes 0000.
+const FILE_MODE: u32 = 0o444;
+
 /// Makes an empty file that a namespace can be mounted on.
 fn new_file(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o444);
+    options.write(true).create_new(true).mode(FILE_MODE);
     options.open(path).map(drop)
 }
 
@@ -280,11 +294,7 @@ fn is_leftover(path: &Path) -> Result<bool> {
 fn share_directory(root: &Root) -> Result<Flock<File>> {
     let directory = root.netns_dir();
     file::make_directory(&directory, 0o755)?;
-    let open =
-        File::open(&directory).with_context(|| format!("opening {}", directory.display()))?;
-    let lock = Flock::lock(open, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .with_context(|| format!("locking {}", directory.display()))?;
+    let lock = lock_directory(&directory)?;
     let share = || mount_on(&directory, None, None, MsFlags::MS_SHARED | MsFlags::MS_REC);
     match share() {
         // It is no mount point yet.
@@ -296,6 +306,14 @@ fn share_directory(root: &Root) -> Result<Flock<File>> {
     }
     .with_context(|| format!("making {} a shared mount", directory.display()))?;
     Ok(lock)
+}
+
+/// Held while the files of namespaces are made and removed, by iproute2 too.
+fn lock_directory(directory: &Path) -> Result<Flock<File>> {
+    let open = File::open(directory).with_context(|| format!("opening {}", directory.display()))?;
+    Flock::lock(open, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| format!("locking {}", directory.display()))
 }
 
 /// What became of a namespace that was to be deleted.
@@ -311,6 +329,10 @@ pub enum Deleted {
 /// Deletes the name of the namespace that [`create`] made; the namespace itself ends with its
 /// last process. One that somebody else has made in its place is left alone.
 pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
+    // Whoever looks for leftovers must not see the file without its namespace.
+    let directory = root.netns_dir();
+    let there = directory.exists();
+    let _lock = there.then(|| lock_directory(&directory)).transpose()?;
     let ours = made_by_us(root, name);
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
     let deleted = match (found, ours) {

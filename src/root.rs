@@ -63,6 +63,11 @@ impl Root {
         self.path(PREFIX).join("share/systemd-netns")
     }
 
+    /// `/usr/share/doc/systemd-netns/examples`: a sample configuration for each type that is shipped.
+    pub fn examples_dir(&self) -> PathBuf {
+        self.path(PREFIX).join("share/doc/systemd-netns/examples")
+    }
+
     /// Where a script of `nstype` may be; the first that exists wins.
     pub fn scripts(&self, nstype: &NsType) -> [PathBuf; 2] {
         let name = format!("{nstype}.sh");
@@ -116,6 +121,16 @@ impl Root {
         self.state_dir()
             .join("instances")
             .join(instance.to_string())
+    }
+
+    /// What is remembered of `name` while instances of it are up that systemd knows nothing of.
+    pub fn direct_state(&self, name: &NsName) -> PathBuf {
+        self.state_dir().join("direct").join(name.as_str())
+    }
+
+    /// Locked while one of these comes up or goes down.
+    pub fn direct_lock(&self, name: &NsName) -> PathBuf {
+        self.state_dir().join("locks").join(name.as_str())
     }
 
     /// Holds the namespace that we made under `name`.

@@ -1,6 +1,6 @@
 //! Unit files as text: what they are called, and which are ours.
 
-use crate::name::{NsName, NsType};
+use crate::name::{Instance, NsName, NsType};
 
 /// How a copy of one of our templates begins.
 const MARKER: &str = "# Template of systemd-netns:";
@@ -69,6 +69,20 @@ impl Part {
     }
 }
 
+/// The unit that makes a namespace.
+pub fn of_name(nsname: &NsName) -> String {
+    format!("netns_name@{nsname}.service")
+}
+
+/// Whether a unit can be called so (systemd.unit(5), "String Escaping for Inclusion in Unit Names").
+/// The longest of ours begins with `netns_outside-NSTYPE@`, and none has more than 255 bytes.
+pub fn is_instance(instance: &Instance) -> bool {
+    let Instance { nstype, nsname } = instance;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.@".contains(c);
+    let unit = Part::Outside.unit(nstype, nsname);
+    nsname.as_str().chars().all(allowed) && unit.len() <= 255
+}
+
 /// Whether a unit file is a copy of a template: this package's of any version, or the original's.
 pub fn is_ours(text: &str) -> bool {
     text.lines().any(|line| {
@@ -96,6 +110,17 @@ mod tests {
             "x",
         ] {
             assert_eq!(Part::of_copy(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn not_every_name_can_be_that_of_a_unit() {
+        for good in ["veth@web", "veth@vm-001", "veth@a:b@c.d_e"] {
+            assert!(is_instance(&good.parse().unwrap()), "{good}");
+        }
+        let long = format!("veth@{}", "n".repeat(250));
+        for bad in ["veth@a b", "veth@ünï", "veth@[x]", &long] {
+            assert!(!is_instance(&bad.parse().unwrap()), "{bad}");
         }
     }
 

@@ -84,10 +84,10 @@ fn generated_of(command: &Command) -> String {
             .get_long_help()
             .or(arg.get_help())
             .map(ToString::to_string);
-        text += &format!(
-            "{}.\n",
-            escaped(help.unwrap_or_default().trim_end_matches('.'))
-        );
+        let help = help.unwrap_or_default();
+        let paragraphs = help.trim_end_matches('.').split("\n\n").map(escaped);
+        let paragraphs: Vec<String> = paragraphs.collect();
+        text += &format!("{}.\n", paragraphs.join(".\n.IP\n"));
         let default = arg.get_default_values().first().filter(|_| takes);
         if let Some(default) = default {
             text += &format!(

@@ -46,9 +46,10 @@ netns_wait_for_link() {
 }
 
 # Waits for the parent of a link that is to be made, and ends the run if it can be none.
-#   netns_parent_check PREFIX
+#   netns_parent_check PREFIX [VARIABLE]
+# The variable that names it is PREFIX_PARENT_IFNAME unless said otherwise.
 netns_parent_check() {
-    local _netns_parent=$1_PARENT_IFNAME line mtu=$1_MTU
+    local _netns_parent=${2:-$1_PARENT_IFNAME} line mtu=$1_MTU
     netns_wait_for_link "$_netns_parent"
     line=$(ip -oneline link show dev "${!_netns_parent}")
     [[ $line == *' link/ether '* ]] || netns_reject "$_netns_parent" 'is no Ethernet interface'

@@ -5,40 +5,61 @@ use clap::Subcommand;
 
 use crate::root::Root;
 
+mod address;
 mod check;
 mod complete;
 mod create;
 mod delete;
+mod down;
+mod exec;
+mod gc;
 mod graph;
 mod inspect;
 mod list;
+mod new;
+mod nft_save;
 mod status;
+mod up;
 
 /// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Address(address::Address),
     Check(check::Check),
     Complete(complete::Complete),
     Create(create::Create),
     Delete(delete::Delete),
+    Down(down::Down),
+    Exec(exec::Exec),
+    Gc(gc::Gc),
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
     List(list::List),
+    New(new::New),
+    NftSave(nft_save::NftSave),
     Status(status::Status),
+    Up(up::Up),
 }
 
 impl Verb {
     /// Does it, and gives the exit status.
     pub fn run(&self, root: &Root) -> Result<u8> {
         match self {
+            Verb::Address(verb) => verb.run(root),
             Verb::Check(verb) => verb.run(root),
             Verb::Complete(verb) => verb.run(root),
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),
+            Verb::Down(verb) => verb.run(root),
+            Verb::Exec(verb) => verb.run(root),
+            Verb::Gc(verb) => verb.run(root),
             Verb::Graph(verb) => verb.run(root),
             Verb::Inspect(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
+            Verb::New(verb) => verb.run(root),
+            Verb::NftSave(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
+            Verb::Up(verb) => verb.run(root),
         }
     }
 }

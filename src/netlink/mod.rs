@@ -10,8 +10,8 @@ use std::os::fd::RawFd;
 
 use anyhow::{Context, Result, bail};
 use netlink_packet_core::{
-    Emitable, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, Parseable,
+    Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NLMSG_NOOP, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, Parseable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
@@ -27,6 +27,8 @@ mod parse;
 pub struct Link {
     pub index: u32,
     pub name: String,
+    /// What somebody has noted on it (ip-link(8)).
+    pub alias: Option<String>,
     /// As `ip link add type` knows it, such as `veth`; `None` for hardware and the loopback.
     pub kind: Option<String>,
     pub state: State,
@@ -202,6 +204,17 @@ impl Connection {
         Ok(found)
     }
 
+    /// Deletes a link, if it is still there.
+    pub fn delete_link(&mut self, index: u32) -> Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        let deleted = self.request(RouteNetlinkMessage::DelLink(message), NLM_F_ACK, |_| {});
+        match deleted {
+            Err(error) if is_refusal(&error, libc::ENODEV) => Ok(()),
+            deleted => deleted.map(drop).context("deleting the link"),
+        }
+    }
+
     fn dump<T>(
         &mut self,
         request: RouteNetlinkMessage,
@@ -295,6 +308,11 @@ fn refusal(body: &[u8]) -> Result<()> {
         return Err(Refused(io::Error::from_raw_os_error(-errno)).into());
     }
     Ok(())
+}
+
+fn is_refusal(error: &anyhow::Error, errno: i32) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.0.raw_os_error() == Some(errno))
 }
 
 /// A link layer address as it is usually written; empty for a link that has none.

@@ -30,12 +30,13 @@ pub fn link(message: &[u8]) -> Option<Link> {
     let header = LinkHeader::parse(message).ok()?;
     let mut name = None;
     let (mut kind, mut mac, mut oper, mut mtu) = (None, Vec::new(), 0, 0);
-    let (mut master, mut under, mut nsid) = (None, None, None);
+    let (mut alias, mut master, mut under, mut nsid) = (None, None, None, None);
     for attribute in NlasIterator::new(message.get(LINK_HEADER..)?) {
         let attribute = attribute.ok()?;
         let value = attribute.value();
         match attribute.kind() {
             libc::IFLA_IFNAME => name = Some(text(value)),
+            libc::IFLA_IFALIAS => alias = Some(text(value)),
             libc::IFLA_ADDRESS => mac = value.to_vec(),
             libc::IFLA_MTU => mtu = parse_u32(value).ok()?,
             libc::IFLA_OPERSTATE => oper = parse_u8(value).ok()?,
@@ -56,6 +57,7 @@ pub fn link(message: &[u8]) -> Option<Link> {
     Some(Link {
         index: header.index,
         name: name?,
+        alias,
         kind,
         state,
         loopback: header.flags.contains(LinkFlags::Loopback),

@@ -4,17 +4,21 @@ use crate::harness::Case;
 
 mod bench;
 mod check;
+mod compat_units;
+mod ctl;
 mod dns;
 mod failure;
 mod lan;
 mod life;
 mod support;
 mod type_bridge;
+mod type_ifupdown;
 mod type_macvlan;
 mod type_nat;
 mod type_nft;
 mod type_phys;
 mod type_support;
+mod type_vip;
 mod type_wireguard;
 mod unmanaged;
 mod update;
@@ -26,6 +30,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("check", check::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
+    ("ctl", ctl::CASES),
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),
     ("unmanaged", unmanaged::CASES),
@@ -35,4 +40,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_bridge", type_bridge::CASES),
     ("type_nat", type_nat::CASES),
     ("type_nft", type_nft::CASES),
+    ("type_vip", type_vip::CASES),
+    ("type_ifupdown", type_ifupdown::CASES),
+    ("compat_units", compat_units::CASES),
 ];
