@@ -17,6 +17,11 @@ NFTDIR = $(UNITDIR)/netns-nft@.service.d
 IFUPDOWNDIR = $(UNITDIR)/netns-ifupdown@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
+MANDIR = $(PREFIX)/share/man
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
+# where the zsh of the distribution looks
+ZSHDIR ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 CONFDIR = $(SYSCONFDIR)/conf.d/netns
 
 CARGO ?= cargo
@@ -45,6 +50,11 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 		0644:contrib/types/$(type)/$(type).sh:$(DATADIR)/$(type).sh \
 		0644:contrib/types/$(type)/$(type).conf:$(DOCDIR)/examples/$(type).conf \
 		0644:contrib/types/$(type)/README.md:$(DOCDIR)/types/$(type).md) \
+	$(foreach page,$(wildcard man/*.[578]), \
+		0644:$(page):$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page))) \
+	0644:contrib/completions/netnsctl.bash:$(BASHDIR)/netnsctl \
+	0644:contrib/completions/netnsctl.fish:$(FISHDIR)/netnsctl.fish \
+	0644:contrib/completions/_netnsctl:$(ZSHDIR)/_netnsctl \
 	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
 	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
@@ -58,9 +68,14 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	0644:contrib/compat-systemd-netns/README.md:$(DOCDIR)/compat-systemd-netns.md
 # and every symlink, as TARGET:LINK
-LINKS = netnsupdate:$(SBINDIR)/netns-update
+LINKS = netnsupdate:$(SBINDIR)/netns-update \
+	netnsupdate.8:$(MANDIR)/man8/netns-update.8 \
+	$(foreach program,netnsinit netnsupdate netns-update, \
+		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d \
+	$(BASHDIR) $(dir $(BASHDIR)) $(FISHDIR) $(dir $(FISHDIR)) $(ZSHDIR) $(dir $(ZSHDIR)) \
+	$(addprefix $(MANDIR)/,man5 man7 man8)
 
 .PHONY: build install install-compat uninstall demo check check-vm deps lint test package clean
 
@@ -74,8 +89,9 @@ $(BUILD)/built-for: $(if $(shell command -v $(CARGO)),build)
 		{ echo "built for PREFIX and SYSCONFDIR $$(cat $@): run make again" >&2; exit 1; }
 
 # Text files name the places of each other, as they are when PREFIX is /usr.
-PLACES = s,/usr/sbin/,$(SBINDIR)/,g; s,/usr/share/systemd-netns,$(DATADIR),g; \
-	s,/usr/share/doc/systemd-netns,$(DOCDIR),g; s,/etc/conf\.d/netns,$(CONFDIR),g
+# Hyphens of manual pages have a backslash.
+PLACES = s,/usr/sbin/,$(SBINDIR)/,g; s,/usr/share/systemd\\\?-netns,$(DATADIR),g; \
+	s,/usr/share/doc/systemd\\\?-netns,$(DOCDIR),g; s,/etc/conf\.d/netns,$(CONFDIR),g
 
 # Recipe: installs files, MODE:SOURCE:DESTINATION each.
 install_files = set -e; for file in $(1); do \
@@ -146,7 +162,7 @@ check-vm: package
 
 test: package
 	tests/install
-	NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' \
+	NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' CHECK_ALL_SHELLS=yes \
 		$(CARGO) test --locked -- --include-ignored
 
 clean:

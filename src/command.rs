@@ -61,7 +61,7 @@ impl fmt::Display for End {
 }
 
 /// Where programs are looked for when the caller's environment does not say.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The caller's `PATH`, else a default that has the programs of the system.
 pub fn search_path() -> OsString {

@@ -125,6 +125,15 @@ impl Trust {
     /// # Errors
     /// With [`Exit::Config`], naming the path and the command that mends it.
     pub fn check<'a>(self, files: impl Iterator<Item = &'a Path>) -> Result<()> {
+        self.check_for(nix::unistd::geteuid().as_raw(), files)
+    }
+
+    /// The same for one file, as root would be answered, whoever asks.
+    pub fn check_for_root(self, file: &Path) -> Result<()> {
+        self.check_for(0, std::iter::once(file))
+    }
+
+    fn check_for<'a>(self, caller: u32, files: impl Iterator<Item = &'a Path>) -> Result<()> {
         if self == Trust::Blind {
             return Ok(());
         }
@@ -144,15 +153,15 @@ impl Trust {
             paths.insert(target);
         }
         for path in &paths {
-            check_path(path).or_exit(Exit::Config)?;
+            check_path(path, caller).or_exit(Exit::Config)?;
         }
         Ok(())
     }
 }
 
-fn check_path(path: &Path) -> Result<()> {
+fn check_path(path: &Path, caller: u32) -> Result<()> {
     let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    match distrust(&metadata, nix::unistd::geteuid().as_raw()) {
+    match distrust(&metadata, caller) {
         None => Ok(()),
         Some(Distrust::Owner(uid)) => bail!(
             "{} belongs to user {uid}, not to root: if its content is what you want, run 'chown root {}'",

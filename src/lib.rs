@@ -8,7 +8,9 @@
 //! is read as data ([`view`], by [`netlink`]) that `netnsctl` shows ([`ctl`], [`graph`]). Paths come
 //! from [`root`], names from [`name`], and every error leaves by [`exit`].
 
+pub mod arguments;
 pub mod attach;
+pub mod check;
 pub mod command;
 pub mod config;
 pub mod ctl;

@@ -121,6 +121,29 @@ impl Manager {
         Ok(properties_of(&self.call("show", &arguments)?))
     }
 
+    /// The services that are installed or loaded, but for templates.
+    pub fn services(&self) -> Result<Vec<String>> {
+        let mut names = std::collections::BTreeSet::new();
+        for verb in ["list-unit-files", "list-units"] {
+            let arguments = [
+                "--type=service",
+                "--all",
+                "--plain",
+                "--no-legend",
+                "--full",
+            ];
+            let listing = self.call(verb, &arguments.map(str::to_owned))?;
+            let first = listing
+                .lines()
+                .filter_map(|line| line.split_whitespace().next());
+            names.extend(first.map(str::to_owned));
+        }
+        Ok(names
+            .into_iter()
+            .filter(|name| !name.contains("@."))
+            .collect())
+    }
+
     /// Starts or stops a unit, as `systemctl VERB UNIT` does, and calls `tick` while that takes time.
     ///
     /// # Errors

@@ -22,9 +22,11 @@ use crate::name::NsName;
 use crate::root::Root;
 
 mod leftover;
+mod quarantine;
 mod visit;
 
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
+pub use quarantine::quarantine;
 pub use visit::{files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.

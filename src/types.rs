@@ -80,7 +80,7 @@ impl Types {
 }
 
 /// The type that a file is named after; `None` where it serves no type of its own.
-fn nstype(path: &Path) -> Result<Option<NsType>> {
+pub fn nstype(path: &Path) -> Result<Option<NsType>> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let conf = path
         .extension()

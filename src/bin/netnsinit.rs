@@ -1,6 +1,6 @@
 //! Runs one phase of one instance of a network namespace type.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -9,41 +9,22 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use nix::sys::stat::{Mode, umask};
+use systemd_netns::arguments::Init;
 use systemd_netns::exit::{self, Exit, OrExit};
 use systemd_netns::init::{self, Request};
 use systemd_netns::name::Instance;
 use systemd_netns::phase::Phase;
 use systemd_netns::root::Root;
 
-/// Run one of the four functions that configure a network namespace
-///
-/// Sources the files of NSTYPE and NSNAME in /etc/conf.d/netns and calls the bash function
-/// configure_NSTYPE_{up,down}_{outside,inside} with NSNAME and each PARAM: outside in the network
-/// namespace of the caller, inside in /run/netns/NSNAME.
-#[derive(Parser)]
-#[command(
-    version,
-    override_usage = "netnsinit [--undo] NSTYPE NSNAME [PARAM...] up|down inside|outside"
-)]
-struct Arguments {
-    /// With down: do nothing unless the up before it failed or was killed
-    #[arg(long)]
-    undo: bool,
-
-    /// What to run
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    words: Vec<OsString>,
-}
-
 fn main() -> ExitCode {
     exit::main("netnsinit", || {
         umask(Mode::from_bits_truncate(0o022));
-        init::run(&Root::default(), &request(Arguments::parse())?)
+        init::run(&Root::default(), &request(Init::parse())?)
     })
 }
 
-fn request(arguments: Arguments) -> Result<Request> {
-    let Arguments { undo, words } = arguments;
+fn request(arguments: Init) -> Result<Request> {
+    let Init { undo, words } = arguments;
     let [nstype, nsname, parameters @ .., direction, side] = words.as_slice() else {
         usage("NSTYPE, NSNAME, up or down, and inside or outside are needed");
     };
@@ -72,7 +53,5 @@ fn parse<T: FromStr>(word: &OsStr) -> Result<T, T::Err> {
 }
 
 fn usage(error: impl Display) -> ! {
-    Arguments::command()
-        .error(ErrorKind::InvalidValue, error)
-        .exit()
+    Init::command().error(ErrorKind::InvalidValue, error).exit()
 }

@@ -1,57 +1,20 @@
 //! Gives every network namespace type its systemd units.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
+use systemd_netns::arguments::Update;
 use systemd_netns::exit::{self, Exit, OrExit};
 use systemd_netns::manager::Manager;
 use systemd_netns::root::Root;
 use systemd_netns::update::{self, Reload, Request};
 
-/// Give every network namespace type its systemd units
-///
-/// For each NSTYPE in /etc/conf.d/netns and /usr/share/systemd-netns there is a netns-NSTYPE@.service
-/// in /etc/systemd/system, and a netns_outside-NSTYPE@.service. To be run whenever a type has come
-/// or gone.
-#[derive(Parser)]
-#[command(name = "netnsupdate", version)]
-struct Arguments {
-    /// Remove all units, whatever types there are
-    #[arg(long)]
-    clean: bool,
-
-    /// Remove units even while instances of them run
-    #[arg(long)]
-    force: bool,
-
-    /// Have systemd read its units again even if nothing changed
-    #[arg(long, conflicts_with = "no_reload")]
-    daemon_reload: bool,
-
-    /// Leave it to the caller to have systemd read its units again
-    #[arg(long)]
-    no_reload: bool,
-
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Work below DIR, and leave systemd alone
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-
-    /// Say nothing but warnings and errors
-    #[arg(long, short)]
-    quiet: bool,
-}
-
 fn main() -> ExitCode {
-    exit::main("netnsupdate", || run(Arguments::parse()))
+    exit::main("netnsupdate", || run(Update::parse()))
 }
 
-fn run(arguments: Arguments) -> Result<u8> {
+fn run(arguments: Update) -> Result<u8> {
     let system = arguments.root.is_none();
     if system && !arguments.dry_run && !nix::unistd::geteuid().is_root() {
         return Err(anyhow!("changing units is not permitted")).or_exit(Exit::NotPermitted);

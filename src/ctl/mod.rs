@@ -7,6 +7,8 @@ use crate::root::Root;
 
 mod address;
 mod attach;
+mod check;
+mod complete;
 mod create;
 mod delete;
 mod detach;
@@ -14,6 +16,7 @@ mod down;
 mod exec;
 mod gc;
 mod graph;
+mod inspect;
 mod list;
 mod new;
 mod nft_save;
@@ -29,6 +32,8 @@ mod up;
 pub enum Verb {
     Address(address::Address),
     Attach(attach::Attach),
+    Check(check::Check),
+    Complete(complete::Complete),
     Create(create::Create),
     Delete(delete::Delete),
     Detach(detach::Detach),
@@ -36,6 +41,7 @@ pub enum Verb {
     Exec(exec::Exec),
     Gc(gc::Gc),
     Graph(graph::Graph),
+    Inspect(inspect::Inspect),
     List(list::List),
     New(new::New),
     NftSave(nft_save::NftSave),
@@ -53,6 +59,8 @@ impl Verb {
         match self {
             Verb::Address(verb) => verb.run(root),
             Verb::Attach(verb) => verb.run(root),
+            Verb::Check(verb) => verb.run(root),
+            Verb::Complete(verb) => verb.run(root),
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),
             Verb::Detach(verb) => verb.run(root),
@@ -60,6 +68,7 @@ impl Verb {
             Verb::Exec(verb) => verb.run(root),
             Verb::Gc(verb) => verb.run(root),
             Verb::Graph(verb) => verb.run(root),
+            Verb::Inspect(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),

@@ -1,5 +1,7 @@
 //! One phase of one instance, run by bash. Knows nothing of namespaces.
 
+mod inspect;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -17,8 +19,15 @@ use crate::exit::Exit;
 use crate::name::Instance;
 use crate::phase::Phase;
 
+pub use inspect::{
+    Ended, Function, Inspection, Variables, inspect, run_in_quarantine, syntax_error,
+};
+
 /// Sources the files and calls the function; what it does is told at its head.
 const DRIVER: &str = concat!(include_str!("gate.bash"), include_str!("driver.bash"));
+
+/// What sources files: what it mentions means something to all types.
+pub const SOURCES: &str = DRIVER;
 
 /// What makes bash run code of its own accord, or changes the language it reads (bash(1)).
 const UNWANTED: [&str; 11] = [

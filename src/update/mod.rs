@@ -21,7 +21,8 @@ use crate::types::Types;
 use crate::unit::{self, Part};
 
 pub use order::cycle_with;
-use plan::{Copies, Copy, Plan, Templates};
+pub use plan::{Action, Plan};
+use plan::{Copies, Copy, Templates};
 
 /// In bytes; a unit of ours is a hundredth of it.
 const UNIT_MAX: u64 = 1 << 20;
@@ -51,6 +52,22 @@ pub enum Reload {
     IfChanged,
     Always,
     Never,
+}
+
+/// What a run would do, and what it would not be able to do; nothing is done.
+///
+/// # Errors
+/// A directory or a template cannot be read.
+pub fn pending(root: &Root, manager: Option<&Manager>) -> Result<Plan> {
+    let unit_dir = root.unit_dir();
+    let templates = read_templates(root)?;
+    let types = Types::find(root)?;
+    let copies = existing(&unit_dir, root)?;
+    let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
+    if let Some(manager) = manager {
+        plan.keep_running(manager)?;
+    }
+    Ok(plan)
 }
 
 /// Brings the units in line with the types, and gives the exit status: 1 if anything was left

@@ -1,6 +1,12 @@
 # shellcheck shell=bash
 #
 # NSTYPE bridge: a cable from the namespace to a bridge of the host.
+#
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH BRIDGE BRIDGE_IFADDR BRIDGE_GATEWAY BRIDGE_ROUTES
+# netns-variables: BRIDGE_DHCP BRIDGE_VLAN BRIDGE_IFNAME BRIDGE_IFNAME_OUTSIDE BRIDGE_IFNAME_INSIDE
+# netns-variables: BRIDGE_MAC BRIDGE_MTU
+# netns-programs: ip bridge
+# netns-parents: BRIDGE
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

@@ -2,6 +2,9 @@
 #
 # NSTYPE ifupdown: a namespace whose network is written as stanzas of Debian's interfaces(5):
 # /etc/network/namespaces/NSNAME inside, and those of /etc/network/services/* that name it outside.
+#
+# netns-variables:
+# netns-programs: ip ifup ifdown
 
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes

@@ -2,6 +2,10 @@
 #
 # NSTYPE ipvlan: an interface in the namespace with IP addresses of its own in the network of the
 # parent, whose MAC address it shares.
+#
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH IPVLAN_PARENT_IFNAME IPVLAN_IFADDR IPVLAN_GATEWAY
+# netns-variables: IPVLAN_DHCP IPVLAN_MODE IPVLAN_FLAG IPVLAN_IFNAME IPVLAN_MTU
+# netns-programs: ip
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 #
 # NSTYPE lo: the loopback interface, up.
+#
+# netns-variables:
+# netns-programs: ip
 
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes

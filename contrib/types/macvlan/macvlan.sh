@@ -2,6 +2,11 @@
 #
 # NSTYPE macvlan: an interface in the namespace with a MAC address of its own in the network of the
 # parent.
+#
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH MACVLAN_PARENT_IFNAME MACVLAN_IFADDR MACVLAN_GATEWAY
+# netns-variables: MACVLAN_DHCP MACVLAN_MODE MACVLAN_SOURCE_MAC MACVLAN_IFNAME MACVLAN_MAC
+# netns-variables: MACVLAN_MTU
+# netns-programs: ip
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

@@ -2,6 +2,13 @@
 #
 # NSTYPE nat: a cable to the host, which lets the namespace out under its own addresses, and in only
 # what is published.
+#
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH NAT_PUBLISH NAT_HOST_ACCESS NAT_ACCEPT_TRAFFIC
+# netns-variables: NAT_POOL NAT_IFADDR_OUTSIDE NAT_IFADDR_INSIDE IPADDR_OUTSIDE IPADDR NAT_GATEWAY
+# netns-variables: GATEWAY NAT_IFNAME NAT_IFNAME_OUTSIDE NAT_IFNAME_INSIDE NAT_MAC_OUTSIDE
+# netns-variables: NAT_MAC_INSIDE MACADDR NAT_MTU
+# netns-programs: ip nft ss flock
+# netns-forwards: yes
 
 # shellcheck disable=SC2034 # read by netnsinit: with nothing set, a free subnet is taken
 NO_CONFIG_REQUIRED=yes

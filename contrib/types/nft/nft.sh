@@ -4,6 +4,9 @@
 #
 # From the first check to the moment in which the rules are in force the namespace is closed, by a
 # table that drops all but loopback; it stays closed when that moment does not come.
+#
+# netns-variables: NFT_AUTO_SAVE
+# netns-programs: nft nsenter
 
 # shellcheck disable=SC2034 # read by netnsinit: there is a default
 NO_CONFIG_REQUIRED=yes

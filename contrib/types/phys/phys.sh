@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 #
 # NSTYPE phys: an interface of the host, moved into the namespace, and back again.
+#
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH PHYS_IFNAME PHYS_IFNAME_INSIDE PHYS_IFADDR
+# netns-variables: PHYS_GATEWAY PHYS_DHCP PHYS_MAC PHYS_MTU
+# netns-programs: ip
+# netns-parents: PHYS_IFNAME
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

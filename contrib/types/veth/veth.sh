@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 #
 # NSTYPE veth: a cable between the namespace and the host, or another namespace.
+#
+# netns-variables: VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE VETH_GATEWAY VETH_IFNAME
+# netns-variables: VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE VETH_MAC_OUTSIDE VETH_MAC_INSIDE VETH_MTU
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH VETH_NSNAME_OUTSIDE
+# netns-programs: ip
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

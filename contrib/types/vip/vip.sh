@@ -2,6 +2,11 @@
 #
 # NSTYPE vip: virtual IP addresses for a service in the namespace, in the network of the host, that
 # the host itself reaches too.
+#
+# netns-variables: GATEWAY_DEVICE VIP_ADDRESSES VIP_GATEWAY VIP_IFNAME VIP_MAC VIP_MTU
+# netns-variables: VIP_IFNAME_OUTSIDE VIP_HOOK
+# netns-programs: ip
+# netns-parents: GATEWAY_DEVICE
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 #
 # NSTYPE vlan: an interface in the namespace for one VLAN (IEEE 802.1Q) of the parent.
+#
+# netns-variables: NETNS_DNS NETNS_DNS_SEARCH VLAN_PARENT_IFNAME VLAN_ID VLAN_IFADDR VLAN_GATEWAY
+# netns-variables: VLAN_DHCP VLAN_IFNAME VLAN_MAC VLAN_MTU
+# netns-programs: ip
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

@@ -2,6 +2,10 @@
 #
 # NSTYPE wireguard: a WireGuard interface that is born on the host, where its encrypted packets
 # leave, and moved into the namespace. Nothing else leads out of there.
+#
+# netns-variables: WIREGUARD_CONFIG WIREGUARD_IFNAME WIREGUARD_IFADDR WIREGUARD_DNS WIREGUARD_MTU
+# netns-variables: WIREGUARD_ROUTES WIREGUARD_HOOKS
+# netns-programs: ip wg
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash

@@ -4,6 +4,7 @@ use crate::harness::Case;
 
 mod attach;
 mod bench;
+mod check;
 mod compat_units;
 mod ctl;
 mod dns;
@@ -30,6 +31,7 @@ mod view;
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
     ("life", life::CASES),
+    ("check", check::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),
     ("attach", attach::CASES),

@@ -1,0 +1,100 @@
+//! Files that netnsinit would refuse, or never read.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Finding, Report};
+use crate::config::{self, Trust};
+use crate::exit::{self, Exit};
+use crate::name::NsType;
+use crate::root::Root;
+use crate::script;
+use crate::types::{self, Types};
+
+/// Files that make no type, and so are read for nobody.
+pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
+    // Of those that only root may read, it is said that they were not seen.
+    let secret: Vec<String> = entries(&root.conf_dir())
+        .into_iter()
+        .filter(|path| !nix::unistd::geteuid().is_root() && fs::File::open(path).is_err())
+        .map(|path| format!("{} cannot be read", path.display()))
+        .collect();
+    let problems = types.problems.iter().cloned();
+    problems
+        .filter(|problem| !secret.iter().any(|secret| problem.starts_with(secret)))
+        .map(|problem| Finding::warning("file", problem))
+        .collect()
+}
+
+/// Owners, modes and syntax of all files that are sourced for a wanted type. Those that bash cannot
+/// parse, or that are not to be read, are added to `broken`.
+pub fn check(
+    root: &Root,
+    wanted: &impl Fn(&NsType) -> bool,
+    report: &mut Report,
+    broken: &mut BTreeSet<PathBuf>,
+) {
+    let trust = Trust::from_environment();
+    // Of a directory, it is said once.
+    let mut distrusted = BTreeSet::new();
+    for directory in [root.conf_dir(), root.share_dir()] {
+        for path in entries(&directory) {
+            let known = path.extension().is_some_and(|e| e == "sh" || e == "conf");
+            if path.extension().is_some_and(|e| e == "bash") {
+                // netnsinit knows nothing of it, but scripts source it.
+                if let Err(error) = trust.check_for_root(&path) {
+                    let finding = Finding::warning("trust", format!("{error:#}"));
+                    if distrusted.insert(finding.message.clone()) {
+                        report.failed(finding, &error);
+                    }
+                }
+                continue;
+            }
+            if !known || !matches!(config::is_source(&path), Ok(true)) {
+                continue;
+            }
+            let nstype = match types::nstype(&path) {
+                Ok(Some(nstype)) if wanted(&nstype) => Some(nstype),
+                Ok(None) if path == root.default_conf() => None,
+                _ => continue,
+            };
+            let found = |finding: Finding| match &nstype {
+                Some(nstype) => finding.of(nstype),
+                None => finding,
+            };
+            if let Err(error) = trust.check_for_root(&path) {
+                let finding = Finding::error("trust", format!("{error:#}"));
+                if distrusted.insert(finding.message.clone()) {
+                    report.failed(found(finding), &error);
+                }
+            }
+            if let Err(error) = fs::File::open(&path) {
+                broken.insert(path.clone());
+                let error =
+                    anyhow::Error::new(error).context(format!("reading {}", path.display()));
+                // For root, it is among the problems of the names.
+                if exit::code(&error) == Exit::NotPermitted {
+                    report.unseen.push(format!("{error:#}"));
+                }
+                continue;
+            }
+            match script::syntax_error(&path) {
+                Ok(None) => {}
+                Ok(Some((line, words))) => {
+                    report.add([found(Finding::error("syntax", words).at(&path, line))]);
+                    broken.insert(path);
+                }
+                Err(error) => report.add([found(Finding::error("syntax", format!("{error:#}")))]),
+            }
+        }
+    }
+}
+
+/// The files of a directory, in order; none where it cannot be read.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}

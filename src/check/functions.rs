@@ -1,0 +1,110 @@
+//! Functions that nobody calls, and types without any.
+
+use super::{Candidate, Finding, Severity};
+use crate::config::Slot;
+use crate::phase::Phase;
+use crate::types::Types;
+
+/// Up to this many letters amiss, a name is taken for a slip.
+const SLIP: usize = 2;
+
+/// What is wrong with the functions of an instance.
+pub fn check(candidate: &Candidate, types: &Types) -> Vec<Finding> {
+    let nstype = &candidate.instance.nstype;
+    let inspection = &candidate.inspection;
+    if inspection.ended.is_some() {
+        return Vec::new();
+    }
+    let expected = Phase::LIFE.map(|phase| phase.function(nstype));
+    let mut findings = Vec::new();
+    let mut found = Vec::new();
+    for function in &inspection.functions {
+        let name = function.name.as_str();
+        if let Some(place) = expected.iter().position(|expected| expected == name) {
+            found.push(place);
+            continue;
+        }
+        let of_other = |phase: Phase| types.found.iter().any(|t| phase.function(t) == name);
+        if Phase::LIFE.into_iter().any(of_other) || !looks_like_ours(name, &expected) {
+            continue;
+        }
+        let text = candidate.texts.iter().find(|t| t.path == function.file);
+        // What a library defines is none of our business.
+        let Some(text) = text else { continue };
+        let all = types
+            .found
+            .iter()
+            .flat_map(|t| Phase::LIFE.map(|phase| phase.function(t)));
+        let all: Vec<String> = expected.iter().cloned().chain(all).collect();
+        let hint = nearest(name, all.iter().map(String::as_str));
+        let hint = hint.map(|name| format!(": {name}?")).unwrap_or_default();
+        let message = format!("the function {name} is called by nobody{hint}");
+        let finding = Finding::warning("function", message);
+        let finding = finding.at(&function.file, Some(function.line));
+        findings.push(match text.slot {
+            Slot::Instance => finding.of(candidate),
+            _ => finding.of(nstype),
+        });
+    }
+    if found.is_empty() {
+        let message = format!(
+            "no file defines a function {}, {}, {} or {}: a start does nothing",
+            expected[0], expected[1], expected[2], expected[3]
+        );
+        let mut finding = candidate.finding(Severity::Error, "function", message);
+        finding.subject = Some(nstype.to_string());
+        findings.push(finding);
+    } else if found.contains(&0) && !found.contains(&3) && is_own(candidate, &expected[0]) {
+        let message = format!(
+            "there is a function {}, but no {}: what the one makes on the host, nobody takes down",
+            expected[0], expected[3]
+        );
+        findings.push(Finding::warning("function", message).of(nstype));
+    }
+    findings
+}
+
+/// Whether a function is in a file of the administrator's, who may have forgotten its counterpart.
+fn is_own(candidate: &Candidate, name: &str) -> bool {
+    let functions = &candidate.inspection.functions;
+    let function = functions.iter().find(|function| function.name == name);
+    let mut files = candidate.sources.files.iter();
+    function.is_some_and(|function| {
+        files.any(|source| source.path == function.file && source.slot != Slot::Script)
+    })
+}
+
+fn looks_like_ours(name: &str, expected: &[String]) -> bool {
+    let phases = ["_up_outside", "_up_inside", "_down_inside", "_down_outside"];
+    name.starts_with("configure_")
+        || phases.iter().any(|phase| name.ends_with(phase))
+        || expected
+            .iter()
+            .any(|e| strsim::osa_distance(e, name) <= SLIP)
+}
+
+/// The word that `name` is most likely meant to be, if any is near.
+pub fn nearest<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let far = name.chars().count() / 3;
+    let near = words.map(|word| (strsim::osa_distance(word, name), word));
+    near.filter(|(distance, _)| *distance <= far)
+        .min()
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised() {
+        let expected = ["configure_veth_up_outside", "configure_veth_up_inside"];
+        let meant = |name| nearest(name, expected.into_iter());
+        assert_eq!(meant("configure_veht_up_outside"), Some(expected[0]));
+        assert_eq!(meant("configure_veth_up_insde"), Some(expected[1]));
+        assert_eq!(meant("something_else"), None);
+        let expected = expected.map(str::to_owned);
+        assert!(looks_like_ours("veth_up_outside", &expected));
+        assert!(!looks_like_ours("add_address", &expected));
+    }
+}

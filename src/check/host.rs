@@ -1,0 +1,203 @@
+//! What the host has to have: programs, parents of links, a firewall that lets packets through.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::Result;
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::{Candidate, Finding, Severity};
+use crate::command;
+use crate::exit::{self, Exit};
+use crate::netlink::Connection;
+
+/// The links of the network namespace that we are in, with their addresses.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// `None` where the kernel does not tell.
+    pub links: Option<BTreeMap<String, Vec<IpNet>>>,
+}
+
+impl Host {
+    pub fn read(unseen: &mut Vec<String>) -> Self {
+        let links = links().map_err(|error| unseen.push(format!("links of the host: {error:#}")));
+        Self { links: links.ok() }
+    }
+
+    /// Programs and parents that an instance needs and that are not there.
+    pub fn check(&self, candidate: &Candidate) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for program in &candidate.about.programs {
+            if which::which_in(program, Some(command::DEFAULT_PATH), "/").is_err() {
+                let nstype = &candidate.instance.nstype;
+                let message = format!("needs the program {program}, which is not installed");
+                findings.push(Finding::error("program", message).of(nstype));
+            }
+        }
+        let Some(links) = &self.links else {
+            return findings;
+        };
+        for (variable, values) in &candidate.inspection.named {
+            // The one may have taken the other along.
+            if candidate.is_up || !candidate.about.is_parent(variable) {
+                continue;
+            }
+            let missing = |name: &&String| !name.is_empty() && !links.contains_key(*name);
+            for name in values.iter().filter(missing) {
+                let message = format!("{variable}={name}: there is no such interface on the host");
+                let severity = Severity::Error;
+                findings.push(candidate.about_variable(severity, "parent", variable, message));
+            }
+        }
+        findings
+    }
+}
+
+fn links() -> Result<BTreeMap<String, Vec<IpNet>>> {
+    let mut connection = Connection::open()?;
+    let links = connection.links()?.items;
+    let addresses = connection.addresses()?.items;
+    let mut found = BTreeMap::new();
+    for link in links {
+        let own = addresses
+            .iter()
+            .filter(|address| address.link == link.index);
+        let nets = own.filter_map(|address| IpNet::new(address.address, address.prefix).ok());
+        let local = |net: &IpNet| match net.addr() {
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+            IpAddr::V4(_) => false,
+        };
+        let nets: Vec<IpNet> = nets.filter(|net| !local(net)).collect();
+        found.insert(link.name, nets);
+    }
+    Ok(found)
+}
+
+/// A chain that every packet passes that the host forwards, and that drops what no rule accepts.
+#[derive(Debug, PartialEq, Eq)]
+struct Chain {
+    name: String,
+    /// The rules of its table as text.
+    rules: String,
+}
+
+/// Firewalls that drop what the instances send by way of the host.
+pub fn firewall(candidates: &[Candidate], unseen: &mut Vec<String>) -> Vec<Finding> {
+    let forwarding = || candidates.iter().filter(|c| c.about.forwards);
+    if forwarding().next().is_none() {
+        return Vec::new();
+    }
+    let mut chains = Vec::new();
+    for listing in [nft_chains(), legacy_chains()] {
+        match listing {
+            Ok(found) => chains.extend(found),
+            Err(error) if exit::code(&error) == Exit::NotInstalled => {}
+            Err(_) if !nix::unistd::geteuid().is_root() => {
+                unseen.push("the firewall: only root can list its rules".to_owned());
+            }
+            Err(error) => unseen.push(format!("the firewall: {error:#}")),
+        }
+    }
+    let mut findings = Vec::new();
+    for candidate in forwarding() {
+        let names = candidate.inspection.named.iter();
+        let outside = names.filter(|(name, _)| name.ends_with("_IFNAME_OUTSIDE"));
+        let interfaces: Vec<&String> = outside.flat_map(|(_, values)| values).collect();
+        for chain in &chains {
+            let named = |name: &&String| chain.rules.contains(&format!("\"{name}\""));
+            if interfaces.iter().any(named) {
+                continue;
+            }
+            let interface = interfaces.first().map_or("its interface", |name| name);
+            let message = format!(
+                "{} drops forwarded packets, and no rule there accepts those of {interface}",
+                chain.name
+            );
+            findings.push(candidate.finding(Severity::Warning, "firewall", message));
+        }
+    }
+    findings
+}
+
+fn nft_chains() -> Result<Vec<Chain>> {
+    let ruleset = command::output(&command::find("nft")?, &["-j", "list", "ruleset"])?;
+    Ok(dropping(&serde_json::from_str(&ruleset)?))
+}
+
+/// The chains of a ruleset (libnftables-json(5)) that drop; those of our own tables do not count.
+fn dropping(ruleset: &Value) -> Vec<Chain> {
+    let objects = || ruleset["nftables"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let chains = objects().filter_map(|object| object.get("chain"));
+    let dropping = chains.filter(|chain| {
+        chain["hook"] == "forward"
+            && chain["policy"] == "drop"
+            && ["ip", "ip6", "inet"]
+                .iter()
+                .any(|family| chain["family"] == *family)
+            && !text(&chain["table"]).starts_with("netns")
+    });
+    dropping
+        .map(|chain| {
+            let rules = objects().filter_map(|object| object.get("rule"));
+            let rules = rules.filter(|rule| {
+                rule["family"] == chain["family"] && rule["table"] == chain["table"]
+            });
+            let (family, table) = (text(&chain["family"]), text(&chain["table"]));
+            Chain {
+                name: format!(
+                    "the chain {} of the table {family} {table}",
+                    text(&chain["name"])
+                ),
+                rules: rules.map(Value::to_string).collect(),
+            }
+        })
+        .collect()
+}
+
+/// Rules of the kernel's old interface, which nft does not show (xtables-legacy(8)). Asking for
+/// them where there are none would load it.
+fn legacy_chains() -> Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for (tables, program) in [
+        ("/proc/net/ip_tables_names", "iptables-legacy-save"),
+        ("/proc/net/ip6_tables_names", "ip6tables-legacy-save"),
+    ] {
+        let tables = std::fs::read_to_string(tables).unwrap_or_default();
+        if !tables.lines().any(|table| table == "filter") {
+            continue;
+        }
+        let rules = command::output(&command::find(program)?, &["-t", "filter"])?;
+        if rules.lines().any(|line| line.starts_with(":FORWARD DROP")) {
+            // As names stand in the other kind of listing.
+            let words = rules.split_whitespace().map(|word| format!("\"{word}\" "));
+            let name = format!("the chain FORWARD of {}", program.trim_end_matches("-save"));
+            chains.push(Chain {
+                name,
+                rules: words.collect(),
+            });
+        }
+    }
+    Ok(chains)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_chains_of_others_that_drop_count() {
+        let chain = |table: &str, hook: &str, policy: &str| json!({"chain": {"family": "ip", "table": table, "name": "c", "hook": hook, "policy": policy}});
+        let rule = json!({"rule": {"family": "ip", "table": "a", "expr": [{"right": "na-web0"}]}});
+        let ruleset = json!({"nftables": [
+            chain("a", "forward", "drop"), chain("b", "forward", "accept"),
+            chain("c", "input", "drop"), chain("netns-nat-web", "forward", "drop"), rule,
+        ]});
+        let chains = dropping(&ruleset);
+        assert_eq!(chains.len(), 1);
+        assert_eq!(chains[0].name, "the chain c of the table ip a");
+        assert!(chains[0].rules.contains("\"na-web0\""));
+    }
+}

@@ -1,0 +1,179 @@
+//! Variables that mean nothing, and values that a start would stumble over.
+
+use std::fs;
+use std::path::Path;
+
+use super::functions::nearest;
+use super::{Candidate, Finding, Severity};
+use crate::command::End;
+use crate::config::Slot;
+use crate::root::Root;
+use crate::script::Ended;
+
+/// The kind of what the type itself says of its values.
+pub const JUDGED: &str = "value";
+
+/// The kernel holds names of links in 16 bytes, with a NUL at the end (`IFNAMSIZ`, netdevice(7)).
+const IFNAME_MAX: usize = 15;
+
+/// Up to this many letters amiss, a variable of another name is taken for one of the type.
+const SLIP: usize = 2;
+
+/// What is wrong with what the files set.
+pub fn check(root: &Root, candidate: &Candidate) -> Vec<Finding> {
+    let inspection = &candidate.inspection;
+    if let Some((file, how)) = &inspection.ended {
+        return vec![ended(candidate, file, how)];
+    }
+    let mut findings = unknown(root, candidate);
+    for (name, values) in &inspection.named {
+        // One that has been given a default by the type is a name as any other.
+        if !name.contains("_IFNAME") || !candidate.is_of_type(name) {
+            continue;
+        }
+        for value in values.iter().filter(|value| value.len() > IFNAME_MAX) {
+            let message = format!(
+                "{name}={value}: an interface name has at most {IFNAME_MAX} characters, this has {}",
+                value.len()
+            );
+            findings.push(candidate.about_variable(Severity::Error, "name", name, message));
+        }
+    }
+    if let Some(fault) = &inspection.gate {
+        let variable = fault.split_once('=').map_or("NETNS_WAIT", |(name, _)| name);
+        let fault = fault.clone();
+        findings.push(candidate.about_variable(Severity::Error, "gate", variable, fault));
+    }
+    if candidate.sources.unconfigured && !inspection.needs_no_configuration && !candidate.stands_in
+    {
+        let message = format!(
+            "is not configured: there is no {} or {}",
+            root.type_conf(&candidate.instance.nstype).display(),
+            root.instance_conf(&candidate.instance).display()
+        );
+        findings.push(candidate.finding(Severity::Error, "unconfigured", message));
+        return findings;
+    }
+    findings.extend(judgement(candidate));
+    findings
+}
+
+impl Candidate {
+    /// Whether a variable is one that the type knows, or is called like one.
+    fn is_of_type(&self, variable: &str) -> bool {
+        let known = self.about.variables.iter().flatten().any(|v| v == variable);
+        known || variable.starts_with(&prefix(self))
+    }
+}
+
+/// What all variables of a type begin with.
+fn prefix(candidate: &Candidate) -> String {
+    format!("{}_", candidate.instance.nstype.as_str().to_uppercase())
+}
+
+fn ended(candidate: &Candidate, file: &Path, how: &Ended) -> Finding {
+    let said = match candidate.inspection.last_words.as_str() {
+        "" => String::new(),
+        words => format!(": {words}"),
+    };
+    let (severity, message) = match how {
+        Ended::By(End::Exited(0)) => (
+            Severity::Warning,
+            "exits with status 0: no function is ever reached".to_owned(),
+        ),
+        Ended::By(end) => (
+            Severity::Error,
+            format!("{end}: no function is ever reached{said}"),
+        ),
+        Ended::TimedOut(seconds) => (
+            Severity::Warning,
+            format!("was still running after {seconds} seconds, and has been looked at no further"),
+        ),
+    };
+    let mut finding = candidate.finding(severity, "exit", message);
+    finding.file = Some(file.to_owned());
+    finding
+}
+
+/// Variables that the type does not know, and nobody else uses.
+fn unknown(root: &Root, candidate: &Candidate) -> Vec<Finding> {
+    let Some(known) = &candidate.about.variables else {
+        return Vec::new();
+    };
+    let libraries = libraries(root);
+    let prefix = prefix(candidate);
+    let mut findings = Vec::new();
+    for name in candidate.inspection.set.keys() {
+        if known.contains(name) {
+            continue;
+        }
+        let slip = || known.iter().any(|known| is_slip(known, name));
+        let ours = name.starts_with(&prefix) || name.starts_with("NETNS_");
+        if !ours && !slip() {
+            continue;
+        }
+        let texts = &candidate.texts;
+        let mut own = texts.iter().filter(|text| text.slot != Slot::Script);
+        if !own.any(|text| text.line_that_sets(name).is_some()) {
+            continue;
+        }
+        let mentioned = |library: &String| library.contains(name.as_str());
+        if libraries.iter().any(mentioned) || texts.iter().any(|text| text.uses(name)) {
+            continue;
+        }
+        let of_all = libraries.iter().flat_map(|text| words_of_all(text));
+        let hint = nearest(name, known.iter().map(String::as_str).chain(of_all));
+        let hint = hint.map(|name| format!(": {name}?")).unwrap_or_default();
+        let nstype = &candidate.instance.nstype;
+        let message = format!("{name} means nothing to {nstype}, and nothing uses it{hint}");
+        findings.push(candidate.about_variable(Severity::Warning, "variable", name, message));
+    }
+    findings
+}
+
+/// The variables in a text that mean the same to all types.
+fn words_of_all(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("NETNS_"))
+}
+
+fn is_slip(known: &str, name: &str) -> bool {
+    known.len() > 4 && strsim::osa_distance(known, name) <= SLIP
+}
+
+/// What types have in common, and the driver: what they mention means something.
+fn libraries(root: &Root) -> Vec<String> {
+    let mut texts = vec![crate::script::SOURCES.to_owned()];
+    for entry in fs::read_dir(root.share_dir())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "bash")
+        {
+            texts.extend(fs::read_to_string(path));
+        }
+    }
+    texts
+}
+
+/// What the type says: `VARIABLE=VALUE: FAULT`, and that it would exit with 5 or 6. Other failures
+/// may come of the quarantine.
+fn judgement(candidate: &Candidate) -> Option<Finding> {
+    let (status @ (5 | 6), text) = candidate.inspection.judgement.as_ref()? else {
+        return None;
+    };
+    let line = text
+        .lines()
+        .last()
+        .unwrap_or("a value is refused")
+        .to_owned();
+    let kind = if *status == 5 { "program" } else { JUDGED };
+    let end = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let rest = line.strip_prefix("Variable ").unwrap_or(&line);
+    let variable = rest[..rest.find(end).unwrap_or(rest.len())].to_owned();
+    Some(candidate.about_variable(Severity::Error, kind, &variable, line))
+}

@@ -1,0 +1,93 @@
+//! The script of every shipped type, its sample and its README tell the same of its variables.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use systemd_netns::check::About;
+
+fn types() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/types");
+    let entries = fs::read_dir(directory).unwrap();
+    let mut types: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    types.sort();
+    assert!(types.len() >= 2);
+    types
+}
+
+fn read(nstype: &Path, extension: &str) -> String {
+    let name = nstype.file_name().unwrap().to_string_lossy();
+    let path = nstype.join(format!("{name}.{extension}"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn is_variable(word: &str) -> bool {
+    let known = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    word.starts_with(|c: char| c.is_ascii_uppercase()) && word.chars().all(known)
+}
+
+/// `VARIABLE=` or `#VARIABLE=` at the beginning of a line.
+fn of_sample(sample: &str) -> BTreeSet<String> {
+    let names = sample.lines().filter_map(|line| {
+        let (name, _) = line.trim_start_matches('#').split_once('=')?;
+        is_variable(name).then(|| name.to_owned())
+    });
+    names.collect()
+}
+
+/// `VARIABLE` in backticks, in the first column of a table.
+fn of_readme(readme: &str) -> BTreeSet<String> {
+    let cells = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    names
+        .filter(|name| is_variable(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn variables_are_the_same_everywhere() {
+    for nstype in types() {
+        let about = About::of(&read(&nstype, "sh"));
+        let declared = about.variables.unwrap_or_else(|| {
+            panic!(
+                "{}: its script has no line '# netns-variables:'",
+                nstype.display()
+            )
+        });
+        let declared: BTreeSet<String> = declared.into_iter().collect();
+        let shown = nstype.display();
+        assert_eq!(
+            declared,
+            of_sample(&read(&nstype, "conf")),
+            "the sample of {shown}"
+        );
+        let readme = fs::read_to_string(nstype.join("README.md")).unwrap();
+        assert_eq!(declared, of_readme(&readme), "the README of {shown}");
+    }
+}
+
+#[test]
+fn programs_are_declared_and_parents_are_variables() {
+    for nstype in types() {
+        let about = About::of(&read(&nstype, "sh"));
+        assert!(
+            !about.programs.is_empty(),
+            "{}: no '# netns-programs:'",
+            nstype.display()
+        );
+        let variables = about.variables.unwrap_or_default();
+        for parent in about.parents {
+            assert!(
+                variables.contains(&parent),
+                "{}: {parent}",
+                nstype.display()
+            );
+        }
+    }
+}
