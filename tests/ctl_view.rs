@@ -83,35 +83,6 @@ fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {
 }
 
 #[test]
-fn help_fits_a_terminal_and_shows_an_example() {
-    let help = |arguments: &[&str]| {
-        let mut netnsctl = Command::new(env!("CARGO_BIN_EXE_netnsctl"));
-        let output = netnsctl
-            .args(arguments)
-            .arg("--help")
-            .env("COLUMNS", "200")
-            .output();
-        let output = output.unwrap();
-        assert!(output.status.success());
-        let help = String::from_utf8(output.stdout).unwrap();
-        assert!(help.lines().all(|line| width(line) <= 80), "{help}");
-        help
-    };
-    let all = help(&[]);
-    let verbs = all.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let verbs = verbs.take_while(|line| !line.is_empty());
-    let verbs = verbs.filter_map(|line| line.split_whitespace().next());
-    for verb in verbs.filter(|verb| *verb != "help") {
-        let help = help(&[verb]);
-        assert!(
-            help.contains(&format!("Example: netnsctl {verb} "))
-                || help.contains(&format!("Example: netnsctl {verb}\n")),
-            "{help}"
-        );
-    }
-}
-
-#[test]
 #[ignore = "needs root"]
 fn list_knows_what_there_is() {
     let listing = json(&format!("{HOST} netnsctl list --json"), "list.json");
