@@ -72,10 +72,8 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	netnsupdate.8:$(MANDIR)/man8/netns-update.8 \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
-# Directories of our own, the inner ones first. That of the administrator goes only if it is empty.
-DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d \
-	$(BASHDIR) $(dir $(BASHDIR)) $(FISHDIR) $(dir $(FISHDIR)) $(ZSHDIR) $(dir $(ZSHDIR)) \
-	$(addprefix $(MANDIR)/,man5 man7 man8)
+# Directories of our own. That of the administrator goes only if it is empty.
+DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check check-vm deps lint test package clean
 
@@ -93,14 +91,18 @@ $(BUILD)/built-for: $(if $(shell command -v $(CARGO)),build)
 PLACES = s,/usr/sbin/,$(SBINDIR)/,g; s,/usr/share/systemd\\\?-netns,$(DATADIR),g; \
 	s,/usr/share/doc/systemd\\\?-netns,$(DOCDIR),g; s,/etc/conf\.d/netns,$(CONFDIR),g
 
-# Recipe: installs files, MODE:SOURCE:DESTINATION each.
-install_files = set -e; for file in $(1); do \
-		mode=$${file%%:*}; file=$${file\#*:}; source=$${file%%:*}; destination='$(DESTDIR)'$${file\#*:}; \
+# Recipe: installs files, MODE:SOURCE:DESTINATION each, and adds the directories that were missing to
+# $(MADE): others than those go with no uninstall, empty or not.
+MADE = $(DATADIR)/directories
+install_files = set -e; [ -z '$(DESTDIR)' ] || mkdir -p '$(DESTDIR)'; made=; for file in $(1); do \
+		mode=$${file%%:*}; file=$${file\#*:}; source=$${file%%:*}; file=$${file\#*:}; destination='$(DESTDIR)'$$file; \
+		directory=$${file%/*}; while [ ! -d '$(DESTDIR)'$$directory ]; do \
+			made="$$made $$directory"; directory=$${directory%/*}; done; \
 		case $$source in \
 		$(BUILD)/*) install -D -m $$mode $$source "$$destination" ;; \
 		*) sed '$(PLACES)' $$source | install -D -m $$mode /dev/stdin "$$destination" ;; \
 		esac; \
-	done
+	done; [ -z "$$made" ] || printf '%s\n' $$made >>'$(DESTDIR)$(MADE)'
 
 install: $(BUILD)/built-for
 	@$(call install_files,$(FILES))
@@ -122,7 +124,8 @@ ifeq ($(DESTDIR),)
 	[ ! -x $(SBINDIR)/netnsupdate ] || $(SBINDIR)/netnsupdate --clean --daemon-reload
 endif
 	@for file in $(FILES) $(COMPAT) $(LINKS); do rm -f '$(DESTDIR)'$${file##*:}; done
-	@for directory in $(DIRECTORIES); do \
+	@made=$$(cat '$(DESTDIR)$(MADE)' 2>/dev/null || :); rm -f '$(DESTDIR)$(MADE)'; \
+	for directory in $$(printf '%s\n' $(DIRECTORIES) $$made | sort -ru); do \
 		[ ! -d '$(DESTDIR)'$$directory ] || \
 			rmdir --ignore-fail-on-non-empty '$(DESTDIR)'$$directory; \
 	done
