@@ -78,12 +78,12 @@ pub fn traces(machine: &Machine) -> Result<String> {
             s/ state [A-Z]+//; s/ qdisc [a-z]+//; s/ valid_lft.*//; s/ tentative//; s/ linkdown//'
         ip -oneline -details link | sed -E "$steady"
         { ip -oneline address; ip -4 route; ip -6 route; } | sed -E "$steady" | sort
-        # /proc and not sysctl(8): all, and nothing else
-        cd /proc/sys/net; find ipv4 ipv6 -name '*forward*' -o -name 'accept_ra' -o -name 'arp_*' | sort |
-            xargs grep -H .
+        # /proc and not sysctl(8): all, and nothing else. What goes while it is looked at is not there.
+        cd /proc/sys/net; { find ipv4 ipv6 -name '*forward*' -o -name 'accept_ra' -o -name 'arp_*' | sort |
+            xargs grep -H .; } 2>/dev/null || :
         nft list ruleset
         for directory in /etc/netns /run/netns /run/systemd-netns; do
-            [[ ! -e $directory ]] || find $directory -mindepth 1 ! -type d
+            [[ ! -e $directory ]] || find $directory -mindepth 1 ! -type d 2>/dev/null || :
         done | sort
         cat /etc/resolv.conf
         ps -e -o args= | grep udhcp | grep -v grep || :

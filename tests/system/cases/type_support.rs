@@ -16,8 +16,8 @@ const LOOK: &str = r"
     ip route show table all | grep -v '^\(broadcast\|multicast\|local fe80\|anycast\|fe80\)' || :
     ip -6 rule; ip -4 rule
     nft --stateless list ruleset
-    grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/{forwarding,accept_redirects,route_localnet}
-    grep -s . /proc/sys/net/ipv6/conf/*/{forwarding,accept_ra}
+    grep -s . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/{forwarding,accept_redirects,route_localnet} || :
+    grep -s . /proc/sys/net/ipv6/conf/*/{forwarding,accept_ra} || :
     systemctl list-units --plain --no-legend --state=active,activating,deactivating 'netns*'
 ";
 
