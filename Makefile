@@ -161,7 +161,7 @@ lint:
 VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,deps guest mkimage run selftest), \
 	$(wildcard tests/vm/*))
 check-vm: package
-	tests/vm/run --package $(PACKAGE) $(VM_TESTS)
+	tests/vm/run --timeout 300 --package $(PACKAGE) $(VM_TESTS)
 
 test: package
 	tests/install
