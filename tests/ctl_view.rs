@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use boon::{Compiler, Schemas};
 use serde_json::Value;
-use systemd_netns::terminal::width;
+use systemd_netns::sys::terminal::width;
 
 /// Two namespaces on a bridge and on each other, one on a macvlan, one in pieces.
 const HOST: &str = r#"

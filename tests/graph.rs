@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use systemd_netns::graph::{Graph, dot, mermaid, svg, text};
-use systemd_netns::terminal::{self, Look};
-use systemd_netns::view::{
+use systemd_netns::inventory::graph::{Graph, dot, mermaid, svg, text};
+use systemd_netns::inventory::{
     End, Link, Maker, Namespace, Place, Presence, Service, Unit, UnitPart, View,
 };
+use systemd_netns::sys::terminal::{self, Look};
 
 fn link(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
     Link {

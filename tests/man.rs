@@ -9,9 +9,9 @@ use std::process::Command as Process;
 use std::{env, fs};
 
 use clap::{Arg, Command};
-use systemd_netns::arguments;
-use systemd_netns::exit::Exit;
-use systemd_netns::root::Root;
+use systemd_netns::cli::arguments;
+use systemd_netns::instance::paths::Root;
+use systemd_netns::sys::exit::Exit;
 
 const PROGRAMS: [&str; 3] = ["netnsctl", "netnsinit", "netnsupdate"];
 const OTHERS: [&str; 2] = ["netns.conf.5", "systemd-netns.7"];

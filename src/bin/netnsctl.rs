@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use systemd_netns::arguments::Ctl;
-use systemd_netns::exit;
-use systemd_netns::root::Root;
+use systemd_netns::cli::arguments::Ctl;
+use systemd_netns::instance::paths::Root;
+use systemd_netns::sys::exit;
 
 fn main() -> ExitCode {
     exit::main("netnsctl", || Ctl::parse().verb.run(&Root::default()))

@@ -9,17 +9,17 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use nix::sys::stat::{Mode, umask};
-use systemd_netns::arguments::Init;
-use systemd_netns::exit::{self, Exit, OrExit};
-use systemd_netns::init::{self, Request};
-use systemd_netns::name::Instance;
-use systemd_netns::phase::Phase;
-use systemd_netns::root::Root;
+use systemd_netns::cli::arguments::Init;
+use systemd_netns::instance::name::Instance;
+use systemd_netns::instance::paths::Root;
+use systemd_netns::instance::phase::Phase;
+use systemd_netns::phase::{self, Request};
+use systemd_netns::sys::exit::{self, Exit, OrExit};
 
 fn main() -> ExitCode {
     exit::main("netnsinit", || {
         umask(Mode::from_bits_truncate(0o022));
-        init::run(&Root::default(), &request(Init::parse())?)
+        phase::run(&Root::default(), &request(Init::parse())?)
     })
 }
 

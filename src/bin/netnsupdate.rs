@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use systemd_netns::arguments::Update;
-use systemd_netns::exit::{self, Exit, OrExit};
-use systemd_netns::manager::Manager;
-use systemd_netns::root::Root;
+use systemd_netns::cli::arguments::Update;
+use systemd_netns::instance::paths::Root;
+use systemd_netns::sys::exit::{self, Exit, OrExit};
+use systemd_netns::systemd::manager::Manager;
 use systemd_netns::update::{self, Reload, Request};
 
 fn main() -> ExitCode {

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Report};
-use crate::config::{self, Trust};
-use crate::exit::{self, Exit};
-use crate::name::NsType;
-use crate::root::Root;
-use crate::script;
-use crate::types::{self, Types};
+use crate::instance::name::NsType;
+use crate::instance::paths::Root;
+use crate::instance::sources::{self, Trust};
+use crate::instance::types::{self, Types};
+use crate::phase::script;
+use crate::sys::exit::{self, Exit};
 
 /// Files that make no type, and so are read for nobody.
 pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
@@ -51,7 +51,7 @@ pub fn check(
                 }
                 continue;
             }
-            if !known || !matches!(config::is_source(&path), Ok(true)) {
+            if !known || !matches!(sources::is_source(&path), Ok(true)) {
                 continue;
             }
             let nstype = match types::nstype(&path) {

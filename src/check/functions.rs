@@ -1,9 +1,9 @@
 //! Functions that nobody calls, and types without any.
 
 use super::{Candidate, Finding, Severity};
-use crate::config::Slot;
-use crate::phase::Phase;
-use crate::types::Types;
+use crate::instance::phase::Phase;
+use crate::instance::sources::Slot;
+use crate::instance::types::Types;
 
 /// Up to this many letters amiss, a name is taken for a slip.
 const SLIP: usize = 2;

@@ -8,9 +8,9 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::{Candidate, Finding, Severity};
-use crate::command;
-use crate::exit::{self, Exit};
-use crate::netlink::Connection;
+use crate::namespace::netlink::Connection;
+use crate::sys::command;
+use crate::sys::exit::{self, Exit};
 
 /// The links of the network namespace that we are in, with their addresses.
 #[derive(Debug, Default)]

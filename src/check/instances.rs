@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use super::Subject;
-use crate::config::is_source;
-use crate::kept::Kept;
-use crate::manager::Manager;
-use crate::name::{Instance, NsType};
-use crate::root::Root;
-use crate::types::{self, Types};
-use crate::unit::Part;
+use crate::instance::name::{Instance, NsType};
+use crate::instance::paths::Root;
+use crate::instance::sources::is_source;
+use crate::instance::types::{self, Types};
+use crate::phase::record::Kept;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::Part;
 
 /// The name that stands in where a type has files for all namespaces and no namespace is known:
 /// as short as names can be, so that nothing becomes too long of it.

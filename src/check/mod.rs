@@ -8,13 +8,13 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use crate::config::{self, Slot, Sources, Trust};
-use crate::manager::Manager;
-use crate::name::{BadName, Instance, NsType};
-use crate::root::Root;
-use crate::script::{self, Inspection};
-use crate::types::Types;
-use crate::unit::Part;
+use crate::instance::name::{BadName, Instance, NsType};
+use crate::instance::paths::Root;
+use crate::instance::sources::{self, Slot, Sources, Trust};
+use crate::instance::types::Types;
+use crate::phase::script::{self, Inspection};
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::Part;
 use crate::update::{self, Action};
 
 mod about;
@@ -227,7 +227,7 @@ fn candidate(
         false => instance.to_string(),
     };
     // Who may have written them is told file by file, and in one go for all instances.
-    let sources = match config::find(root, &instance, Trust::Blind) {
+    let sources = match sources::find(root, &instance, Trust::Blind) {
         Ok(sources) => sources,
         Err(error) => {
             // Of a file that cannot be read, it has been said.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::config::{self, Slot, Source};
+use crate::instance::sources::{self, Slot, Source};
 
 /// A file that is sourced.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Text {
 
 impl Text {
     pub fn read(source: &Source) -> Result<Self> {
-        let text = config::read(source)?;
+        let text = sources::read(source)?;
         Ok(Self {
             slot: source.slot,
             path: source.path.clone(),

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::functions::nearest;
 use super::{Candidate, Finding, Severity};
-use crate::command::End;
-use crate::config::Slot;
-use crate::root::Root;
-use crate::script::Ended;
+use crate::instance::paths::Root;
+use crate::instance::sources::Slot;
+use crate::phase::script::Ended;
+use crate::sys::command::End;
 
 /// The kind of what the type itself says of its values.
 pub const JUDGED: &str = "value";
@@ -143,7 +143,7 @@ fn is_slip(known: &str, name: &str) -> bool {
 
 /// What types have in common, and the driver: what they mention means something.
 fn libraries(root: &Root) -> Vec<String> {
-    let mut texts = vec![crate::script::SOURCES.to_owned()];
+    let mut texts = vec![crate::phase::script::SOURCES.to_owned()];
     for entry in fs::read_dir(root.share_dir())
         .into_iter()
         .flatten()

@@ -2,6 +2,7 @@
 
 mod order;
 mod plan;
+pub mod requires;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,12 +14,12 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::exit::{self, Exit, OrExit};
-use crate::file::{self, Missing};
-use crate::manager::Manager;
-use crate::root::Root;
-use crate::types::Types;
-use crate::unit::{self, Part};
+use crate::instance::paths::Root;
+use crate::instance::types::Types;
+use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::file::{self, Missing};
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::{self, Part};
 
 pub use order::cycle_with;
 pub use plan::{Action, Plan};

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::plan::{Action, Plan};
-use crate::config::is_source;
-use crate::file::Missing;
-use crate::name::{Instance, NsName, NsType};
-use crate::requires::{self, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, Graph, Need};
-use crate::root::Root;
-use crate::types::Types;
+use crate::instance::name::{Instance, NsName, NsType};
+use crate::instance::paths::Root;
+use crate::instance::sources::is_source;
+use crate::instance::types::Types;
+use crate::sys::file::Missing;
+use crate::update::requires::{self, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, Graph, Need};
 
 /// Whose requirements they are: those of a type, or of one instance.
 type Owner = (NsType, Option<NsName>);

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::file;
-use crate::manager::Manager;
-use crate::name::NsType;
-use crate::types::Types;
-use crate::unit::Part;
+use crate::instance::name::NsType;
+use crate::instance::types::Types;
+use crate::sys::file;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::Part;
 
 /// The text of each unit template.
 pub type Templates = BTreeMap<Part, String>;

@@ -1,0 +1,6 @@
+//! The command lines of the three programs, and the verbs of netnsctl.
+//!
+//! Uses every other room but `bin`.
+
+pub mod arguments;
+pub mod netnsctl;

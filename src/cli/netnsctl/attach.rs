@@ -1,0 +1,117 @@
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::service::attach::{Plan, Request};
+use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::terminal;
+use crate::systemd::manager::Manager;
+use crate::systemd::service::ServiceName;
+
+/// Have a service run in a network namespace
+///
+/// Writes a drop-in for it: the service needs the namespace, runs in it, and sees the files of
+/// /etc/netns/NSNAME in place of those in /etc. It takes effect when the service is started again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: netnsctl attach nginx veth@web --now
+         netnsctl attach app@.service wireguard@vpn nft@vpn --strict-dns")]
+pub struct Attach {
+    /// Restart it at once
+    #[arg(long, conflicts_with = "print")]
+    now: bool,
+
+    /// Let it ask nobody for names but the name servers of the namespace
+    #[arg(long)]
+    strict_dns: bool,
+
+    /// Let it run on when the units of the namespace stop or restart
+    #[arg(long)]
+    keep: bool,
+
+    /// A name server for the namespace; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<IpAddr>,
+
+    /// Let it use the /etc/resolv.conf of the host
+    #[arg(long, conflicts_with_all = ["dns", "strict_dns"])]
+    host_dns: bool,
+
+    /// Only show what would be written
+    #[arg(long)]
+    print: bool,
+
+    /// Which service; a template such as app@.service stands for all its instances
+    service: ServiceName,
+
+    /// The namespace, and a type that it has to have; all that are given are required
+    #[arg(required = true, value_name = "NSTYPE@NSNAME")]
+    instances: Vec<Instance>,
+}
+
+impl Attach {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        let manager = Manager::running(root)?;
+        let request = Request {
+            service: &self.service,
+            instances: &self.instances,
+            strict_dns: self.strict_dns,
+            keep: self.keep,
+            host_dns: self.host_dns,
+            dns: &self.dns,
+        };
+        if !self.print {
+            needs_root(root)?;
+        }
+        let plan = Plan::new(root, manager.as_ref(), &request)?;
+        for remark in &plan.remarks {
+            exit::warn(remark);
+        }
+        for socket in &plan.sockets {
+            exit::warn(&format!(
+                "{socket} goes on listening where it does, outside unless it was told otherwise: \
+                 {} takes its connections in the namespace",
+                plan.service
+            ));
+        }
+        if self.print {
+            terminal::print(&plan.show())?;
+            return Ok(0);
+        }
+        for remark in plan.apply(manager.as_ref())? {
+            exit::warn(&remark);
+        }
+        let name = &self.instances[0].nsname;
+        exit::note(&format!(
+            "{} is attached to the network namespace '{name}'",
+            plan.service
+        ));
+        restart(manager.as_ref(), &plan.service, self.now)
+    }
+}
+
+pub(super) fn needs_root(root: &Root) -> Result<()> {
+    if root.is_system() && !nix::unistd::geteuid().is_root() {
+        return Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted);
+    }
+    Ok(())
+}
+
+/// Restarts the service, or tells how.
+pub(super) fn restart(manager: Option<&Manager>, service: &ServiceName, now: bool) -> Result<u8> {
+    let pattern = service.pattern();
+    match manager {
+        None => exit::note("systemd does not run here: nothing was reloaded"),
+        Some(manager) if now => manager
+            .restart(&pattern)
+            .with_context(|| format!("{service} has its new settings, and does not start"))?,
+        Some(_) => exit::note(&format!(
+            "to have that take effect: systemctl restart {}",
+            shell_words::quote(&pattern)
+        )),
+    }
+    Ok(0)
+}

@@ -1,0 +1,31 @@
+use anyhow::Result;
+use clap::Args;
+
+use super::attach::{needs_root, restart};
+use crate::instance::paths::Root;
+use crate::service::attach;
+use crate::sys::exit;
+use crate::systemd::manager::Manager;
+use crate::systemd::service::ServiceName;
+
+/// Take back what 'netnsctl attach' did for a service
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl detach nginx --now")]
+pub struct Detach {
+    /// Restart it at once
+    #[arg(long)]
+    now: bool,
+
+    /// Which service
+    service: ServiceName,
+}
+
+impl Detach {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        needs_root(root)?;
+        let manager = Manager::running(root)?;
+        let service = attach::detach(root, manager.as_ref(), &self.service)?;
+        exit::note(&format!("{service} is detached"));
+        restart(manager.as_ref(), &service, self.now)
+    }
+}

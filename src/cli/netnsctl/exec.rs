@@ -1,0 +1,116 @@
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use anyhow::{Result, anyhow, bail, ensure};
+use clap::Args;
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::namespace::{self, NetNs};
+use crate::sys::command;
+use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::user::User;
+
+/// Run a command in a network namespace
+///
+/// As `ip netns exec` does: /sys shows the namespace, and the files of
+/// /etc/netns/NAME stand in for those of /etc.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --user, the environment is a new one: PATH and what a desktop program
+needs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, LANG, ...) are
+kept, HOME, USER, LOGNAME and SHELL are the user's.
+
+The exit status is that of COMMAND; 5 if there is no such command.
+
+Example: netnsctl exec --user alice web -- firefox")]
+pub struct Exec {
+    /// Run it as this user, with their groups and no privileges of root
+    #[arg(long, short)]
+    user: Option<String>,
+
+    /// Call the host NAME, in a UTS namespace of its own
+    #[arg(long)]
+    hostname: bool,
+
+    /// Set a variable, or keep one that --user would not; may be repeated
+    #[arg(short = 'E', long = "env", value_name = "VAR[=VALUE]")]
+    variables: Vec<OsString>,
+
+    /// In which one; others than we may have made it
+    #[arg(value_parser = NsName::of_any)]
+    name: NsName,
+
+    /// What to run, and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// `HOST_NAME_MAX` of Linux, sethostname(2).
+const HOST_NAME_MAX: usize = 64;
+
+impl Exec {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        let Self { name, .. } = self;
+        let variables = self.variables().or_exit(Exit::Usage)?;
+        let long = name.as_str().len() > HOST_NAME_MAX;
+        if self.hostname && long {
+            return Err(anyhow!(
+                "'{name}' cannot be a host name: it is longer than {HOST_NAME_MAX} bytes"
+            ))
+            .or_exit(Exit::Usage);
+        }
+        let Some(namespace) = NetNs::open(root, name)? else {
+            bail!("there is no network namespace '{name}': 'netnsctl list' shows what there is");
+        };
+        // Where users are looked up may be in reach from outside only.
+        let user = self.user.as_deref().map(User::find).transpose()?;
+        let mut environment = match &user {
+            Some(user) => user.environment(),
+            None => std::env::vars_os().collect(),
+        };
+        for (variable, value) in variables {
+            environment.retain(|(other, _)| *other != variable);
+            environment.push((variable, value));
+        }
+        self.go(root, namespace, user.as_ref())
+            .map_err(|error| match exit::code(&error) {
+                Exit::NotPermitted => error.context("run it as root, as with sudo"),
+                _ => error,
+            })?;
+        let [program, arguments @ ..] = self.command.as_slice() else {
+            bail!("no command");
+        };
+        match command::replace(program, arguments, Some(environment))? {}
+    }
+
+    fn go(&self, root: &Root, namespace: NetNs, user: Option<&User>) -> Result<()> {
+        namespace.enter()?;
+        namespace::see_only(root, &self.name)?;
+        if self.hostname {
+            namespace::own_hostname(self.name.as_str())?;
+        }
+        user.map_or(Ok(()), User::become_it)
+    }
+
+    /// The variables that were asked for; one that is not set here is left out.
+    fn variables(&self) -> Result<Vec<(OsString, OsString)>> {
+        let mut variables = Vec::new();
+        for word in &self.variables {
+            let bytes = word.as_bytes();
+            let name = bytes.split(|byte| *byte == b'=').next().unwrap_or_default();
+            ensure!(
+                !name.is_empty(),
+                "-E '{}': the name of a variable is missing",
+                word.to_string_lossy()
+            );
+            let value = match bytes.get(name.len() + 1..) {
+                Some(value) => Some(OsString::from_vec(value.to_vec())),
+                None => std::env::var_os(word),
+            };
+            let name = OsString::from_vec(name.to_vec());
+            variables.extend(value.map(|value| (name, value)));
+        }
+        Ok(variables)
+    }
+}

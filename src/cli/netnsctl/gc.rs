@@ -1,0 +1,60 @@
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::list::unseen;
+use crate::instance::paths::Root;
+use crate::lifecycle;
+use crate::lifecycle::gc;
+use crate::namespace::Id;
+use crate::sys::exit::{self, Exit};
+use crate::sys::terminal;
+use crate::systemd::manager::Manager;
+
+/// Remove what is left of instances that are not up
+///
+/// Links, nftables tables, changed sysctls, records and namespaces without a
+/// name: only what we have made, and nothing of an instance that is up, or
+/// that is coming up meanwhile.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl gc --dry-run")]
+pub struct Gc {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Gc {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        lifecycle::must_be_root()?;
+        if Id::current()? != Id::of_pid_1()? {
+            bail!("this is not the network namespace of the host: what is up cannot be told here");
+        }
+        let manager = Manager::running(root)?;
+        let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
+        unseen(&not_seen);
+        let mut status = if not_seen.is_empty() {
+            0
+        } else {
+            Exit::Failure as u8
+        };
+        if leftovers.is_empty() && not_seen.is_empty() {
+            exit::note("nothing is left over");
+        }
+        for leftover in &leftovers {
+            let said = terminal::clean(&leftover.to_string());
+            if self.dry_run {
+                terminal::print(&format!("would remove {said}\n"))?;
+                continue;
+            }
+            match leftover.remove(root, manager.as_ref()) {
+                Ok(true) => terminal::print(&format!("removed {said}\n"))?,
+                Ok(false) => {}
+                Err(error) => {
+                    exit::error(&format!("{said}: {error:#}"));
+                    status = Exit::Failure as u8;
+                }
+            }
+        }
+        Ok(status)
+    }
+}

@@ -1,0 +1,83 @@
+//! netnsctl: one file for each verb, with its arguments and what it does.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::instance::paths::Root;
+
+mod address;
+mod attach;
+mod check;
+mod complete;
+mod create;
+mod delete;
+mod detach;
+mod down;
+mod exec;
+mod gc;
+mod graph;
+mod inspect;
+mod list;
+mod new;
+mod nft_save;
+mod publish;
+mod rebind;
+mod require;
+mod status;
+mod unpublish;
+mod up;
+
+/// What netnsctl is asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Address(address::Address),
+    Attach(attach::Attach),
+    Check(check::Check),
+    Complete(complete::Complete),
+    Create(create::Create),
+    Delete(delete::Delete),
+    Detach(detach::Detach),
+    Down(down::Down),
+    Exec(exec::Exec),
+    Gc(gc::Gc),
+    Graph(graph::Graph),
+    Inspect(inspect::Inspect),
+    List(list::List),
+    New(new::New),
+    NftSave(nft_save::NftSave),
+    Publish(publish::Publish),
+    Rebind(rebind::Rebind),
+    Require(require::Require),
+    Status(status::Status),
+    Unpublish(unpublish::Unpublish),
+    Up(up::Up),
+}
+
+impl Verb {
+    /// Does it, and gives the exit status.
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        match self {
+            Verb::Address(verb) => verb.run(root),
+            Verb::Attach(verb) => verb.run(root),
+            Verb::Check(verb) => verb.run(root),
+            Verb::Complete(verb) => verb.run(root),
+            Verb::Create(verb) => verb.run(root),
+            Verb::Delete(verb) => verb.run(root),
+            Verb::Detach(verb) => verb.run(root),
+            Verb::Down(verb) => verb.run(root),
+            Verb::Exec(verb) => verb.run(root),
+            Verb::Gc(verb) => verb.run(root),
+            Verb::Graph(verb) => verb.run(root),
+            Verb::Inspect(verb) => verb.run(root),
+            Verb::List(verb) => verb.run(root),
+            Verb::New(verb) => verb.run(root),
+            Verb::NftSave(verb) => verb.run(root),
+            Verb::Publish(verb) => verb.run(root),
+            Verb::Rebind(verb) => verb.run(root),
+            Verb::Require(verb) => verb.run(root),
+            Verb::Status(verb) => verb.run(root),
+            Verb::Unpublish(verb) => verb.run(root),
+            Verb::Up(verb) => verb.run(root),
+        }
+    }
+}

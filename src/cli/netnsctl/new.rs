@@ -1,0 +1,226 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::instance::name::NsType;
+use crate::instance::paths::Root;
+use crate::sys::exit;
+use crate::sys::file::{self, Missing};
+
+/// Begin a type of network: a script and its configuration
+///
+/// Writes TYPE.sh and TYPE.conf in /etc/conf.d/netns, full of comments and
+/// working as they stand, and never over files that are there.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl new cable --from veth")]
+pub struct New {
+    /// Begin with a copy of this type of the library
+    #[arg(long, value_name = "TYPE")]
+    from: Option<NsType>,
+
+    /// What to call it: letters, digits and underscores
+    #[arg(value_name = "TYPE")]
+    nstype: NsType,
+}
+
+const SKELETON: [&str; 2] = [
+    include_str!("skeleton/skeleton.sh"),
+    include_str!("skeleton/skeleton.conf"),
+];
+
+impl New {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        let Self { nstype, from } = self;
+        let [script, _] = root.scripts(nstype);
+        let paths = [script, root.type_conf(nstype)];
+        for path in &paths {
+            refuse(path)?;
+        }
+        let texts = match from {
+            Some(from) => shipped(root, from)?.map(|text| renamed(&text, from, nstype)),
+            None => {
+                let skeleton = "skeleton".parse().context("it is a type")?;
+                let library = root.share_dir();
+                SKELETON.map(|text| {
+                    renamed(text, &skeleton, nstype)
+                        .replace("/usr/share/systemd-netns", &library.to_string_lossy())
+                })
+            }
+        };
+        file::make_directory(&root.conf_dir(), 0o755)?;
+        write(&paths, &texts)?;
+        for path in &paths {
+            exit::note(&format!("{} made", path.display()));
+        }
+        exit::note(&format!(
+            "change them as you like, then: netnsctl up {nstype}@NAME"
+        ));
+        Ok(0)
+    }
+}
+
+fn refuse(path: &Path) -> Result<()> {
+    let found = fs::symlink_metadata(path)
+        .missing_ok()
+        .with_context(|| format!("looking at {}", path.display()))?;
+    if found.is_some() {
+        bail!(
+            "{} exists already: choose another name, or remove it",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Writes all or none.
+fn write(paths: &[PathBuf; 2], texts: &[String; 2]) -> Result<()> {
+    for (at, (path, text)) in paths.iter().zip(texts).enumerate() {
+        if let Err(error) = file::write_new(path, text.as_bytes(), 0o644) {
+            for made in &paths[..at] {
+                if let Err(undo) = fs::remove_file(made) {
+                    return Err(error.context(format!(
+                        "and {} could not be removed again: {undo}",
+                        made.display()
+                    )));
+                }
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// The script and the sample configuration of a type that is shipped.
+fn shipped(root: &Root, nstype: &NsType) -> Result<[String; 2]> {
+    let [_, script] = root.scripts(nstype);
+    let reading = |path: &Path| format!("reading {}", path.display());
+    let Some(text) = fs::read_to_string(&script)
+        .missing_ok()
+        .with_context(|| reading(&script))?
+    else {
+        bail!(
+            "there is no type '{nstype}' in {}, which has: {}",
+            root.share_dir().display(),
+            types(root)?.join(" ")
+        );
+    };
+    let sample = root.examples_dir().join(format!("{nstype}.conf"));
+    let conf = fs::read_to_string(&sample).missing_ok();
+    // Distributions let administrators leave out /usr/share/doc.
+    let conf = conf.with_context(|| reading(&sample))?.unwrap_or_else(|| {
+        exit::warn(&format!("there is no sample {}", sample.display()));
+        format!("# NSTYPE {nstype}\n")
+    });
+    Ok([text, conf])
+}
+
+fn types(root: &Root) -> Result<Vec<String>> {
+    let directory = root.share_dir();
+    let reading = || format!("reading {}", directory.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&directory)
+        .missing_ok()
+        .with_context(reading)?
+        .into_iter()
+        .flatten()
+    {
+        let name = entry.with_context(reading)?.file_name();
+        let name = name.to_string_lossy();
+        found.extend(name.strip_suffix(".sh").map(str::to_owned));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The text of a type with the names of another: its functions, variables and files.
+///
+/// The name alone is left as it is: it may be a word of a command, as in `type veth`.
+fn renamed(text: &str, from: &NsType, to: &NsType) -> String {
+    let (from, to) = (from.as_str(), to.as_str());
+    let (upper_from, upper_to) = (from.to_uppercase(), to.to_uppercase());
+    let of = |word: &str, prefix: &str, new: &str| {
+        let rest = word.strip_prefix(prefix)?.strip_prefix('_')?;
+        Some(format!("{new}_{rest}"))
+    };
+    let word = |word: &str, before: &str, after: &str| {
+        let function = of(
+            word,
+            &format!("configure_{from}"),
+            &format!("configure_{to}"),
+        )
+        .or_else(|| of(word, &format!("_{from}"), &format!("_{to}")))
+        .or_else(|| of(word, &upper_from, &upper_to))
+        .or_else(|| (word == upper_from && from != upper_from).then(|| upper_to.clone()));
+        function.or_else(|| {
+            let named = ["NSTYPE ", "netnsctl up ", "netnsctl down ", "netns-"];
+            let named = named.iter().any(|end| before.ends_with(end));
+            let file = before.ends_with("conf.d/netns/") || before.ends_with(' ');
+            let conf = [".conf", "-NSNAME.conf"]
+                .iter()
+                .any(|e| after.starts_with(e));
+            (word == from && (named || file && conf)).then(|| to.to_owned())
+        })
+    };
+    let mut new = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = rest.find(|c| !identifier(c)).unwrap_or(rest.len());
+        if end == 0 {
+            let length = rest.chars().next().map_or(1, char::len_utf8);
+            new += &rest[..length];
+            at += length;
+            continue;
+        }
+        let (found, after) = rest.split_at(end);
+        new += &word(found, &text[..at], after).unwrap_or_else(|| found.to_owned());
+        at += end;
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_replaced_and_words_of_commands_are_not() {
+        let (veth, cable) = ("veth".parse().unwrap(), "cable".parse().unwrap());
+        for (old, new) in [
+            (
+                "configure_veth_up_outside() {",
+                "configure_cable_up_outside() {",
+            ),
+            (
+                "_veth_names; \"${_veth_outside[@]}\"",
+                "_cable_names; \"${_cable_outside[@]}\"",
+            ),
+            (": \"${VETH_IFNAME=ve-}\"", ": \"${CABLE_IFNAME=ve-}\""),
+            (
+                "netns_link_check VETH VETH_X",
+                "netns_link_check CABLE CABLE_X",
+            ),
+            ("ip link add type veth peer", "ip link add type veth peer"),
+            ("# NSTYPE veth: a", "# NSTYPE cable: a"),
+            (
+                "/etc/conf.d/netns/veth.conf or veth-NSNAME.conf",
+                "/etc/conf.d/netns/cable.conf or cable-NSNAME.conf",
+            ),
+            ("MY_VETH_X my_veth_y ünï", "MY_VETH_X my_veth_y ünï"),
+        ] {
+            assert_eq!(renamed(old, &veth, &cable), new);
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_skeleton_keeps_its_name() {
+        let (skeleton, to) = ("skeleton".parse().unwrap(), "My_type2".parse().unwrap());
+        for text in SKELETON {
+            let text = renamed(text, &skeleton, &to);
+            assert!(!text.to_lowercase().contains("skeleton"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+use anyhow::Result;
+use clap::Args;
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::sys::command;
+
+/// Save the nftables rules of a network namespace for NSTYPE nft
+///
+/// To /etc/conf.d/netns/nft-NAME.rules, in one step: what netns-nft-save does.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl nft-save web")]
+pub struct NftSave {
+    /// Which one
+    name: NsName,
+}
+
+impl NftSave {
+    pub fn run(&self, _root: &Root) -> Result<u8> {
+        let program = command::ours("netns-nft-save")?;
+        match command::replace(program.as_os_str(), &[self.name.as_str().into()], None)? {}
+    }
+}

@@ -1,0 +1,22 @@
+use anyhow::Result;
+use clap::Args;
+
+use super::attach::needs_root;
+use crate::instance::paths::Root;
+use crate::service::attach::rebind;
+use crate::systemd::manager::Manager;
+
+/// Bind again what attached services have lost, when a file was replaced
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl rebind")]
+pub struct Rebind {}
+
+impl Rebind {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        needs_root(root)?;
+        if let Some(manager) = Manager::running(root)? {
+            rebind::all(root, &manager)?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,9 @@
+//! What is configured: the names of types and namespaces, the four phases, and the files of both.
+//!
+//! Uses `sys`.
+
+pub mod name;
+pub mod paths;
+pub mod phase;
+pub mod sources;
+pub mod types;

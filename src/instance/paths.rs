@@ -1,0 +1,170 @@
+//! Every path that is read or written, below `/` or below another root.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::instance::name::{Instance, NsName, NsType};
+
+/// Where the package was installed; the Makefile sets both when it builds.
+const PREFIX: &str = match option_env!("NETNS_PREFIX") {
+    Some(prefix) => prefix,
+    None => "/usr",
+};
+const SYSCONFDIR: &str = match option_env!("NETNS_SYSCONFDIR") {
+    Some(directory) => directory,
+    None => "/etc",
+};
+
+/// The root of the file system that is worked on.
+#[derive(Debug, Clone)]
+pub struct Root(PathBuf);
+
+impl Default for Root {
+    fn default() -> Self {
+        Self::at("/")
+    }
+}
+
+impl Root {
+    /// The root at `path`, which need not be `/`: an image, a build root, a test's tree.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Whether this is the running system's own root.
+    pub fn is_system(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// `path`, absolute as seen from the root, as the caller has to open it.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Whether `path`, or what exists of it, is below the root even when symlinks are followed.
+    ///
+    /// # Errors
+    /// A symlink leads nowhere, or a directory may not be looked at.
+    pub fn contains(&self, path: &Path) -> io::Result<bool> {
+        let exists = |path: &&Path| fs::symlink_metadata(path).is_ok();
+        let existing = path.ancestors().find(exists).unwrap_or(path);
+        Ok(fs::canonicalize(existing)?.starts_with(fs::canonicalize(&self.0)?))
+    }
+
+    /// `/etc/conf.d/netns`: what the administrator writes.
+    pub fn conf_dir(&self) -> PathBuf {
+        self.path(SYSCONFDIR).join("conf.d/netns")
+    }
+
+    /// `/usr/share/systemd-netns`: the scripts of the types that are shipped.
+    pub fn share_dir(&self) -> PathBuf {
+        self.path(PREFIX).join("share/systemd-netns")
+    }
+
+    /// `/usr/share/doc/systemd-netns/examples`: a sample configuration for each type that is shipped.
+    pub fn examples_dir(&self) -> PathBuf {
+        self.path(PREFIX).join("share/doc/systemd-netns/examples")
+    }
+
+    /// Where a script of `nstype` may be; the first that exists wins.
+    pub fn scripts(&self, nstype: &NsType) -> [PathBuf; 2] {
+        let name = format!("{nstype}.sh");
+        [self.conf_dir().join(&name), self.share_dir().join(&name)]
+    }
+
+    pub fn default_conf(&self) -> PathBuf {
+        self.conf_dir().join("default.conf")
+    }
+
+    pub fn type_conf(&self, nstype: &NsType) -> PathBuf {
+        self.conf_dir().join(format!("{nstype}.conf"))
+    }
+
+    pub fn instance_conf(&self, instance: &Instance) -> PathBuf {
+        let Instance { nstype, nsname } = instance;
+        self.conf_dir().join(format!("{nstype}-{nsname}.conf"))
+    }
+
+    /// `/usr/lib/systemd/system`: the unit templates, as installed.
+    pub fn template_dir(&self) -> PathBuf {
+        self.path(PREFIX).join("lib/systemd/system")
+    }
+
+    /// `/etc/systemd/system`: the copies of the templates, and drop-ins.
+    pub fn unit_dir(&self) -> PathBuf {
+        self.path("/etc/systemd/system")
+    }
+
+    /// `/run/netns`: the named network namespaces (ip-netns(8)).
+    pub fn netns_dir(&self) -> PathBuf {
+        self.path("/run/netns")
+    }
+
+    pub fn netns(&self, name: &NsName) -> PathBuf {
+        self.netns_dir().join(name.as_str())
+    }
+
+    /// `/etc/netns/NSNAME`: files that stand in for those of `/etc` in the namespace (ip-netns(8)).
+    pub fn netns_etc(&self, name: &NsName) -> PathBuf {
+        self.path("/etc/netns").join(name.as_str())
+    }
+
+    /// `/run/systemd-netns`: what we remember while something is up.
+    pub fn state_dir(&self) -> PathBuf {
+        self.path("/run/systemd-netns")
+    }
+
+    /// What is remembered of `instance` between `up` and `down`.
+    pub fn instance_state(&self, instance: &Instance) -> PathBuf {
+        self.state_dir()
+            .join("instances")
+            .join(instance.to_string())
+    }
+
+    /// What is remembered of `name` while instances of it are up that systemd knows nothing of.
+    pub fn direct_state(&self, name: &NsName) -> PathBuf {
+        self.state_dir().join("direct").join(name.as_str())
+    }
+
+    /// Locked while one of these comes up or goes down.
+    pub fn direct_lock(&self, name: &NsName) -> PathBuf {
+        self.state_dir().join("locks").join(name.as_str())
+    }
+
+    /// Holds the namespace that we made under `name`.
+    pub fn netns_state(&self, name: &NsName) -> PathBuf {
+        self.state_dir().join("namespaces").join(name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_paths_are_below_the_root() {
+        let root = Root::at("/tmp/tree");
+        let instance: Instance = "veth@vm-001".parse().unwrap();
+        assert_eq!(
+            root.instance_conf(&instance),
+            Path::new("/tmp/tree/etc/conf.d/netns/veth-vm-001.conf")
+        );
+        assert_eq!(
+            root.scripts(&instance.nstype)[1],
+            Path::new("/tmp/tree/usr/share/systemd-netns/veth.sh")
+        );
+        for path in [
+            root.unit_dir(),
+            root.template_dir(),
+            root.netns(&instance.nsname),
+            root.netns_etc(&instance.nsname),
+            root.instance_state(&instance),
+        ] {
+            assert!(path.starts_with("/tmp/tree"), "{}", path.display());
+        }
+        assert!(!root.is_system());
+        assert!(Root::default().is_system());
+    }
+}

@@ -1,0 +1,331 @@
+//! Which files make up an instance, and who may have written them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Metadata};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::sys::command::quoted;
+use crate::sys::exit::{Exit, OrExit};
+use crate::sys::file::Missing;
+
+/// The place of a file in the order in which files are sourced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    Script,
+    Default,
+    Type,
+    Instance,
+}
+
+/// A file that bash will source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub slot: Slot,
+    pub path: PathBuf,
+}
+
+/// The files of an instance, in the order in which they are sourced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    pub files: Vec<Source>,
+    /// There is a script and nothing that configures it: it has to say that this is fine.
+    pub unconfigured: bool,
+}
+
+/// Finds the files of `instance`: all there, readable, and written by nobody but their owner.
+///
+/// # Errors
+/// All with [`Exit::Config`]: the type is unknown, or a file cannot be read or trusted.
+pub fn find(root: &Root, instance: &Instance, trust: Trust) -> Result<Sources> {
+    let sources = look_up(root, instance).or_exit(Exit::Config)?;
+    for source in &sources.files {
+        File::open(&source.path)
+            .with_context(|| format!("reading {}", source.path.display()))
+            .or_exit(Exit::Config)?;
+    }
+    trust.check(sources.files.iter().map(|source| source.path.as_path()))?;
+    Ok(sources)
+}
+
+fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
+    let [ours, shipped] = root.scripts(&instance.nstype);
+    let type_conf = root.type_conf(&instance.nstype);
+    let instance_conf = root.instance_conf(instance);
+    let mut files = Vec::new();
+    let mut add = |slot, path: &Path| -> Result<bool> {
+        let found = is_source(path)?;
+        if found {
+            let path = path.to_owned();
+            files.push(Source { slot, path });
+        }
+        Ok(found)
+    };
+    let script = add(Slot::Script, &ours)? || add(Slot::Script, &shipped)?;
+    add(Slot::Default, &root.default_conf())?;
+    let configured = add(Slot::Type, &type_conf)? | add(Slot::Instance, &instance_conf)?;
+    if !script && !configured {
+        bail!(
+            "unknown NSTYPE '{}': there is no {}, {}, {} or {}",
+            instance.nstype,
+            ours.display(),
+            shipped.display(),
+            type_conf.display(),
+            instance_conf.display()
+        );
+    }
+    let unconfigured = script && !configured;
+    Ok(Sources {
+        files,
+        unconfigured,
+    })
+}
+
+/// Whether `path` is a file to be sourced: regular, or a symlink to a regular file.
+///
+/// # Errors
+/// It cannot be looked at, or is a symlink to nothing: it was meant to count.
+pub fn is_source(path: &Path) -> Result<bool> {
+    let looking = || format!("looking at {}", path.display());
+    match fs::metadata(path).missing_ok().with_context(looking)? {
+        Some(metadata) => Ok(metadata.is_file()),
+        None => match fs::read_link(path) {
+            Ok(target) => bail!(
+                "{} is a symlink to {}, which does not exist",
+                path.display(),
+                target.display()
+            ),
+            Err(_) => Ok(false),
+        },
+    }
+}
+
+/// Whether files that others than root (or the caller) may have written are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    Checked,
+    Blind,
+}
+
+impl Trust {
+    /// `NETNS_TRUST=no` in the environment turns the check off.
+    pub fn from_environment() -> Self {
+        match std::env::var_os("NETNS_TRUST") {
+            Some(word) if word == "no" => Trust::Blind,
+            _ => Trust::Checked,
+        }
+    }
+
+    /// Refuses files, or directories that hold them, that somebody else may write.
+    ///
+    /// # Errors
+    /// With [`Exit::Config`], naming the path and the command that mends it.
+    pub fn check<'a>(self, files: impl Iterator<Item = &'a Path>) -> Result<()> {
+        self.check_for(nix::unistd::geteuid().as_raw(), files)
+    }
+
+    /// The same for one file, as root would be answered, whoever asks.
+    pub fn check_for_root(self, file: &Path) -> Result<()> {
+        self.check_for(0, std::iter::once(file))
+    }
+
+    fn check_for<'a>(self, caller: u32, files: impl Iterator<Item = &'a Path>) -> Result<()> {
+        if self == Trust::Blind {
+            return Ok(());
+        }
+        let mut paths = BTreeSet::new();
+        for file in files {
+            let target = fs::canonicalize(file)
+                .with_context(|| format!("resolving {}", file.display()))
+                .or_exit(Exit::Config)?;
+            // Who may write the directory of a symlink, or of its target, may replace the file.
+            paths.extend(
+                [file, &target]
+                    .map(Path::parent)
+                    .into_iter()
+                    .flatten()
+                    .map(Path::to_owned),
+            );
+            paths.insert(target);
+        }
+        for path in &paths {
+            check_path(path, caller).or_exit(Exit::Config)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_path(path: &Path, caller: u32) -> Result<()> {
+    let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    match distrust(&metadata, caller) {
+        None => Ok(()),
+        Some(Distrust::Owner(uid)) => bail!(
+            "{} belongs to user {uid}, not to root: if its content is what you want, run 'chown root {}'",
+            path.display(),
+            quoted(path)
+        ),
+        Some(Distrust::Mode(mode)) => bail!(
+            "{} may be written by others (mode {mode:04o}): if its content is what you want, run 'chmod go-w {}'",
+            path.display(),
+            quoted(path)
+        ),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Distrust {
+    Owner(u32),
+    Mode(u32),
+}
+
+fn distrust(metadata: &Metadata, caller: u32) -> Option<Distrust> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    if ![0, caller].contains(&metadata.uid()) {
+        Some(Distrust::Owner(metadata.uid()))
+    } else if mode & 0o022 != 0 {
+        Some(Distrust::Mode(mode))
+    } else {
+        None
+    }
+}
+
+/// The content of `source`.
+pub fn read(source: &Source) -> Result<Vec<u8>> {
+    fs::read(&source.path)
+        .with_context(|| format!("reading {}", source.path.display()))
+        .or_exit(Exit::Config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::exit;
+    use std::fs::Permissions;
+    use std::os::unix::fs::symlink;
+
+    fn tree(files: &[&str]) -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        for directory in [root.conf_dir(), root.share_dir()] {
+            crate::sys::file::make_directory(&directory, 0o755).unwrap();
+        }
+        for file in files {
+            let path = root.path(file);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        }
+        (directory, root)
+    }
+
+    fn found(root: &Root, instance: &str) -> Result<Vec<String>> {
+        let sources = find(root, &instance.parse().unwrap(), Trust::Checked)?;
+        let names = sources.files.iter().map(|source| {
+            let below = source.path.strip_prefix(root.path("/")).unwrap();
+            below.to_string_lossy().into_owned()
+        });
+        Ok(names.collect())
+    }
+
+    #[test]
+    fn files_come_in_their_order_and_the_own_script_wins() {
+        let (_keep, root) = tree(&[
+            "etc/conf.d/netns/veth-web.conf",
+            "etc/conf.d/netns/veth.conf",
+            "etc/conf.d/netns/default.conf",
+            "etc/conf.d/netns/veth.sh",
+            "usr/share/systemd-netns/veth.sh",
+        ]);
+        assert_eq!(
+            found(&root, "veth@web").unwrap(),
+            [
+                "etc/conf.d/netns/veth.sh",
+                "etc/conf.d/netns/default.conf",
+                "etc/conf.d/netns/veth.conf",
+                "etc/conf.d/netns/veth-web.conf",
+            ]
+        );
+        fs::remove_file(root.path("etc/conf.d/netns/veth.sh")).unwrap();
+        assert_eq!(
+            found(&root, "veth@web").unwrap()[0],
+            "usr/share/systemd-netns/veth.sh"
+        );
+    }
+
+    #[test]
+    fn an_unknown_type_names_the_files_looked_for() {
+        let (_keep, root) = tree(&["etc/conf.d/netns/default.conf"]);
+        let error = found(&root, "foo@web").unwrap_err();
+        assert_eq!(exit::code(&error), Exit::Config);
+        for name in [
+            "'foo'",
+            "netns/foo.sh",
+            "systemd-netns/foo.sh",
+            "foo.conf",
+            "foo-web.conf",
+        ] {
+            assert!(error.to_string().contains(name), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_script_alone_is_unconfigured() {
+        let (_keep, root) = tree(&["usr/share/systemd-netns/lo.sh"]);
+        let sources = find(&root, &"lo@web".parse().unwrap(), Trust::Checked).unwrap();
+        assert!(sources.unconfigured);
+    }
+
+    #[test]
+    fn links_to_files_count_and_directories_do_not() {
+        let (_keep, root) = tree(&["usr/share/systemd-netns/real"]);
+        let conf = root.conf_dir();
+        symlink(root.share_dir().join("real"), conf.join("a.conf")).unwrap();
+        fs::create_dir(conf.join("b.conf")).unwrap();
+        symlink("nowhere", conf.join("c.conf")).unwrap();
+        assert_eq!(found(&root, "a@x").unwrap().len(), 1);
+        assert!(
+            found(&root, "b@x")
+                .unwrap_err()
+                .to_string()
+                .contains("unknown NSTYPE")
+        );
+        assert!(
+            found(&root, "c@x")
+                .unwrap_err()
+                .to_string()
+                .contains("symlink to nowhere")
+        );
+    }
+
+    #[test]
+    fn what_others_may_write_is_refused_with_the_cure() {
+        let (_keep, root) = tree(&["etc/conf.d/netns/a.conf"]);
+        let path = root.conf_dir().join("a.conf");
+        for mode in [0o664, 0o646, 0o666] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let error = found(&root, "a@x").unwrap_err();
+            assert_eq!(exit::code(&error), Exit::Config);
+            assert!(error.to_string().contains("run 'chmod go-w /"), "{error}");
+        }
+        let instance = "a@x".parse().unwrap();
+        assert!(find(&root, &instance, Trust::Blind).is_ok());
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(root.conf_dir(), Permissions::from_mode(0o777)).unwrap();
+        let error = found(&root, "a@x").unwrap_err().to_string();
+        assert!(error.contains("etc/conf.d/netns may be written"), "{error}");
+    }
+
+    #[test]
+    fn root_and_the_caller_are_trusted() {
+        let (_keep, root) = tree(&["etc/conf.d/netns/a.conf"]);
+        let metadata = fs::metadata(root.conf_dir().join("a.conf")).unwrap();
+        let owner = metadata.uid();
+        assert_eq!(distrust(&metadata, owner), None);
+        if owner != 0 {
+            assert_eq!(distrust(&metadata, owner + 1), Some(Distrust::Owner(owner)));
+        }
+    }
+}

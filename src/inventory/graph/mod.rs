@@ -1,0 +1,244 @@
+//! The picture of a host: boxes with rows, and lines between the rows.
+
+use std::collections::HashMap;
+
+use crate::inventory::{End, Link, Namespace, Place, Presence, View, type_states};
+use crate::sys::terminal::clean;
+
+pub mod dot;
+pub mod mermaid;
+pub mod svg;
+pub mod text;
+
+/// What is drawn, in any format.
+#[derive(Debug)]
+pub struct Graph {
+    /// The host first.
+    pub boxes: Vec<Frame>,
+    pub lines: Vec<Line>,
+}
+
+/// A namespace.
+#[derive(Debug)]
+pub struct Frame {
+    pub title: String,
+    pub mood: Mood,
+    /// The states of the types, such as `veth active`, or what else there is to say.
+    pub notes: Vec<String>,
+    pub rows: Vec<Row>,
+    pub services: Vec<String>,
+}
+
+/// How a namespace fares, for its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// All its units are up.
+    Active,
+    /// Some come up or go down.
+    Busy,
+    /// One has failed, or the namespace is gone.
+    Failed,
+    /// It has no units.
+    Plain,
+}
+
+/// A link.
+#[derive(Debug)]
+pub struct Row {
+    pub name: String,
+    pub kind: String,
+    /// `up`, `down` or `no-carrier`.
+    pub state: &'static str,
+    pub addresses: Vec<String>,
+    /// How deep it is below the bridges and bonds that it is part of.
+    pub depth: usize,
+    /// What it is connected to, in words.
+    pub ends: Vec<String>,
+    /// The one of these that no line can be drawn to, because its namespace has no name.
+    pub elsewhere: Option<String>,
+}
+
+impl Row {
+    pub fn is_up(&self) -> bool {
+        self.state == "up"
+    }
+}
+
+/// Where a line ends: the number of the box and of the row.
+pub type Point = (usize, usize);
+
+/// Two links that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    pub kind: LineKind,
+    pub from: Point,
+    pub to: Point,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineKind {
+    /// A pair.
+    Pair,
+    /// `from` is made on top of `to`.
+    Lower,
+    /// `from` is part of `to`, a bridge or a bond.
+    Member,
+}
+
+impl Graph {
+    pub fn of(view: &View) -> Self {
+        let namespaces: Vec<&Namespace> = std::iter::once(&view.host).chain(&view.named).collect();
+        let mut boxes = Vec::new();
+        let mut points: HashMap<(Place, u32), Point> = HashMap::new();
+        let mut links: Vec<Vec<&Link>> = Vec::new();
+        for (number, namespace) in namespaces.iter().enumerate() {
+            let ordered = in_order(namespace);
+            for (row, (link, _)) in ordered.iter().enumerate() {
+                points.insert((namespace.place(), link.index), (number, row));
+            }
+            boxes.push(Frame {
+                title: clean(namespace.title()),
+                mood: mood(namespace),
+                notes: notes(namespace),
+                rows: ordered
+                    .iter()
+                    .map(|(link, depth)| row(link, *depth, namespace))
+                    .collect(),
+                services: services(namespace),
+            });
+            links.push(ordered.into_iter().map(|(link, _)| link).collect());
+        }
+        let mut lines = Vec::new();
+        for (number, links) in links.iter().enumerate() {
+            for (row, link) in links.iter().enumerate() {
+                let from = (number, row);
+                let to = |end: &End| points.get(&(end.place.clone(), end.index)).copied();
+                let mut add = |kind, to: Option<Point>| {
+                    // Both ends of a pair know of it; it is one line.
+                    if let Some(to) = to.filter(|to| kind != LineKind::Pair || from < *to) {
+                        lines.push(Line { kind, from, to });
+                    }
+                };
+                add(LineKind::Pair, link.peer.as_ref().and_then(to));
+                add(LineKind::Lower, link.lower.as_ref().and_then(to));
+                let master = link.master.as_deref().and_then(|master| {
+                    let row = links.iter().position(|link| link.name == master)?;
+                    Some((number, row))
+                });
+                add(LineKind::Member, master);
+            }
+        }
+        Self { boxes, lines }
+    }
+}
+
+/// The links but the loopback: each bridge followed by its members, each link by those on top.
+fn in_order(namespace: &Namespace) -> Vec<(&Link, usize)> {
+    let mut children: HashMap<&str, Vec<&Link>> = HashMap::new();
+    let mut tops = Vec::new();
+    for link in namespace.own_links() {
+        match link.master.as_deref() {
+            Some(master) => children.entry(master).or_default().push(link),
+            None => tops.push(link),
+        }
+    }
+    // Where the other end is decides, so that lines cross less.
+    let key = |link: &&Link| {
+        let end = link.peer.as_ref().or(link.lower.as_ref());
+        let named = match end.map(|end| &end.place) {
+            Some(Place::Named(name)) => Some(name.clone()),
+            _ => None,
+        };
+        (named, link.index)
+    };
+    tops.sort_by_key(key);
+    let mut ordered = Vec::new();
+    let mut waiting: Vec<(&Link, usize)> = tops.into_iter().rev().map(|link| (link, 0)).collect();
+    while let Some((link, depth)) = waiting.pop() {
+        ordered.push((link, depth));
+        let mut below = children.remove(link.name.as_str()).unwrap_or_default();
+        below.sort_by_key(key);
+        waiting.extend(below.into_iter().rev().map(|link| (link, depth + 1)));
+    }
+    ordered
+}
+
+fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
+    let place = namespace.place();
+    let (mut ends, mut elsewhere) = (Vec::new(), None);
+    for (word, end) in [("──", &link.peer), ("on", &link.lower)] {
+        let Some(end) = end else { continue };
+        let words = format!("{word} {}", clean(&end_seen_from(&place, end)));
+        if end.place == Place::Unknown {
+            elsewhere = Some(words.clone());
+        }
+        ends.push(words);
+    }
+    Row {
+        name: clean(&link.name),
+        kind: clean(&link.kind),
+        state: link.state,
+        addresses: link
+            .addresses
+            .iter()
+            // Every link has one of these, and nobody types them.
+            .filter(|address| !address.starts_with("fe80:"))
+            .cloned()
+            .collect(),
+        depth,
+        ends,
+        elsewhere,
+    }
+}
+
+fn end_seen_from(place: &Place, end: &End) -> String {
+    let link = match &end.link {
+        Some(link) => link.clone(),
+        None => format!("#{}", end.index),
+    };
+    match &end.place {
+        other if other == place => link,
+        Place::Host => format!("host:{link}"),
+        Place::Named(name) => format!("{name}:{link}"),
+        Place::Unknown => format!("?:{link}"),
+    }
+}
+
+fn mood(namespace: &Namespace) -> Mood {
+    let is = |state: &str| namespace.units.iter().any(|unit| unit.active == state);
+    if namespace.state != Presence::Present || is("failed") {
+        Mood::Failed
+    } else if is("activating") || is("deactivating") || is("reloading") {
+        Mood::Busy
+    } else if is("active") {
+        Mood::Active
+    } else {
+        Mood::Plain
+    }
+}
+
+fn notes(namespace: &Namespace) -> Vec<String> {
+    let mut notes: Vec<String> = match namespace.state {
+        Presence::Present if namespace.links.is_none() => vec!["not to be seen".to_owned()],
+        Presence::Present if namespace.own_links().next().is_none() => vec!["no links".to_owned()],
+        Presence::Present => Vec::new(),
+        Presence::Leftover => vec!["leftover file".to_owned()],
+        Presence::Missing => vec!["missing".to_owned()],
+    };
+    let states = type_states(&namespace.units);
+    notes.extend(
+        states
+            .iter()
+            .map(|(nstype, state)| format!("{nstype} {state}")),
+    );
+    notes
+}
+
+fn services(namespace: &Namespace) -> Vec<String> {
+    let services = namespace.services.iter();
+    let services = services.map(|service| match service.processes {
+        1 => clean(&service.unit),
+        n => format!("{} ({n} processes)", clean(&service.unit)),
+    });
+    services.collect()
+}

@@ -1,0 +1,99 @@
+//! The picture for a terminal: a box for each namespace, peers in words.
+
+use super::{Frame, Graph, Mood};
+use crate::sys::terminal::{self, Look, Tone};
+
+/// The narrowest picture that is drawn, in columns.
+const NARROWEST: usize = 16;
+
+/// Draws it, as wide as `look` allows.
+pub fn draw(graph: &Graph, look: Look) -> String {
+    let names = graph.boxes.iter().flat_map(|boxed| &boxed.rows);
+    let names = names.map(|row| row.depth * 2 + terminal::width(&row.name));
+    let names = names.max().unwrap_or(0);
+    let contents: Vec<Vec<Vec<String>>> =
+        graph.boxes.iter().map(|boxed| rows(boxed, names)).collect();
+    let headings = graph.boxes.iter().map(heading);
+    let wanted = headings
+        .map(|heading| terminal::width(&heading) + 2)
+        .chain(
+            contents
+                .iter()
+                .flatten()
+                .map(|words| terminal::width(&words.concat())),
+        )
+        .max()
+        .unwrap_or(0);
+    // Two borders, each with a space.
+    let most = look.width.unwrap_or(usize::MAX).max(NARROWEST) - 4;
+    let inner = wanted.min(most);
+    let mut text = String::new();
+    for (boxed, lines) in graph.boxes.iter().zip(&contents) {
+        let paint = |part: &str| match tone(boxed.mood) {
+            Some(tone) => look.paint(tone, part),
+            None => part.to_owned(),
+        };
+        let heading = terminal::cut(&heading(boxed), inner - 1);
+        let rest = "─".repeat((inner + 1).saturating_sub(terminal::width(&heading) + 1));
+        text += &format!("{}\n", paint(&format!("┌ {heading} {rest}┐")));
+        let next = " ".repeat((names + 2).min(inner / 2));
+        for line in lines {
+            let words = line.iter().map(String::as_str);
+            for line in terminal::wrap(words, inner, "", &next) {
+                let space = " ".repeat(inner.saturating_sub(terminal::width(&line)));
+                text += &format!("{} {line}{space} {}\n", paint("│"), paint("│"));
+            }
+        }
+        text += &format!("{}\n", paint(&format!("└{}┘", "─".repeat(inner + 2))));
+    }
+    text
+}
+
+fn heading(boxed: &Frame) -> String {
+    let mut words = vec![boxed.title.clone()];
+    words.extend(boxed.notes.iter().cloned());
+    words.join(" ─ ")
+}
+
+/// The rows as words, each with the space that follows it.
+fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
+    let mut lines = Vec::new();
+    for (number, row) in boxed.rows.iter().enumerate() {
+        let last = |depth| {
+            let after = boxed.rows[number + 1..].iter();
+            let mut after = after.take_while(|other| other.depth >= depth);
+            !after.any(|other| other.depth == depth)
+        };
+        let branch = match row.depth {
+            0 => String::new(),
+            depth => "  ".repeat(depth - 1) + if last(depth) { "└ " } else { "├ " },
+        };
+        let name = format!("{branch}{}", row.name);
+        let space = " ".repeat(names.saturating_sub(terminal::width(&name)));
+        let mut words = vec![format!("{name}{space}"), row.kind.clone()];
+        if !row.is_up() {
+            words.push(row.state.to_owned());
+        }
+        words.extend(row.addresses.iter().cloned());
+        words.extend(row.ends.iter().cloned());
+        let last = words.len() - 1;
+        words[..last].iter_mut().for_each(|word| *word += "  ");
+        lines.push(words);
+    }
+    lines.extend(
+        boxed
+            .services
+            .iter()
+            .map(|service| vec![format!("● {service}")]),
+    );
+    lines
+}
+
+fn tone(mood: Mood) -> Option<Tone> {
+    match mood {
+        Mood::Active => Some(Tone::Good),
+        Mood::Busy => Some(Tone::Busy),
+        Mood::Failed => Some(Tone::Bad),
+        Mood::Plain => None,
+    }
+}

@@ -1,0 +1,193 @@
+//! The services that run in namespaces, or should.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Process;
+use super::units::UnitPart;
+use super::{Namespace, View};
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::namespace::Id;
+use crate::phase::record::Kept;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit;
+
+/// A service that is attached to a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Service {
+    pub unit: String,
+    /// Its state, where systemd was asked.
+    pub active: Option<String>,
+    /// How many of its processes are in the namespace.
+    pub processes: usize,
+}
+
+/// A process that should be in a namespace, and is in one that has been replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stale {
+    #[serde(flatten)]
+    pub process: Process,
+    /// The namespace that it is in.
+    #[serde(serialize_with = "id_as_text")]
+    pub id: Id,
+}
+
+/// The services among the units of `processes`, without those that set the network up.
+pub fn of(processes: &[Process]) -> Vec<Service> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for unit in processes
+        .iter()
+        .filter_map(|process| process.unit.as_deref())
+    {
+        if unit.ends_with(".service") && !is_ours(unit) {
+            *counts.entry(unit).or_default() += 1;
+        }
+    }
+    let service = |(unit, processes): (&str, usize)| Service {
+        unit: unit.to_owned(),
+        active: None,
+        processes,
+    };
+    counts.into_iter().map(service).collect()
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("netns_name@") || unit::Part::of_unit(name).is_some()
+}
+
+/// The services that are told to run in `namespace`, whether they do or not, by systemd's word.
+pub fn attached(manager: &Manager, namespace: &Namespace) -> Result<Vec<Service>> {
+    let all = manager.units(&["*.service".to_owned()])?;
+    let others = all.into_iter().map(|unit| unit.name);
+    let others: Vec<String> = others.filter(|name| !is_ours(name)).collect();
+    let mut services = namespace.services.clone();
+    let wanted = [
+        "Id",
+        "ActiveState",
+        "NetworkNamespacePath",
+        "JoinsNamespaceOf",
+    ];
+    for mut unit in manager.show(&others, &wanted)? {
+        let id = unit.remove("Id").unwrap_or_default();
+        let active = unit.remove("ActiveState");
+        if let Some(service) = services.iter_mut().find(|service| service.unit == id) {
+            service.active = active;
+        } else if is_for(&unit, namespace.title()) {
+            services.push(Service {
+                unit: id,
+                active,
+                processes: 0,
+            });
+        }
+    }
+    Ok(services)
+}
+
+fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
+    let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
+    let path = value("NetworkNamespacePath");
+    let joined = |unit: &str| unit::Part::of_unit(unit).is_some_and(|(_, (_, of))| of == name);
+    let named = ["/run/netns/", "/var/run/netns/"].iter();
+    named
+        .into_iter()
+        .any(|directory| path.strip_prefix(directory) == Some(name))
+        || value("JoinsNamespaceOf").split_whitespace().any(joined)
+}
+
+/// The processes that should be in `namespace` and were left behind in its predecessor.
+///
+/// They are in a namespace that has no name; and either that is the one which a type was once
+/// applied to, or they belong to a service that is attached to the name.
+pub fn stale(
+    root: &Root,
+    view: &View,
+    namespace: &Namespace,
+    services: &[Service],
+) -> Result<Vec<Stale>> {
+    let mut found = Vec::new();
+    let predecessors = predecessors(root, namespace);
+    let known = |id: &Id| {
+        let mut named = view.named.iter().chain([&view.host]);
+        named.any(|namespace| namespace.id == Some(*id))
+    };
+    for (id, mut processes) in super::processes::by_namespace(&mut Vec::new())? {
+        if known(&id) {
+            continue;
+        }
+        super::processes::identify(&mut processes);
+        for process in processes {
+            let unit = process.unit.as_deref();
+            let attached = services
+                .iter()
+                .any(|service| Some(service.unit.as_str()) == unit);
+            if attached || predecessors.contains(&id) {
+                found.push(Stale { process, id });
+            }
+        }
+    }
+    found.sort_by_key(|stale| stale.process.pid);
+    Ok(found)
+}
+
+fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {
+    let inside = namespace.units.iter();
+    let inside = inside.filter(|unit| unit.part == UnitPart::Inside);
+    let kept = inside.filter_map(|unit| {
+        let nstype = unit.nstype.as_deref()?.parse().ok()?;
+        let nsname = namespace.nsname()?;
+        Kept::of(root, &Instance { nstype, nsname }).namespace()
+    });
+    let recorded = namespace.nsname();
+    let recorded = recorded.and_then(|name| crate::namespace::made_by_us(root, &name));
+    kept.chain(recorded)
+        .filter(|id| Some(*id) != namespace.id)
+        .collect()
+}
+
+fn id_as_text<S: serde::Serializer>(id: &Id, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_for_the_namespace_that_it_names() {
+        let unit = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        assert!(is_for(
+            &unit("NetworkNamespacePath", "/run/netns/web"),
+            "web"
+        ));
+        assert!(!is_for(
+            &unit("NetworkNamespacePath", "/run/netns/web2"),
+            "web"
+        ));
+        assert!(is_for(
+            &unit("JoinsNamespaceOf", "netns-veth@web.service"),
+            "web"
+        ));
+        assert!(!is_for(&unit("JoinsNamespaceOf", "web.service"), "web"));
+        assert!(!is_for(&BTreeMap::new(), "web"));
+    }
+
+    #[test]
+    fn processes_of_one_service_are_counted_together() {
+        let process = |pid, unit: &str| Process {
+            pid,
+            name: String::new(),
+            unit: Some(unit.to_owned()),
+        };
+        let services = of(&[
+            process(1, "nginx.service"),
+            process(2, "nginx.service"),
+            process(3, "session-1.scope"),
+            process(4, "netns-veth@web.service"),
+        ]);
+        assert_eq!(services.len(), 1);
+        assert_eq!(services[0].processes, 2);
+    }
+}

@@ -1,0 +1,166 @@
+//! The units of namespaces, and their states.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{Namespace, Presence};
+use crate::systemd::manager::{Manager, UnitState};
+use crate::systemd::unit;
+
+/// One of the units of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unit {
+    pub name: String,
+    /// `None` for the unit that makes the namespace.
+    #[serde(rename = "type")]
+    pub nstype: Option<String>,
+    pub part: UnitPart,
+    /// `active`, `failed` and so on (systemctl(1)).
+    pub active: String,
+    /// `exited`, `start` and so on.
+    pub sub: String,
+}
+
+/// What a unit does for its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnitPart {
+    /// It makes and deletes the namespace.
+    Name,
+    Outside,
+    Inside,
+}
+
+/// All our units that systemd has loaded, with the name of the namespace of each.
+pub fn all(manager: &Manager) -> Result<Vec<(String, Unit)>> {
+    let patterns = ["netns_name@*", "netns_outside-*@*", "netns-*@*"];
+    let patterns = patterns.map(|pattern| format!("{pattern}.service"));
+    Ok(manager
+        .units(&patterns)?
+        .into_iter()
+        .filter_map(ours)
+        .collect())
+}
+
+fn ours(state: UnitState) -> Option<(String, Unit)> {
+    let (nsname, part, nstype) = match state.name.strip_prefix("netns_name@") {
+        Some(rest) => (rest.strip_suffix(".service")?, UnitPart::Name, None),
+        None => {
+            let (part, instance) = unit::Part::of_unit(&state.name)?;
+            let part = match part {
+                unit::Part::Inside => UnitPart::Inside,
+                unit::Part::Outside => UnitPart::Outside,
+            };
+            let (nstype, nsname) = instance;
+            (nsname, part, Some(nstype.to_owned()))
+        }
+    };
+    let nsname = nsname.to_owned();
+    let unit = Unit {
+        name: state.name.clone(),
+        nstype,
+        part,
+        active: state.active,
+        sub: state.sub,
+    };
+    Some((nsname, unit))
+}
+
+/// Gives each namespace its units; those that run without one get a namespace that is missing.
+pub fn assign(units: Vec<(String, Unit)>, named: &mut Vec<Namespace>) {
+    let mut by_name: HashMap<String, Vec<Unit>> = HashMap::new();
+    for (name, unit) in units {
+        by_name.entry(name).or_default().push(unit);
+    }
+    for namespace in named.iter_mut() {
+        let name = namespace.name.as_deref().unwrap_or_default();
+        namespace.units = by_name.remove(name).unwrap_or_default();
+    }
+    for (name, units) in by_name {
+        if units.iter().any(|unit| unit.active != "inactive") {
+            let mut missing = Namespace::new(Some(name), Presence::Missing);
+            missing.units = units;
+            named.push(missing);
+        }
+    }
+    for namespace in named {
+        let order = |a: &Unit, b: &Unit| (&a.nstype, a.part).cmp(&(&b.nstype, b.part));
+        namespace.units.sort_by(order);
+    }
+}
+
+/// The state of a type, from that of its parts: the worst counts.
+pub fn type_states(units: &[Unit]) -> Vec<(&str, &str)> {
+    let mut states: Vec<(&str, &str)> = Vec::new();
+    for unit in units {
+        let Some(nstype) = unit.nstype.as_deref() else {
+            continue;
+        };
+        let active = unit.active.as_str();
+        match states.last_mut() {
+            Some((last, state)) if *last == nstype => {
+                // The inside unit comes last. It needs the outside one, so its state says all,
+                // unless the latter has failed.
+                if *state != "failed" {
+                    *state = active;
+                }
+            }
+            _ => states.push((nstype, active)),
+        }
+    }
+    states
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(name: &str, active: &str) -> UnitState {
+        UnitState {
+            name: name.to_owned(),
+            active: active.to_owned(),
+            sub: "exited".to_owned(),
+        }
+    }
+
+    #[test]
+    fn units_find_their_namespaces() {
+        let states = [
+            state("netns-veth@web.service", "active"),
+            state("netns_outside-veth@web.service", "active"),
+            state("netns_name@web.service", "active"),
+            state("netns-lo@gone.service", "failed"),
+            state("netns-lo@never.service", "inactive"),
+            state("netns-not-ours@web.service", "active"),
+        ];
+        let units = states.into_iter().filter_map(ours).collect();
+        let mut named = vec![Namespace::new(Some("web".to_owned()), Presence::Present)];
+        assign(units, &mut named);
+        let names: Vec<_> = named.iter().map(Namespace::title).collect();
+        assert_eq!(names, ["web", "gone"]);
+        let parts: Vec<_> = named[0].units.iter().map(|unit| unit.part).collect();
+        assert_eq!(parts, [UnitPart::Name, UnitPart::Outside, UnitPart::Inside]);
+        assert_eq!(named[1].state, Presence::Missing);
+    }
+
+    #[test]
+    fn the_state_of_a_type_is_the_worst_of_its_parts() {
+        let states = [
+            state("netns_outside-lo@web.service", "failed"),
+            state("netns-lo@web.service", "inactive"),
+            state("netns_outside-veth@web.service", "active"),
+            state("netns-veth@web.service", "activating"),
+        ];
+        let units: Vec<Unit> = states
+            .into_iter()
+            .filter_map(ours)
+            .map(|(_, unit)| unit)
+            .collect();
+        assert_eq!(
+            type_states(&units),
+            [("lo", "failed"), ("veth", "activating")]
+        );
+    }
+}

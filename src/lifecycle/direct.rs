@@ -1,0 +1,347 @@
+//! Without systemd: the phases in order, and who shares a namespace.
+//!
+//! ```text
+//! /run/systemd-netns/direct/web/     there while `web` is a namespace that was made here
+//!     veth                           how far veth@web has come: outside, inside, up
+//! /run/systemd-netns/locks/web       locked while something of `web` comes up or goes down
+//! ```
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::instance::name::{Instance, NsName, NsType};
+use crate::instance::paths::Root;
+use crate::instance::phase::Phase;
+use crate::namespace::{self, NetNs};
+use crate::sys::command::{self, End, Interruption};
+use crate::sys::exit;
+use crate::sys::file::{self, Missing};
+
+/// Brings an instance up, in a new namespace or in one that others of its name have brought up.
+pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
+    let Instance { nstype, nsname } = instance;
+    for program in ["netnsinit", "netnsctl", "bash"] {
+        command::ours(program)?;
+    }
+    let _lock = Lock::take(root, nsname)?;
+    let mut interruption = Interruption::watch()?;
+    let register = Register::of(root, nsname);
+    match register.stage(nstype)? {
+        Some(Stage::Up) => {
+            exit::note(&format!("{instance} is up already"));
+            return Ok(0);
+        }
+        Some(stage) => {
+            exit::warn(&format!(
+                "the last start of {instance} was broken off: taking down what it has set up"
+            ));
+            undo(instance, stage)?;
+            register.remove(nstype)?;
+        }
+        None => {}
+    }
+    if !is_shared(root, nsname, &register)? {
+        register.make()?;
+        let made = child("netnsctl", &["create", nsname.as_str()]);
+        if !made.as_ref().is_ok_and(|end| end.success()) {
+            register.delete()?;
+            return made.map(End::status);
+        }
+    }
+    let mut failed = None;
+    for (phase, stage) in [
+        (Phase::UP_OUTSIDE, Stage::Outside),
+        (Phase::UP_INSIDE, Stage::Inside),
+    ] {
+        register.set(nstype, stage)?;
+        let end = run(instance, phase, false)?;
+        if !end.success() || interruption.came() {
+            failed = Some((phase, stage, end));
+            break;
+        }
+    }
+    let Some((phase, stage, end)) = failed else {
+        register.set(nstype, Stage::Up)?;
+        exit::note(&format!("{instance} is up"));
+        return Ok(0);
+    };
+    let undone = undo(instance, stage)?.and(leave(root, instance, &register)?);
+    let why = match end {
+        End::Exited(0) => "it was interrupted".to_owned(),
+        end => format!("'{phase}' {end}"),
+    };
+    let undone = match undone {
+        Outcome::Done => "what it had set up is taken down again",
+        Outcome::Failed(_) => "and not all that it had set up could be taken down",
+    };
+    exit::error(&format!("{instance} did not come up: {why}; {undone}"));
+    Ok(match end {
+        End::Exited(0) => 128 + libc::SIGINT as u8,
+        end => end.status(),
+    })
+}
+
+/// Takes an instance down, and the namespace with the last one.
+pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
+    let Instance { nstype, nsname } = instance;
+    let _lock = Lock::take(root, nsname)?;
+    let _interruption = Interruption::watch()?;
+    let register = Register::of(root, nsname);
+    let outcome = match register.stage(nstype)? {
+        None => {
+            exit::note(&format!("{instance} is not up"));
+            return Ok(0);
+        }
+        // As the units do: whatever fails, the rest is taken down all the same.
+        Some(Stage::Up) => {
+            let inside = run(instance, Phase::DOWN_INSIDE, false)?;
+            let outside = run(instance, Phase::DOWN_OUTSIDE, false)?;
+            Outcome::of(inside).and(Outcome::of(outside))
+        }
+        Some(stage) => undo(instance, stage)?,
+    };
+    match outcome.and(leave(root, instance, &register)?) {
+        Outcome::Done => {
+            exit::note(&format!("{instance} is down"));
+            Ok(0)
+        }
+        Outcome::Failed(status) => {
+            exit::error(&format!("{instance} is down, but not all went well"));
+            Ok(status)
+        }
+    }
+}
+
+/// Whether others have the namespace up already.
+///
+/// # Errors
+/// They have, and it is gone or was replaced: nothing that is set up there would be of use.
+fn is_shared(root: &Root, name: &NsName, register: &Register) -> Result<bool> {
+    if !register.directory.exists() {
+        return Ok(false);
+    }
+    let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
+    let what = match (found, namespace::made_by_us(root, name)) {
+        (Some(found), Some(ours)) if found == ours => return Ok(true),
+        (None, _) => "deleted",
+        (Some(_), _) => "replaced by another",
+    };
+    let types = register.types()?;
+    let Some(other) = types.first() else {
+        return Ok(false);
+    };
+    bail!(
+        "the network namespace '{name}' was {what} while {other}@{name} was up: \
+         run 'netnsctl down {other}@{name}' first"
+    )
+}
+
+/// Whether all of several steps went well, else the exit status of the first that did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Failed(u8),
+}
+
+impl Outcome {
+    fn of(end: End) -> Self {
+        if end.success() {
+            Outcome::Done
+        } else {
+            Outcome::Failed(end.status())
+        }
+    }
+
+    fn and(self, next: Outcome) -> Outcome {
+        match self {
+            Outcome::Done => next,
+            failed => failed,
+        }
+    }
+}
+
+/// Takes down what an `up` that came so far has set up, in reverse order: as the units do, a side
+/// on which it did not finish with `--undo`, one on which it did without.
+fn undo(instance: &Instance, stage: Stage) -> Result<Outcome> {
+    let mut outcome = Outcome::Done;
+    if stage != Stage::Outside {
+        outcome = Outcome::of(run(instance, Phase::DOWN_INSIDE, true)?);
+        let outside = run(instance, Phase::DOWN_OUTSIDE, false)?;
+        outcome = outcome.and(Outcome::of(outside));
+    }
+    let rest = run(instance, Phase::DOWN_OUTSIDE, true)?;
+    Ok(outcome.and(Outcome::of(rest)))
+}
+
+/// Strikes an instance off the register, and deletes the namespace with the last one.
+fn leave(root: &Root, instance: &Instance, register: &Register) -> Result<Outcome> {
+    let Instance { nstype, nsname } = instance;
+    register.remove(nstype)?;
+    if !register.types()?.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let deleted = match namespace::made_by_us(root, nsname) {
+        None => Outcome::Done, // by somebody else, with all that held it
+        Some(_) => Outcome::of(child("netnsctl", &["delete", "--force", nsname.as_str()])?),
+    };
+    register.delete()?;
+    Ok(deleted)
+}
+
+/// Runs one phase. In a child: a process that enters a namespace never comes back.
+fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<End> {
+    let mut words = vec![
+        instance.nstype.as_str(),
+        instance.nsname.as_str(),
+        phase.direction.as_str(),
+        phase.side.as_str(),
+    ];
+    if undo {
+        words.insert(0, "--undo");
+    }
+    child("netnsinit", &words)
+}
+
+/// Runs another program of this package, which says itself what goes wrong.
+fn child(program: &str, arguments: &[&str]) -> Result<End> {
+    let program = command::ours(program)?;
+    command::supervise(&duct::cmd(program, arguments).stdin_null())
+}
+
+/// How far an instance has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// `up outside` has begun.
+    Outside,
+    /// `up inside` has begun.
+    Inside,
+    Up,
+}
+
+const STAGES: [(Stage, &str); 3] = [
+    (Stage::Outside, "outside"),
+    (Stage::Inside, "inside"),
+    (Stage::Up, "up"),
+];
+
+/// Who has a namespace up that was made here.
+#[derive(Debug)]
+pub struct Register {
+    directory: PathBuf,
+}
+
+impl Register {
+    pub fn of(root: &Root, name: &NsName) -> Self {
+        let directory = root.direct_state(name);
+        Self { directory }
+    }
+
+    /// Those that are up, or on their way, in order of their names.
+    pub fn types(&self) -> Result<Vec<NsType>> {
+        let reading = || format!("reading {}", self.directory.display());
+        let mut types = Vec::new();
+        let entries = fs::read_dir(&self.directory).missing_ok();
+        for entry in entries.with_context(reading)?.into_iter().flatten() {
+            let name = entry.with_context(reading)?.file_name();
+            // Others are unfinished files.
+            types.extend(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        types.sort();
+        Ok(types)
+    }
+
+    fn stage(&self, nstype: &NsType) -> Result<Option<Stage>> {
+        let path = self.path(nstype);
+        let text = fs::read_to_string(&path)
+            .missing_ok()
+            .with_context(|| format!("reading {}", path.display()))?;
+        let of = |text: String| STAGES.iter().find(|(_, word)| *word == text.trim());
+        Ok(text.map(|text| of(text).map_or(Stage::Outside, |(stage, _)| *stage)))
+    }
+
+    fn set(&self, nstype: &NsType, stage: Stage) -> Result<()> {
+        let word = STAGES.iter().find(|(other, _)| *other == stage);
+        let text = format!("{}\n", word.map_or("", |(_, word)| word));
+        file::write(&self.path(nstype), text.as_bytes(), 0o600)
+    }
+
+    fn remove(&self, nstype: &NsType) -> Result<()> {
+        let path = self.path(nstype);
+        let removed = fs::remove_file(&path).missing_ok();
+        removed.with_context(|| format!("removing {}", path.display()))?;
+        Ok(())
+    }
+
+    fn make(&self) -> Result<()> {
+        file::make_directory(&self.directory, 0o700)
+    }
+
+    fn delete(&self) -> Result<()> {
+        let removed = fs::remove_dir_all(&self.directory).missing_ok();
+        removed.with_context(|| format!("removing {}", self.directory.display()))?;
+        Ok(())
+    }
+
+    fn path(&self, nstype: &NsType) -> PathBuf {
+        self.directory.join(nstype.as_str())
+    }
+}
+
+/// Only one at a time brings something of a namespace up or down.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    _file: Flock<File>,
+}
+
+impl Lock {
+    /// Waits for it.
+    pub fn take(root: &Root, name: &NsName) -> Result<Self> {
+        let lock = Self::get(root, name, FlockArg::LockExclusive)?;
+        lock.context("the kernel does not wait for the lock")
+    }
+
+    /// `None` where another has it.
+    pub fn try_take(root: &Root, name: &NsName) -> Result<Option<Self>> {
+        Self::get(root, name, FlockArg::LockExclusiveNonblock)
+    }
+
+    fn get(root: &Root, name: &NsName, how: FlockArg) -> Result<Option<Self>> {
+        let path = root.direct_lock(name);
+        let locking = || format!("locking {}", path.display());
+        if let Some(directory) = path.parent() {
+            file::make_directory(directory, 0o700)?;
+        }
+        loop {
+            let file = File::create(&path).with_context(locking)?;
+            let file = match Flock::lock(file, how) {
+                Ok(file) => file,
+                Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+                Err((_, errno)) => return Err(errno).with_context(locking),
+            };
+            // Whoever had it before has removed the file: the lock of that one is nobody's.
+            if is_at(&file, &path) {
+                return Ok(Some(Self { path, _file: file }));
+            }
+        }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is held; if it stays, the next one takes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,103 @@
+//! Links that instances have claimed by their alias (`netns_claim_link` of types.bash).
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use super::Leftover;
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::namespace::netlink::{Connection, Link};
+use crate::namespace::{self, Id, NetNs};
+
+/// Where a link is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Host,
+    /// In the namespace that this file stands for.
+    Named(PathBuf, Id),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Host => f.write_str("of the host"),
+            Place::Named(path, _) => {
+                let name = path.file_name().unwrap_or_default();
+                write!(f, "in {}", name.to_string_lossy())
+            }
+        }
+    }
+}
+
+impl Place {
+    fn open(&self) -> Result<NetNs> {
+        match self {
+            Place::Host => NetNs::host(),
+            Place::Named(path, id) => match NetNs::at(path.clone())? {
+                Some(open) if open.id == *id => Ok(open),
+                _ => bail!("{} was replaced just now", path.display()),
+            },
+        }
+    }
+}
+
+const CLAIM: &str = "systemd-netns ";
+
+/// The type whose instances claim links that they have not made, only moved.
+const MOVES: &str = "phys";
+
+/// Whose link it is. Only one that is deleted as it was made: no hardware.
+fn claimed_by(link: &Link) -> Option<Instance> {
+    link.kind.as_ref()?;
+    let claim = link.alias.as_deref()?.strip_prefix(CLAIM)?;
+    let instance: Instance = claim.parse().ok()?;
+    (instance.nstype.as_str() != MOVES).then_some(instance)
+}
+
+pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
+    let mut places = vec![Place::Host];
+    for path in namespace::files(root)? {
+        match NetNs::at(path.clone()) {
+            Ok(Some(open)) => places.push(Place::Named(path, open.id)),
+            Ok(None) => {}
+            Err(error) => unseen.push(format!("{error:#}")),
+        }
+    }
+    let links = namespace::visit(places.iter().map(Place::open), |_| {
+        Ok(Connection::open()?.links()?.items)
+    });
+    let mut found = Vec::new();
+    for (place, links) in places.iter().zip(links) {
+        match links {
+            Ok(links) => found.extend(links.iter().filter_map(|link| {
+                Some(Leftover::Link {
+                    instance: claimed_by(link)?,
+                    place: place.clone(),
+                    index: link.index,
+                    name: link.name.clone(),
+                })
+            })),
+            Err(error) => unseen.push(format!("{error:#}")),
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes a link if it is still that of the instance.
+pub fn delete(place: &Place, index: u32, instance: &Instance) -> Result<bool> {
+    let open = std::iter::once(place.open());
+    let deleted = namespace::visit(open, |_| {
+        let mut connection = Connection::open()?;
+        let links = connection.links()?.items;
+        let link = links.iter().find(|link| link.index == index);
+        match link.and_then(claimed_by) {
+            Some(other) if other == *instance => connection.delete_link(index).map(|()| true),
+            // The other end of a pair may have taken it along.
+            _ => Ok(false),
+        }
+    });
+    let deleted = deleted.into_iter().next();
+    deleted.context("one namespace was visited")?
+}

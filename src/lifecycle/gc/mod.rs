@@ -1,0 +1,178 @@
+//! What instances have left behind that are not up: links, tables, records, namespaces.
+//!
+//! Things are listed first, and then it is asked what is up: whatever an instance has made that
+//! comes up meanwhile is either not in the list or the instance is among those that are up. Before
+//! one thing is removed, both are looked at once more.
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+
+use crate::instance::name::{Instance, NsName};
+use crate::instance::paths::Root;
+use crate::lifecycle::direct::Lock;
+use crate::namespace::{self, LeftoverFile};
+use crate::sys::command;
+use crate::sys::file::Missing;
+use crate::systemd::manager::Manager;
+
+mod links;
+mod records;
+mod tables;
+mod used;
+
+use links::Place;
+pub use used::Used;
+
+/// One thing that is left of an instance.
+#[derive(Debug)]
+pub enum Leftover {
+    Link {
+        instance: Instance,
+        place: Place,
+        index: u32,
+        name: String,
+    },
+    /// Of nftables, in the host's namespace.
+    Table {
+        instance: Instance,
+        name: String,
+        handle: u64,
+    },
+    /// Something of the host that is changed for an instance, which the library of the types
+    /// changes back.
+    Loan {
+        instance: Instance,
+        what: String,
+        library: &'static str,
+        function: &'static str,
+    },
+    /// A file that keeps a port for an instance.
+    Claim {
+        instance: Instance,
+    },
+    Record {
+        instance: Instance,
+        stamp: records::Stamp,
+    },
+    File(LeftoverFile),
+}
+
+impl Leftover {
+    fn nsname(&self) -> &NsName {
+        match self {
+            Leftover::File(LeftoverFile::Plain(name) | LeftoverFile::Pin(name)) => name,
+            Leftover::Link { instance, .. }
+            | Leftover::Table { instance, .. }
+            | Leftover::Loan { instance, .. }
+            | Leftover::Claim { instance }
+            | Leftover::Record { instance, .. } => &instance.nsname,
+        }
+    }
+
+    fn is_used(&self, used: &Used) -> bool {
+        match self {
+            // It is nobody's, whatever is up.
+            Leftover::File(LeftoverFile::Plain(_)) => false,
+            Leftover::File(LeftoverFile::Pin(name)) => used.name(name),
+            // A type that began as a copy of nat (`netnsctl new`) keeps its ports there, too.
+            Leftover::Claim { instance } => used.name(&instance.nsname),
+            Leftover::Link { instance, .. }
+            | Leftover::Table { instance, .. }
+            | Leftover::Loan { instance, .. }
+            | Leftover::Record { instance, .. } => used.instance(instance),
+        }
+    }
+
+    /// Removes it, unless it has come to be used; `false` where it has gone by itself.
+    ///
+    /// # Errors
+    /// It is still there, whole.
+    pub fn remove(&self, root: &Root, manager: Option<&Manager>) -> Result<bool> {
+        let Some(_lock) = Lock::try_take(root, self.nsname())? else {
+            bail!("'{}' is just coming up or going down", self.nsname());
+        };
+        if self.is_used(&Used::read(root, manager)?) {
+            bail!("'{}' has just come up", self.nsname());
+        }
+        match self {
+            Leftover::Link {
+                instance,
+                place,
+                index,
+                ..
+            } => links::delete(place, *index, instance),
+            Leftover::Table { handle, .. } => tables::delete(*handle).map(|()| true),
+            Leftover::Loan {
+                instance,
+                library,
+                function,
+                ..
+            } => give_back(root, instance, library, function).map(|()| true),
+            Leftover::Claim { instance } => {
+                let path = records::claim(root, instance);
+                fs::remove_file(&path)
+                    .missing_ok()
+                    .map(|removed| removed.is_some())
+                    .with_context(|| format!("removing {}", path.display()))
+            }
+            Leftover::Record { instance, stamp } => records::remove(root, instance, *stamp),
+            Leftover::File(file) => namespace::remove_left_file(root, file),
+        }
+    }
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Leftover::Link {
+                instance,
+                place,
+                name,
+                ..
+            } => write!(f, "link {name} {place}, of {instance}"),
+            Leftover::Table { instance, name, .. } => {
+                write!(f, "nftables table inet {name}, of {instance}")
+            }
+            Leftover::Loan { instance, what, .. } => write!(f, "{what}, for {instance}"),
+            Leftover::Claim { instance } => write!(f, "published ports of {instance}"),
+            Leftover::Record { instance, .. } => write!(f, "record of {instance}"),
+            Leftover::File(LeftoverFile::Plain(name)) => {
+                write!(f, "file /run/netns/{name}, which is no namespace")
+            }
+            Leftover::File(LeftoverFile::Pin(name)) => {
+                write!(f, "namespace that was called {name}")
+            }
+        }
+    }
+}
+
+/// Everything that is left, in the order in which it can be removed, and what could not be seen.
+pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Vec<String>)> {
+    let mut unseen = Vec::new();
+    let mut found = links::find(root, &mut unseen)?;
+    match tables::find() {
+        Ok(tables) => found.extend(tables),
+        Err(error) => unseen.push(format!("{error:#}")),
+    }
+    found.extend(records::find(root)?);
+    let files = namespace::left_files(root)?;
+    found.extend(files.into_iter().map(Leftover::File));
+    let used = Used::read(root, manager)?;
+    found.retain(|leftover| !leftover.is_used(&used));
+    Ok((found, unseen))
+}
+
+/// Has a function of the library of the types do it: there is the one that knows how.
+fn give_back(root: &Root, instance: &Instance, library: &str, function: &str) -> Result<()> {
+    const SCRIPT: &str = r#"set -e; NSTYPE=$1 NSNAME=$2; source "$3"; "$4""#;
+    let library = root.share_dir().join(library);
+    let library = library.to_str().context("its path is UTF-8")?;
+    let bash = command::find("bash")?;
+    let Instance { nstype, nsname } = instance;
+    let names = [nstype.as_str(), nsname.as_str(), library, function];
+    let mut words = vec!["--noprofile", "--norc", "-c", SCRIPT, "netnsctl"];
+    words.extend(names);
+    command::output(&bash, &words).map(drop)
+}

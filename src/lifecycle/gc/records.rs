@@ -1,0 +1,123 @@
+//! What is remembered of instances below `/run/systemd-netns`.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::Leftover;
+use crate::instance::name::{Instance, NsType};
+use crate::instance::paths::Root;
+use crate::sys::file::Missing;
+
+/// When a directory was changed last: seconds and nanoseconds.
+pub type Stamp = (i64, i64);
+
+pub fn find(root: &Root) -> Result<Vec<Leftover>> {
+    let mut found = Vec::new();
+    let state = root.state_dir();
+    for path in entries(&state.join("sysctl"))? {
+        let what = format!("sysctl {} set", file_name(&path));
+        found.extend(marks(&path, "user-")?.map(|instance| Leftover::Loan {
+            instance,
+            what: what.clone(),
+            library: "sysctl.bash",
+            function: "netns_sysctl_restore",
+        }));
+    }
+    for path in entries(&state.join("parents"))? {
+        let what = format!("link {} kept up", file_name(&path));
+        found.extend(marks(&path, "")?.map(|instance| Leftover::Loan {
+            instance,
+            what: what.clone(),
+            library: "link.bash",
+            function: "netns_parent_release",
+        }));
+    }
+    let nat: NsType = "nat".parse().context("it is a type")?;
+    for path in entries(&claims(root))? {
+        let nsname = file_name(&path).parse();
+        found.extend(nsname.ok().map(|nsname| Leftover::Claim {
+            instance: Instance {
+                nstype: nat.clone(),
+                nsname,
+            },
+        }));
+    }
+    for path in entries(&state.join("instances"))? {
+        let Ok(instance) = file_name(&path).parse() else {
+            continue;
+        };
+        if let Some(stamp) = stamp(&path)? {
+            found.push(Leftover::Record { instance, stamp });
+        }
+    }
+    Ok(found)
+}
+
+/// Where NSTYPE nat keeps the ports of an instance.
+pub fn claim(root: &Root, instance: &Instance) -> PathBuf {
+    claims(root).join(instance.nsname.as_str())
+}
+
+fn claims(root: &Root) -> PathBuf {
+    root.state_dir().join("nat")
+}
+
+/// Removes the record of an instance, unless it has changed since `seen`.
+///
+/// It is moved away first, so that it is looked at and removed whole: an `up` that begins meanwhile
+/// makes a new one.
+pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<bool> {
+    let path = root.instance_state(instance);
+    let removing = || format!("removing {}", path.display());
+    let aside = tempfile::Builder::new()
+        .prefix(".gone-")
+        .tempdir_in(root.state_dir())
+        .with_context(removing)?;
+    let moved = aside.path().join("record");
+    let renamed = fs::rename(&path, &moved).missing_ok();
+    if renamed.with_context(removing)?.is_none() {
+        return Ok(false);
+    }
+    if stamp(&moved)? != Some(seen) {
+        fs::rename(&moved, &path).with_context(removing)?;
+        bail!("'{instance}' is just coming up or going down");
+    }
+    aside.close().with_context(removing)?;
+    Ok(true)
+}
+
+fn stamp(directory: &Path) -> Result<Option<Stamp>> {
+    let found = fs::symlink_metadata(directory).missing_ok();
+    let found = found.with_context(|| format!("looking at {}", directory.display()))?;
+    let directory = found.filter(fs::Metadata::is_dir);
+    Ok(directory.map(|found| (found.mtime(), found.mtime_nsec())))
+}
+
+/// The instances that have left a file in a directory, of names that begin with `prefix`.
+fn marks<'a>(
+    directory: &Path,
+    prefix: &'a str,
+) -> Result<impl Iterator<Item = Instance> + use<'a>> {
+    let files = entries(directory)?.into_iter();
+    Ok(files.filter_map(move |path| file_name(&path).strip_prefix(prefix)?.parse().ok()))
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// What is in a directory, in order; nothing where there is none.
+pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let reading = || format!("reading {}", directory.display());
+    let found = fs::read_dir(directory).missing_ok();
+    let mut paths = Vec::new();
+    for entry in found.with_context(reading)?.into_iter().flatten() {
+        paths.push(entry.with_context(reading)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,97 @@
+//! Which instances are up, and which namespaces are theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::records::entries;
+use crate::instance::name::{Instance, NsName};
+use crate::instance::paths::Root;
+use crate::lifecycle::direct::Register;
+use crate::namespace::NetNs;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::Part;
+
+/// What must be left alone.
+#[derive(Debug, Default)]
+pub struct Used {
+    instances: BTreeSet<Instance>,
+    names: BTreeSet<NsName>,
+}
+
+impl Used {
+    /// Reads it from systemd, if it runs, and from our own records.
+    pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
+        let mut used = Self::default();
+        // Not up, and systemd knows it: what is recorded of them is left over.
+        let mut failed = BTreeSet::new();
+        if let Some(manager) = manager {
+            failed = used.ask(manager)?;
+        }
+        for path in entries(&root.state_dir().join("direct"))? {
+            let Some(name) = name_of(&path).and_then(|name| name.parse::<NsName>().ok()) else {
+                continue;
+            };
+            for nstype in Register::of(root, &name).types()? {
+                let nsname = name.clone();
+                used.instances.insert(Instance { nstype, nsname });
+            }
+            used.names.insert(name);
+        }
+        // By hand, with netnsinit: up as long as there is the namespace.
+        for path in entries(&root.state_dir().join("instances"))? {
+            let instance = name_of(&path).and_then(|name| name.parse::<Instance>().ok());
+            let Some(instance) = instance.filter(|instance| !failed.contains(instance)) else {
+                continue;
+            };
+            if NetNs::open(root, &instance.nsname)?.is_some() {
+                used.names.insert(instance.nsname.clone());
+                used.instances.insert(instance);
+            }
+        }
+        Ok(used)
+    }
+
+    /// Gives the instances that have failed.
+    fn ask(&mut self, manager: &Manager) -> Result<BTreeSet<Instance>> {
+        let patterns = ["netns_name@*", "netns_outside-*@*", "netns-*@*"];
+        let patterns = patterns.map(|pattern| format!("{pattern}.service"));
+        let mut states: BTreeMap<Instance, bool> = BTreeMap::new();
+        for unit in manager.units(&patterns)? {
+            let up = !matches!(unit.active.as_str(), "inactive" | "failed");
+            if let Some(rest) = unit.name.strip_prefix("netns_name@") {
+                let name = rest.strip_suffix(".service").map(str::parse);
+                self.names.extend(name.and_then(Result::ok).filter(|_| up));
+                continue;
+            }
+            let Some((_, (nstype, nsname))) = Part::of_unit(&unit.name) else {
+                continue;
+            };
+            let (Ok(nstype), Ok(nsname)) = (nstype.parse(), nsname.parse()) else {
+                continue;
+            };
+            let instance = Instance { nstype, nsname };
+            if up || unit.active == "failed" {
+                *states.entry(instance).or_default() |= up;
+            }
+        }
+        let (up, failed): (Vec<_>, Vec<_>) = states.into_iter().partition(|(_, up)| *up);
+        self.names
+            .extend(up.iter().map(|(up, _)| up.nsname.clone()));
+        self.instances.extend(up.into_iter().map(|(up, _)| up));
+        Ok(failed.into_iter().map(|(failed, _)| failed).collect())
+    }
+
+    pub fn instance(&self, instance: &Instance) -> bool {
+        self.instances.contains(instance)
+    }
+
+    /// Whether anything of a namespace is up.
+    pub fn name(&self, name: &NsName) -> bool {
+        self.names.contains(name)
+    }
+}
+
+fn name_of(path: &std::path::Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}

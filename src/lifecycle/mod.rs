@@ -1,0 +1,43 @@
+//! Instances up and down in one step: by systemd where it runs, directly where it does not.
+
+use anyhow::{Result, anyhow};
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::instance::sources::{self, Trust};
+use crate::sys::exit::{Exit, OrExit};
+use crate::systemd::manager::Manager;
+
+pub mod direct;
+pub mod gc;
+mod systemd;
+
+/// Brings an instance up, whole or not at all, and gives the exit status: that of the function
+/// that failed. One that is up already stays as it is.
+pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
+    must_be_root()?;
+    sources::find(root, instance, Trust::from_environment())?;
+    match Manager::running(root)? {
+        Some(manager) => systemd::up(root, &manager, instance),
+        None => direct::up(root, instance),
+    }
+}
+
+/// Takes an instance down, as far as it can be, and gives the exit status: that of the first
+/// function that failed. One that is down already is no error.
+pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
+    must_be_root()?;
+    match Manager::running(root)? {
+        Some(manager) => systemd::down(&manager, instance),
+        None => direct::down(root, instance),
+    }
+}
+
+/// # Errors
+/// With [`Exit::NotPermitted`], before anything is touched.
+pub fn must_be_root() -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(anyhow!("run it as root, as with sudo")).or_exit(Exit::NotPermitted)
+}

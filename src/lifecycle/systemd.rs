@@ -1,0 +1,270 @@
+//! With systemd: its units do the work; here it is waited for and told what went wrong.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::progress::Progress;
+use crate::systemd::manager::{Drive, Manager};
+use crate::systemd::unit::{self, Part};
+use crate::update::{self, Request};
+
+/// How often is looked whether units are gone.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a unit may stay that nothing needs: twice what systemd gives its stop by default.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How much of the log of a unit is shown.
+const LINES: u32 = 8;
+
+/// The properties of units that count here (systemd.unit(5), org.freedesktop.systemd1(5)).
+const PROPERTIES: [&str; 11] = [
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "Result",
+    "ExecMainCode",
+    "ExecMainStatus",
+    "StopWhenUnneeded",
+    "RequiredBy",
+    "RequisiteOf",
+    "WantedBy",
+    "BoundBy",
+];
+
+/// What a unit must be needed by not to be stopped for that nothing needs it.
+const NEEDED_BY: [&str; 4] = ["RequiredBy", "RequisiteOf", "WantedBy", "BoundBy"];
+
+type Unit = BTreeMap<String, String>;
+
+pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
+    let units = Units::of(manager, instance)?;
+    let before = units.look()?;
+    if is(&before[0], "ActiveState", "active") {
+        exit::note(&format!("{instance} is up already"));
+        return Ok(0);
+    }
+    if before[..2]
+        .iter()
+        .any(|unit| is(unit, "LoadState", "not-found"))
+    {
+        exit::note(&format!(
+            "NSTYPE {} is new: netnsupdate makes its units",
+            instance.nstype
+        ));
+        // What it finds wrong with other types it says, and is no matter here.
+        update::run(root, Some(manager), &Request::default())?;
+        if units.look()?[..2]
+            .iter()
+            .any(|unit| is(unit, "LoadState", "not-found"))
+        {
+            bail!(
+                "there is no {}: see what 'netnsupdate' says",
+                units.names[0]
+            );
+        }
+    }
+    let since = SystemTime::now();
+    let drive = units.drive("start")?;
+    if drive.done {
+        exit::note(&format!("{instance} is up"));
+        return Ok(0);
+    }
+    let failed = units.failed(&[])?;
+    // Of what was set up, systemd takes down in its own time what nothing needs any more.
+    let settled = units.settle();
+    let status = units.explain(&failed, since, &drive)?;
+    settled?;
+    // A function `down` that fails leaves the record.
+    let undone = match root.instance_state(instance).exists() {
+        false => "what it had set up is taken down again",
+        true => "and not all that it had set up could be taken down",
+    };
+    exit::error(&format!("{instance} did not come up; {undone}"));
+    Ok(status)
+}
+
+pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
+    let units = Units::of(manager, instance)?;
+    let before = units.look()?;
+    let down = |unit: &Unit| matches!(state(unit), "inactive" | "failed");
+    if before[..2].iter().all(down) {
+        exit::note(&format!("{instance} is not up"));
+        return Ok(0);
+    }
+    let failed_before: Vec<&str> = before
+        .iter()
+        .filter(|unit| state(unit) == "failed")
+        .map(|unit| get(unit, "Id"))
+        .collect();
+    let since = SystemTime::now();
+    let drive = units.drive("stop")?;
+    units.settle()?;
+    let failed = units.failed(&failed_before)?;
+    if failed.is_empty() && drive.done {
+        exit::note(&format!("{instance} is down"));
+        return Ok(0);
+    }
+    let status = units.explain(&failed, since, &drive)?;
+    exit::error(&format!("{instance} is down, but not all went well"));
+    Ok(status)
+}
+
+/// The units of an instance: inside, outside, and the one that makes the namespace.
+struct Units<'a> {
+    manager: &'a Manager,
+    names: [String; 3],
+}
+
+impl<'a> Units<'a> {
+    fn of(manager: &'a Manager, instance: &Instance) -> Result<Self> {
+        let Instance { nstype, nsname } = instance;
+        if !unit::is_instance(instance) {
+            return Err(anyhow!(
+                "systemd can have no unit for '{nsname}': use up to 200 letters of the \
+                 English alphabet, digits and : - _ . @"
+            ))
+            .or_exit(Exit::Usage);
+        }
+        let names = [
+            Part::Inside.unit(nstype, nsname),
+            Part::Outside.unit(nstype, nsname),
+            unit::of_name(nsname),
+        ];
+        Ok(Self { manager, names })
+    }
+
+    /// What systemd says of them, in order.
+    fn look(&self) -> Result<Vec<Unit>> {
+        let units = self.manager.show(&self.names, &PROPERTIES)?;
+        if units.len() != self.names.len() {
+            bail!("systemd tells of {} units, not of three", units.len());
+        }
+        Ok(units)
+    }
+
+    fn drive(&self, verb: &str) -> Result<Drive> {
+        let mut progress = Progress::begin();
+        self.manager.drive(verb, &self.names[0], || {
+            progress.tell(|| Some(self.busy().unwrap_or_else(|| "systemd".to_owned())));
+        })
+    }
+
+    /// Which of them is on its way.
+    fn busy(&self) -> Option<String> {
+        let units = self.manager.units(&self.names).ok()?;
+        let mut units = units.into_iter();
+        let busy = units.find(|unit| unit.active.ends_with("ing"))?;
+        Some(short(&busy.name).to_owned())
+    }
+
+    /// Waits until those are gone that nothing needs: `systemctl stop` does not wait for them.
+    fn settle(&self) -> Result<()> {
+        let mut progress = Progress::begin();
+        let begin = Instant::now();
+        loop {
+            let units = self.look()?;
+            let mut waiting = None;
+            for unit in &units {
+                if !self.is_settled(unit)? {
+                    waiting = Some(short(get(unit, "Id")));
+                    break;
+                }
+            }
+            let Some(waiting) = waiting else {
+                return Ok(());
+            };
+            if begin.elapsed() > PATIENCE {
+                progress.clear();
+                bail!(
+                    "{waiting} is still there after {} s: see 'systemctl status {waiting}'",
+                    PATIENCE.as_secs()
+                );
+            }
+            progress.tell(|| Some(waiting.to_owned()));
+            thread::sleep(INTERVAL);
+        }
+    }
+
+    /// Whether a unit is gone, or stays because it is needed or was told to.
+    fn is_settled(&self, unit: &Unit) -> Result<bool> {
+        match state(unit) {
+            "inactive" | "failed" => return Ok(true),
+            "active" => {}
+            _ => return Ok(false),
+        }
+        // A start of it has come between.
+        if get(unit, "Id") == self.names[0] || is(unit, "StopWhenUnneeded", "no") {
+            return Ok(true);
+        }
+        let needed_by: Vec<String> = NEEDED_BY
+            .iter()
+            .flat_map(|property| get(unit, property).split_whitespace())
+            .map(str::to_owned)
+            .collect();
+        let others = self.manager.show(&needed_by, &["ActiveState"])?;
+        // One that goes down needs it no more when it is down.
+        let needs = |unit: &Unit| matches!(state(unit), "active" | "activating" | "reloading");
+        Ok(others.iter().any(needs))
+    }
+
+    fn failed(&self, before: &[&str]) -> Result<Vec<Unit>> {
+        let mut units = self.look()?;
+        units.retain(|unit| state(unit) == "failed" && !before.contains(&get(unit, "Id")));
+        // In the order in which they run on the way up.
+        units.reverse();
+        Ok(units)
+    }
+
+    /// Shows what the units that failed have logged, and gives the status of the first.
+    fn explain(&self, failed: &[Unit], since: SystemTime, drive: &Drive) -> Result<u8> {
+        for unit in failed {
+            let name = get(unit, "Id");
+            exit::error(&format!(
+                "{} failed ({}):",
+                short(name),
+                get(unit, "Result")
+            ));
+            match self.manager.log(name, since, LINES) {
+                Ok(log) => log.iter().for_each(|line| exit::quote(line)),
+                Err(error) => exit::warn(&format!("its log cannot be shown: {error:#}")),
+            }
+        }
+        if failed.is_empty() {
+            drive.said.iter().for_each(|line| exit::quote(line));
+        }
+        /// `CLD_EXITED`, waitid(2): ExecMainStatus is an exit status, and no signal.
+        const EXITED: &str = "1";
+        let status = failed
+            .iter()
+            .filter(|unit| is(unit, "ExecMainCode", EXITED))
+            .map(|unit| get(unit, "ExecMainStatus").parse().context("a status"))
+            .find(|status| !matches!(status, Ok(0)));
+        Ok(match status {
+            Some(Ok(status)) => status,
+            _ => Exit::Failure as u8,
+        })
+    }
+}
+
+fn get<'a>(unit: &'a Unit, property: &str) -> &'a str {
+    unit.get(property).map_or("", String::as_str)
+}
+
+fn is(unit: &Unit, property: &str, value: &str) -> bool {
+    get(unit, property) == value
+}
+
+fn state(unit: &Unit) -> &str {
+    get(unit, "ActiveState")
+}
+
+fn short(unit: &str) -> &str {
+    unit.trim_end_matches(".service")
+}

@@ -1,0 +1,397 @@
+//! Named network namespaces: enter, create, delete, list. The only setns, unshare and mount.
+//!
+//! The layout below `/run/netns` is that of ip-netns(8), with which it is shared.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{FsType, fstatfs};
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::sys::exit;
+use crate::sys::file::{self, Missing};
+
+mod leftover;
+pub mod netlink;
+mod quarantine;
+mod visit;
+
+pub use leftover::{LeftoverFile, left_files, remove_left_file};
+pub use quarantine::quarantine;
+pub use visit::{files, visit};
+
+/// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+
+/// What makes a namespace the same one, whatever it is called: the inode of its nsfs file
+/// (namespaces(7)). The kernel may give it to a new namespace only after the old one is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id {
+    device: u64,
+    inode: u64,
+}
+
+impl Id {
+    /// The network namespace that this process is in.
+    pub fn current() -> Result<Self> {
+        Self::at(Path::new("/proc/self/ns/net"))
+    }
+
+    /// The network namespace of the host, or of the container that we are in: PID 1's.
+    pub fn of_pid_1() -> Result<Self> {
+        Self::at(Path::new("/proc/1/ns/net"))
+    }
+
+    /// The network namespace of a process; an error also where we may not look at it (proc(5)).
+    pub fn of_process(pid: u32) -> Result<Self> {
+        Self::at(&Path::new("/proc").join(pid.to_string()).join("ns/net"))
+    }
+
+    fn at(path: &Path) -> Result<Self> {
+        let metadata =
+            fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+        Ok(Self::of(&metadata))
+    }
+
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
+}
+
+impl FromStr for Id {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (device, inode) = text.split_once(':').context("no colon")?;
+        Ok(Self {
+            device: device.parse()?,
+            inode: inode.parse()?,
+        })
+    }
+}
+
+/// An open namespace: it cannot be replaced behind our back.
+#[derive(Debug)]
+pub struct NetNs {
+    file: File,
+    path: PathBuf,
+    pub id: Id,
+}
+
+impl NetNs {
+    /// Opens the namespace called `name`; `None` where there is none, or only what is left of one.
+    pub fn open(root: &Root, name: &NsName) -> Result<Option<Self>> {
+        Self::at(root.netns(name))
+    }
+
+    /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
+    pub fn at(path: PathBuf) -> Result<Option<Self>> {
+        let opening = || format!("opening {}", path.display());
+        let Some(file) = File::open(&path).missing_ok().with_context(opening)? else {
+            return Ok(None);
+        };
+        let nsfs = fstatfs(&file).with_context(opening)?.filesystem_type() == NSFS_MAGIC;
+        if !nsfs {
+            return Ok(None);
+        }
+        let id = Id::of(&file.metadata().with_context(opening)?);
+        Ok(Some(Self { file, path, id }))
+    }
+
+    /// Moves this process into the namespace, for good.
+    pub fn enter(self) -> Result<()> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("entering {}", self.path.display()))
+    }
+}
+
+/// Gives this process mounts of its own that show the network namespace it is in, as
+/// `ip netns exec` does: `/sys`, and the files of `/etc/netns/NSNAME` over those of `/etc`.
+pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
+    // Else what is mounted here would show up outside.
+    mount_on("/", None, None, MsFlags::MS_SLAVE | MsFlags::MS_REC).context("unsharing mounts")?;
+    remount_sys().context("mounting the /sys of the namespace")?;
+    let directory = root.netns_etc(name);
+    let reading = || format!("reading {}", directory.display());
+    let Some(entries) = fs::read_dir(&directory)
+        .missing_ok()
+        .with_context(reading)?
+    else {
+        return Ok(());
+    };
+    for entry in entries {
+        let from = entry.with_context(reading)?.path();
+        let to = root.path("/etc").join(from.file_name().unwrap_or_default());
+        match mount_on(&to, Some(&from), None, MsFlags::MS_BIND | MsFlags::MS_REC) {
+            Ok(()) => {}
+            Err(Errno::ENOENT) => exit::warn(&format!(
+                "{} is not used: there is no {} that it could replace",
+                from.display(),
+                to.display()
+            )),
+            Err(Errno::ENOTDIR) => exit::warn(&format!(
+                "{} is not used: either it or {} is a directory",
+                from.display(),
+                to.display()
+            )),
+            Err(errno) => {
+                let paths = format!("binding {} over {}", from.display(), to.display());
+                return Err(errno).context(paths);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A sysfs shows the devices of the network namespace that it was mounted in (sysfs(5)).
+fn remount_sys() -> nix::Result<()> {
+    let read_only = nix::sys::statvfs::statvfs("/sys")?
+        .flags()
+        .contains(nix::sys::statvfs::FsFlags::ST_RDONLY);
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let flags = if read_only {
+        flags | MsFlags::MS_RDONLY
+    } else {
+        flags
+    };
+    match umount2("/sys", MntFlags::MNT_DETACH) {
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(errno) => return Err(errno),
+    }
+    mount_on("/sys", Some(Path::new("sysfs")), Some("sysfs"), flags)
+}
+
+fn mount_on(
+    target: impl AsRef<Path>,
+    source: Option<&Path>,
+    kind: Option<&str>,
+    flags: MsFlags,
+) -> nix::Result<()> {
+    mount(source, target.as_ref(), kind, flags, None::<&str>)
+}
+
+/// Gives this process a host name of its own, which nobody else sees.
+///
+/// # Errors
+/// It is longer than 64 bytes, or may not be set (sethostname(2)).
+pub fn own_hostname(name: &str) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWUTS).context("making a UTS namespace")?;
+    nix::unistd::sethostname(name).with_context(|| format!("setting the host name '{name}'"))
+}
+
+/// Makes the namespace `name`. This process is in it afterwards.
+///
+/// # Errors
+/// One of that name exists; it is then left as it is.
+pub fn create(root: &Root, name: &NsName) -> Result<Id> {
+    // Held to the end: what another has begun under this name must not look like a leftover.
+    let _lock = share_directory(root)?;
+    let path = root.netns(name);
+    let making = || format!("making the network namespace {}", path.display());
+    match new_file(&path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            take_over_leftover(root, name)?;
+        }
+        result => result.with_context(making)?,
+    }
+    let bind = || -> Result<Id> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        mount_current(&path)?;
+        pin(root, name)?;
+        Id::current()
+    };
+    bind()
+        .with_context(making)
+        .map_err(|error| match remove(&path) {
+            Ok(_) => error,
+            Err(undo) => error.context(format!("and undoing it failed: {undo:#}")),
+        })
+}
+
+/// Of files that we mount namespaces on. Others choose other modes: iproute2 takes 0000.
+const FILE_MODE: u32 = 0o444;
+
+/// Makes an empty file that a namespace can be mounted on.
+fn new_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE);
+    options.open(path).map(drop)
+}
+
+fn mount_current(path: &Path) -> Result<()> {
+    mount_on(
+        path,
+        Some(Path::new("/proc/self/ns/net")),
+        None,
+        MsFlags::MS_BIND,
+    )
+    .with_context(|| format!("mounting the namespace on {}", path.display()))
+}
+
+/// Holds the namespace that we are in, whatever becomes of its name: until it is deleted here, the
+/// outside ends of its links stay for `down` to find, and its identity is nobody else's.
+fn pin(root: &Root, name: &NsName) -> Result<()> {
+    let path = root.netns_state(name);
+    if let Some(directory) = path.parent() {
+        file::make_directory(directory, 0o700)?;
+    }
+    remove(&path)?;
+    new_file(&path).with_context(|| format!("making {}", path.display()))?;
+    mount_current(&path)
+}
+
+/// A file that no namespace is mounted on is all that is left of one, and may be used again.
+fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
+    let path = root.netns(name);
+    if NetNs::open(root, name)?.is_some() {
+        bail!(
+            "the network namespace '{name}' exists already, and was not made by this unit: \
+             choose another name, or remove it with 'ip netns delete {name}'"
+        );
+    }
+    if !is_leftover(&path)? {
+        bail!(
+            "{} exists already, and is not a network namespace",
+            path.display()
+        );
+    }
+    exit::warn(&format!(
+        "{} is left of a namespace that is gone: using it again",
+        path.display()
+    ));
+    Ok(())
+}
+
+/// Whether `path` is what remains of a namespace whose mount is gone: an empty file.
+fn is_leftover(path: &Path) -> Result<bool> {
+    let metadata =
+        fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    Ok(metadata.is_file() && metadata.len() == 0)
+}
+
+/// Makes `/run/netns` a shared mount, so that namespaces reach every mount namespace.
+///
+/// Under the lock that `ip netns add` takes too: two that do this at once would stack mounts.
+fn share_directory(root: &Root) -> Result<Flock<File>> {
+    let directory = root.netns_dir();
+    file::make_directory(&directory, 0o755)?;
+    let lock = lock_directory(&directory)?;
+    let share = || mount_on(&directory, None, None, MsFlags::MS_SHARED | MsFlags::MS_REC);
+    match share() {
+        // It is no mount point yet.
+        Err(Errno::EINVAL) => {
+            let itself = MsFlags::MS_BIND | MsFlags::MS_REC;
+            mount_on(&directory, Some(&directory), None, itself).and_then(|()| share())
+        }
+        result => result,
+    }
+    .with_context(|| format!("making {} a shared mount", directory.display()))?;
+    Ok(lock)
+}
+
+/// Held while the files of namespaces are made and removed, by iproute2 too.
+fn lock_directory(directory: &Path) -> Result<Flock<File>> {
+    let open = File::open(directory).with_context(|| format!("opening {}", directory.display()))?;
+    Flock::lock(open, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)
+        .with_context(|| format!("locking {}", directory.display()))
+}
+
+/// What became of a namespace that was to be deleted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Deleted {
+    Removed,
+    /// It was gone already.
+    Missing,
+    /// Another one has its name: not ours.
+    Replaced,
+}
+
+/// Deletes the name of the namespace that [`create`] made; the namespace itself ends with its
+/// last process. One that somebody else has made in its place is left alone.
+pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
+    // Whoever looks for leftovers must not see the file without its namespace.
+    let directory = root.netns_dir();
+    let there = directory.exists();
+    let _lock = there.then(|| lock_directory(&directory)).transpose()?;
+    let ours = made_by_us(root, name);
+    let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
+    let deleted = match (found, ours) {
+        (Some(found), Some(ours)) if found != ours => Deleted::Replaced,
+        _ => remove(&root.netns(name))?,
+    };
+    remove(&root.netns_state(name))?;
+    Ok(deleted)
+}
+
+/// The namespace that we made under `name`, whatever has its name now.
+pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
+    let pinned = NetNs::at(root.netns_state(name)).ok()??;
+    Some(pinned.id)
+}
+
+fn remove(path: &Path) -> Result<Deleted> {
+    // A symlink would lead to the mount of another name.
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(Errno::EINVAL) if is_leftover(path)? => {}
+        Err(Errno::EINVAL) => bail!("{} is not a network namespace", path.display()),
+        Err(errno) => {
+            return Err(errno).with_context(|| format!("unmounting {}", path.display()));
+        }
+    }
+    match fs::remove_file(path)
+        .missing_ok()
+        .with_context(|| format!("removing {}", path.display()))?
+    {
+        Some(()) => Ok(Deleted::Removed),
+        None => Ok(Deleted::Missing),
+    }
+}
+
+/// The processes in a namespace, as far as we may look.
+pub fn processes(id: Id) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").context("reading /proc")? {
+        let entry = entry.context("reading /proc")?;
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        // A process that ends meanwhile, or that we may not look at, is none.
+        if Id::at(&entry.path().join("ns/net")).is_ok_and(|other| other == id) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether PID 1, which puts services into namespaces, sees the mount at `path` as we do.
+pub fn seen_by_pid_1(root: &Root, name: &NsName, id: Id) -> bool {
+    let path =
+        Path::new("/proc/1/root").join(root.netns(name).strip_prefix("/").unwrap_or(Path::new("")));
+    Id::at(&path).is_ok_and(|seen| seen == id)
+}

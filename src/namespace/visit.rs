@@ -1,0 +1,66 @@
+//! Looking into many namespaces, without changing anything.
+
+use std::fs;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
+
+use super::NetNs;
+use crate::instance::paths::Root;
+use crate::sys::file::Missing;
+
+impl NetNs {
+    /// The network namespace of PID 1, or of this process where we may not look at PID 1.
+    pub fn host() -> Result<Self> {
+        let found = Self::at("/proc/1/ns/net".into()).ok().flatten();
+        match found {
+            Some(host) => Ok(host),
+            None => Self::at("/proc/self/ns/net".into())?.context("/proc is not mounted"),
+        }
+    }
+
+    /// The descriptor, by which the kernel is asked about the namespace.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+/// Does `work` in each of `namespaces`, in a thread that goes from one to the next and ends.
+///
+/// Where a namespace cannot be opened or entered, `work` is not done: it would see another one.
+pub fn visit<T: Send>(
+    namespaces: impl Iterator<Item = Result<NetNs>> + Send,
+    mut work: impl FnMut(&NetNs) -> Result<T> + Send,
+) -> Vec<Result<T>> {
+    let mut visit = move |namespace: Result<NetNs>| {
+        let namespace = namespace?;
+        setns(&namespace.file, CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("entering {}", namespace.path.display()))?;
+        work(&namespace)
+    };
+    let visitor = move || namespaces.map(&mut visit).collect();
+    std::thread::scope(|scope| match scope.spawn(visitor).join() {
+        Ok(results) => results,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+/// The files below `/run/netns`, whether namespaces or not, in order of their names.
+pub fn files(root: &Root) -> Result<Vec<PathBuf>> {
+    let directory = root.netns_dir();
+    let reading = || format!("reading {}", directory.display());
+    let Some(entries) = fs::read_dir(&directory)
+        .missing_ok()
+        .with_context(reading)?
+    else {
+        return Ok(Vec::new());
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.with_context(reading)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}

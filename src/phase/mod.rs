@@ -1,0 +1,275 @@
+//! netnsinit: the namespace, the function, and what is kept for `down`.
+
+pub mod record;
+pub mod script;
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+
+use self::record::{Kept, Snapshot};
+use self::script::{Broken, Call, Outcome, Place};
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::instance::phase::{Direction, Phase, Side};
+use crate::instance::sources::{self, Slot, Sources, Trust};
+use crate::namespace::{self, Id, NetNs};
+use crate::sys::command::End;
+use crate::sys::exit;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub struct Request {
+    pub instance: Instance,
+    /// Given to the function after NSNAME.
+    pub parameters: Vec<OsString>,
+    pub phase: Phase,
+    /// Only take down what an `up` has begun and not finished.
+    pub undo: bool,
+}
+
+/// Runs one phase and gives the exit status.
+///
+/// # Errors
+/// Nothing was run: the namespace is missing, or a file is (exit codes as in [`Exit`]). What the
+/// function does is no error; its failure is printed and its status returned.
+pub fn run(root: &Root, request: &Request) -> Result<u8> {
+    let Request {
+        instance,
+        parameters,
+        phase,
+        ..
+    } = request;
+    let kept = Kept::of(root, instance);
+    if request.undo && !kept.unfinished(phase.side)? {
+        return Ok(0);
+    }
+    let Some(destination) = destination(root, instance, *phase, kept.namespace())? else {
+        exit::warn(&format!(
+            "there is no network namespace '{}': nothing is left to take down inside it",
+            instance.nsname
+        ));
+        return Ok(0);
+    };
+    let sources = sources(root, instance, phase.direction, &kept)?;
+    let snapshot = Snapshot::of(&sources)?;
+    if phase.direction == Direction::Up {
+        kept.begin(phase.side)?;
+    }
+    destination.go(root, instance, *phase, &kept)?;
+    let call = Call {
+        instance,
+        parameters,
+        phase: *phase,
+        sources: &sources,
+    };
+    let outcome = call.run()?;
+    settle(&kept, *phase, &snapshot, &outcome)?;
+    tell(root, request, &outcome);
+    Ok(outcome.status())
+}
+
+/// Where the function has to run.
+#[derive(Debug)]
+enum Destination {
+    /// In the namespace that we are in, and with its mounts.
+    Outside,
+    /// Inside the namespace that we are in already.
+    Here,
+    There(NetNs),
+}
+
+impl Destination {
+    /// Goes there, for good.
+    fn go(self, root: &Root, instance: &Instance, phase: Phase, kept: &Kept) -> Result<()> {
+        match self {
+            Destination::Outside => return Ok(()),
+            Destination::Here => {}
+            Destination::There(namespace) => namespace.enter()?,
+        }
+        if phase == Phase::UP_INSIDE {
+            kept.remember(Id::current()?)?;
+        }
+        namespace::see_only(root, &instance.nsname)
+    }
+}
+
+/// Finds out where a phase runs; `None` where there is nothing left to run it in.
+fn destination(
+    root: &Root,
+    instance: &Instance,
+    phase: Phase,
+    worked_on: Option<Id>,
+) -> Result<Option<Destination>> {
+    let name = &instance.nsname;
+    let here = Id::current()?;
+    let named = NetNs::open(root, name)?;
+    let is_here = named.as_ref().is_some_and(|named| named.id == here);
+    if phase.side == Side::Outside {
+        if is_here {
+            bail!("'{phase}' must not run inside the network namespace '{name}', and this does");
+        }
+        return Ok(Some(Destination::Outside));
+    }
+    // systemd runs the end of a unit in the namespace that its start ran in, even when that has
+    // lost its name or another has been given it.
+    let was_here = phase.direction == Direction::Down && worked_on == Some(here);
+    if is_here || was_here {
+        return Ok(Some(Destination::Here));
+    }
+    if let Some(named) = named {
+        // Where another has been given the name, what was worked on may still be held.
+        let held = match worked_on {
+            Some(id) if phase.direction == Direction::Down && id != named.id => {
+                let held = NetNs::at(root.netns_state(name))?;
+                held.filter(|held| held.id == id)
+            }
+            _ => None,
+        };
+        return Ok(Some(Destination::There(held.unwrap_or(named))));
+    }
+    if phase.direction == Direction::Up {
+        bail!(
+            "there is no network namespace '{name}' ({})",
+            root.netns(name).display()
+        );
+    }
+    let own = Id::of_pid_1().is_ok_and(|host| host != here);
+    Ok(own.then_some(Destination::Here))
+}
+
+/// The files to use: for `down`, those kept from `up` where the live ones do not serve any more.
+fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) -> Result<Sources> {
+    let live = sources::find(root, instance, Trust::from_environment());
+    if direction == Direction::Up {
+        return live;
+    }
+    let Some(kept) = kept.sources()? else {
+        return live;
+    };
+    let live = match live {
+        Ok(live) => live,
+        Err(error) => {
+            exit::warn(&format!("{error:#}: using the files that served for up"));
+            return Ok(kept);
+        }
+    };
+    match unfit(root, instance, &live, &kept)? {
+        None => Ok(live),
+        Some(why) => {
+            exit::warn(&format!("{why}: using the files that served for up"));
+            Ok(kept)
+        }
+    }
+}
+
+/// Why the live files cannot take down what the kept ones have set up.
+fn unfit(
+    root: &Root,
+    instance: &Instance,
+    live: &Sources,
+    kept: &Sources,
+) -> Result<Option<String>> {
+    for old in &kept.files {
+        if !live.files.iter().any(|new| new.slot == old.slot) {
+            let [script, _] = root.scripts(&instance.nstype);
+            let gone = match old.slot {
+                Slot::Script => script,
+                Slot::Default => root.default_conf(),
+                Slot::Type => root.type_conf(&instance.nstype),
+                Slot::Instance => root.instance_conf(instance),
+            };
+            return Ok(Some(format!("{} is gone", gone.display())));
+        }
+    }
+    for new in &live.files {
+        let old = kept.files.iter().find(|old| old.slot == new.slot);
+        let same = match old {
+            Some(old) => sources::read(old)? == sources::read(new)?,
+            None => false,
+        };
+        if !same && !script::parses(&new.path)? {
+            return Ok(Some(format!("{} has a syntax error", new.path.display())));
+        }
+    }
+    Ok(None)
+}
+
+/// Brings the record in line with what has happened.
+fn settle(kept: &Kept, phase: Phase, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
+    let failed = outcome.status() != 0;
+    match (phase.direction, outcome) {
+        (Direction::Down, _) if phase.side == Side::Outside && !failed => kept.forget(),
+        (Direction::Down, _) => kept.finish(phase.side),
+        // Nothing was set up, so there is nothing to take down.
+        (Direction::Up, Outcome::Broken(_) | Outcome::FailedInFile { .. }) => {
+            kept.finish(phase.side)?;
+            kept.forget_if_empty()
+        }
+        (Direction::Up, _) => {
+            kept.save(snapshot)?;
+            if failed {
+                Ok(())
+            } else {
+                kept.finish(phase.side)
+            }
+        }
+    }
+}
+
+/// Says in one line how it went.
+fn tell(root: &Root, request: &Request, outcome: &Outcome) {
+    let function = request.phase.function(&request.instance.nstype);
+    let instance = &request.instance;
+    match outcome {
+        Outcome::Done => exit::note(&format!("{instance}: {function} done")),
+        Outcome::Undefined => {
+            exit::note(&format!(
+                "{instance}: no function {function}: nothing to do"
+            ));
+        }
+        Outcome::Skipped { file } => exit::warn(&format!(
+            "{instance}: {} exited with status 0 before {function} was reached",
+            file.display()
+        )),
+        Outcome::Broken(Broken::Syntax { file }) => {
+            exit::error(&format!("{instance}: syntax error in {}", file.display()));
+        }
+        Outcome::Broken(Broken::Unconfigured) => exit::error(&format!(
+            "{instance} is not configured: there is no {} or {}",
+            root.type_conf(&instance.nstype).display(),
+            root.instance_conf(instance).display()
+        )),
+        Outcome::Broken(Broken::Gate { fault }) => exit::error(&format!("{instance}: {fault}")),
+        Outcome::NotReady {
+            missing,
+            end: End::Exited(_),
+        } => {
+            exit::error(&format!(
+                "{instance}: not ready for use in time: there is {missing}"
+            ));
+        }
+        Outcome::NotReady { missing, end } => {
+            exit::error(&format!(
+                "{instance}: waiting {end} while there is {missing}"
+            ));
+        }
+        Outcome::FailedInFile { file, end, place } => exit::error(&format!(
+            "{instance}: {} {end} before {function} was reached{}",
+            file.display(),
+            at(place.as_ref())
+        )),
+        Outcome::Failed { end, place } => {
+            exit::error(&format!(
+                "{instance}: {function} {end}{}",
+                at(place.as_ref())
+            ));
+        }
+    }
+}
+
+fn at(place: Option<&Place>) -> String {
+    place
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,275 @@
+//! What the files of an instance define, found out without effect on anything.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::setsid;
+
+use crate::instance::name::Instance;
+use crate::instance::sources::Sources;
+use crate::namespace;
+use crate::sys::command::{self, End};
+
+/// What it does is told at its head.
+const INSPECTOR: &str = concat!(include_str!("gate.bash"), include_str!("inspect.bash"));
+
+/// The programs that are ours say with this status that there is no quarantine here.
+const NO_QUARANTINE: u8 = 121;
+/// And with this that the files have not come to an end.
+const TIMED_OUT: u8 = 124;
+
+/// Files that set variables need a fraction of a second.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a function is defined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    pub name: String,
+    pub line: u32,
+    pub file: PathBuf,
+}
+
+/// Variables and their values; one that is no array has one.
+pub type Variables = BTreeMap<String, Vec<String>>;
+
+/// What was found out.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    pub functions: Vec<Function>,
+    /// What the files have set.
+    pub set: Variables,
+    /// The same, with the defaults that the type gives to its names.
+    pub named: Variables,
+    /// What is wrong with `NETNS_WAIT` and the like.
+    pub gate: Option<String>,
+    /// `NO_CONFIG_REQUIRED` is set.
+    pub needs_no_configuration: bool,
+    /// The status of the type's own judgement of the values, and its words.
+    pub judgement: Option<(u8, String)>,
+    /// The file that ended everything before all files were read, and how.
+    pub ended: Option<(PathBuf, Ended)>,
+    /// The last line that was written to stderr.
+    pub last_words: String,
+}
+
+/// How a file has ended everything.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    By(End),
+    /// It was still running after this many seconds.
+    TimedOut(u64),
+}
+
+/// Sources the files of an instance in quarantine (see [`namespace::quarantine`]). With `judge`, the
+/// type says what it thinks of the values.
+///
+/// # Errors
+/// Nothing was sourced: there can be no quarantine here, as the error says.
+pub fn inspect(instance: &Instance, sources: &Sources, judge: bool) -> Result<Inspection> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut words: Vec<OsString> = vec!["inspect".into()];
+    words.push(if judge { "yes" } else { "no" }.into());
+    words.push(sources.files.len().to_string().into());
+    words.extend(
+        sources
+            .files
+            .iter()
+            .map(|source| source.path.clone().into()),
+    );
+    words.push(instance.nstype.as_str().into());
+    words.push(instance.nsname.as_str().into());
+    let output = command::try_output(&program, &words)?;
+    let end = End::from(output.status);
+    if end == End::Exited(NO_QUARANTINE) {
+        let why = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", why.trim());
+    }
+    let reported = output.stdout.split(|byte| *byte == 0);
+    let mut words = reported.map(|word| OsString::from_vec(word.to_vec()));
+    let mut found = Inspection::read(&mut words, end);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    found.last_words = stderr.lines().last().unwrap_or_default().trim().to_owned();
+    Ok(found)
+}
+
+/// Goes into quarantine and runs bash there. This is the other end of [`inspect`], a process of its
+/// own, for nobody comes back from there.
+pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
+    let bash = command::find("bash")?;
+    // The process group of the caller may hold processes that a user could signal.
+    setsid().context("leaving the session")?;
+    if let Err(error) = namespace::quarantine() {
+        eprintln!("{error:#}");
+        return Ok(NO_QUARANTINE);
+    }
+    let mut words: Vec<&OsStr> = ["--noprofile", "--norc", "-c", INSPECTOR, "netnsinit"]
+        .map(OsStr::new)
+        .to_vec();
+    words.extend(arguments.iter().map(OsString::as_os_str));
+    words.extend([OsStr::new("up"), OsStr::new("outside")]);
+    let bash = duct::cmd(bash, words)
+        .full_env([("PATH", command::DEFAULT_PATH), ("LANG", "C.UTF-8")])
+        .stdin_null()
+        .dir("/")
+        .unchecked()
+        .start()
+        .context("starting bash")?;
+    match bash.wait_timeout(TIMEOUT).context("waiting for bash")? {
+        Some(output) => Ok(End::from(output.status).status()),
+        None => {
+            // It is the first process there: the kernel kills all others with it.
+            bash.kill().context("ending bash")?;
+            Ok(TIMED_OUT)
+        }
+    }
+}
+
+impl Inspection {
+    fn read(words: &mut impl Iterator<Item = OsString>, end: End) -> Self {
+        let mut found = Self::default();
+        let mut sourcing = PathBuf::new();
+        let mut complete = false;
+        while let Some(word) = words.next() {
+            let mut text = || {
+                let word = words.next().unwrap_or_default();
+                word.to_string_lossy().into_owned()
+            };
+            match word.as_bytes() {
+                b"sourcing" => sourcing = words.next().unwrap_or_default().into(),
+                b"function" => {
+                    let (name, line) = (text(), text().parse().unwrap_or_default());
+                    let file = words.next().unwrap_or_default().into();
+                    found.functions.push(Function { name, line, file });
+                }
+                which @ (b"set" | b"named") => {
+                    let (name, count) = (text(), text().parse().unwrap_or_default());
+                    let values = (0..count).map(|_| text()).collect();
+                    let variables = match which {
+                        b"set" => &mut found.set,
+                        _ => &mut found.named,
+                    };
+                    variables.insert(name, values);
+                }
+                b"gate" => found.gate = Some(text()),
+                b"unconfigured" => found.needs_no_configuration = !text().is_empty(),
+                b"judged" => {
+                    let status = text().parse().unwrap_or_default();
+                    found.judgement = Some((status, text()));
+                }
+                b"end" => complete = true,
+                _ => {}
+            }
+        }
+        if !complete {
+            let how = match end {
+                End::Exited(TIMED_OUT) => Ended::TimedOut(TIMEOUT.as_secs()),
+                end => Ended::By(end),
+            };
+            found.ended = Some((sourcing, how));
+        }
+        found
+    }
+}
+
+/// The first syntax error that bash finds in `file`: its line, where bash tells, and its words.
+///
+/// A file may switch extglob on before it uses a pattern of that kind, so either reading will do.
+pub fn syntax_error(file: &Path) -> Result<Option<(Option<u32>, String)>> {
+    let bash = command::find("bash")?;
+    let mut first = None;
+    for options in [&["-n"][..], &["-O", "extglob", "-n"]] {
+        let mut words: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
+        words.push(file.as_os_str());
+        let output = command::try_output(&bash, &words)?;
+        if output.status.success() {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        first = first.or(Some(located(&text, file)));
+    }
+    Ok(first)
+}
+
+/// Takes `FILE: line N: WORDS` apart, the first line of what bash says.
+fn located(text: &str, file: &Path) -> (Option<u32>, String) {
+    let line = text.lines().next().unwrap_or_default();
+    let parts = line
+        .strip_prefix(&*file.to_string_lossy())
+        .and_then(|rest| rest.strip_prefix(": line ")?.split_once(": "));
+    match parts.map(|(number, words)| (number.parse().ok(), words.to_owned())) {
+        Some(parts) => parts,
+        None => (None, line.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str], status: u8) -> Inspection {
+        Inspection::read(&mut words.iter().map(Into::into), End::Exited(status))
+    }
+
+    #[test]
+    fn the_report_is_read() {
+        let report = [
+            "sourcing",
+            "/a",
+            "set",
+            "X",
+            "2",
+            "1 2",
+            "",
+            "function",
+            "f",
+            "7",
+            "/a b",
+            "gate",
+            "bad",
+            "unconfigured",
+            "yes",
+            "named",
+            "Y",
+            "0",
+            "judged",
+            "6",
+            "no",
+            "end",
+            "",
+        ];
+        let found = read(&report, 0);
+        assert_eq!(found.set["X"], ["1 2", ""]);
+        assert!(found.named["Y"].is_empty());
+        assert_eq!(found.functions[0].line, 7);
+        assert_eq!(found.functions[0].file, Path::new("/a b"));
+        assert_eq!(found.gate.as_deref(), Some("bad"));
+        assert_eq!(found.judgement, Some((6, "no".to_owned())));
+        assert!(found.needs_no_configuration && found.ended.is_none());
+    }
+
+    #[test]
+    fn the_file_that_ended_it_is_told() {
+        let (file, how) = read(&["sourcing", "/a", "sourcing", "/b", ""], 3)
+            .ended
+            .unwrap();
+        assert_eq!((&*file, how), (Path::new("/b"), Ended::By(End::Exited(3))));
+        let ended = read(&["sourcing", "/a"], TIMED_OUT).ended.unwrap();
+        assert_eq!(ended.1, Ended::TimedOut(10));
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.conf");
+        std::fs::write(&file, "x=1\nif true; then\n}\n").unwrap();
+        let (line, words) = syntax_error(&file).unwrap().unwrap();
+        assert_eq!(line, Some(3));
+        assert!(words.starts_with("syntax error"), "{words}");
+        std::fs::write(&file, "shopt -s extglob\n[[ a == @(a|b) ]]; x=!(y)\n").unwrap();
+        assert_eq!(syntax_error(&file).unwrap(), None);
+    }
+}

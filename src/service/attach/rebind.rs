@@ -1,0 +1,79 @@
+//! Binds of running services, put back where a replaced file has taken them away.
+//!
+//! The kernel drops a bind over a file when that is replaced or removed in another mount namespace
+//! (mount_namespaces(7), "Restrictions"): after NetworkManager or an editor has written a new
+//! `/etc/resolv.conf`, the service would see that of the host.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{attached, dropin::Bind};
+use crate::instance::paths::Root;
+use crate::sys::command;
+use crate::sys::exit;
+use crate::systemd::manager::Manager;
+
+/// Looks after all attached services, and gives the number of binds that were put back.
+pub fn all(root: &Root, manager: &Manager) -> Result<usize> {
+    let nsenter = command::find("nsenter")?;
+    let mut count = 0;
+    for (service, written) in attached(root)? {
+        let units = manager.active(&[service.pattern()])?;
+        for unit in manager.show(&units, &["Id", "MainPID"])? {
+            let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
+            let (id, pid) = (value("Id"), value("MainPID"));
+            if pid.is_empty() || pid == "0" {
+                continue;
+            }
+            for bind in &written.binds {
+                match put_back(&nsenter, pid, bind) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        exit::note(&format!(
+                            "{id}: {} is {} again",
+                            bind.to.display(),
+                            bind.from.display()
+                        ));
+                        count += 1;
+                    }
+                    Err(error) => exit::warn(&format!("{id}: {error:#}")),
+                }
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Binds it again where the service does not see it any more; true if that was so.
+fn put_back(nsenter: &Path, pid: &str, bind: &Bind) -> Result<bool> {
+    let target = format!("--target={pid}");
+    let inside = |words: &[&std::ffi::OsStr]| {
+        let mut all: Vec<&std::ffi::OsStr> = vec![target.as_ref(), "--mount".as_ref()];
+        all.push("--".as_ref());
+        all.extend_from_slice(words);
+        command::output(nsenter, &all)
+    };
+    let (from, to) = (bind.from.as_os_str(), bind.to.as_os_str());
+    let seen = inside(&[
+        "stat".as_ref(),
+        "--dereference".as_ref(),
+        "--format=%d:%i".as_ref(),
+        "--".as_ref(),
+        from,
+        to,
+    ])?;
+    let mut seen = seen.lines();
+    if seen.next() == seen.next() {
+        return Ok(false);
+    }
+    let words = ["mount", "--bind", "--options=ro", "--"].map(AsRef::as_ref);
+    let mount = [&words[..], &[from, to]].concat();
+    if inside(&mount).is_err() {
+        // Nothing can be mounted over a file that has no name any more, such as the one that was
+        // bound until another took its place in /etc/netns.
+        inside(&["umount".as_ref(), "--lazy".as_ref(), "--".as_ref(), to])?;
+        inside(&mount)?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,11 @@
+//! The operating system below everything else: programs, files, exit codes, users, the terminal.
+//!
+//! Uses no other room.
+
+pub mod change;
+pub mod command;
+pub mod exit;
+pub mod file;
+pub mod progress;
+pub mod terminal;
+pub mod user;

@@ -1,0 +1,297 @@
+//! Services of systemd: what they are called, whether they are there, and where they run.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::sys::exit::{Exit, OrExit};
+use crate::sys::file::Missing;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::Part;
+
+/// The longest name of a unit, in bytes (systemd.unit(5)).
+const NAME_MAX: usize = 255;
+
+/// The other kinds of units (systemd.unit(5)).
+const OTHER_KINDS: [&str; 10] = [
+    "socket",
+    "target",
+    "timer",
+    "path",
+    "mount",
+    "automount",
+    "swap",
+    "device",
+    "slice",
+    "scope",
+];
+
+/// The name of a service unit, with its `.service`; a template, `foo@.service`, counts as one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it stands for all services `foo@*.service`.
+    pub fn is_template(&self) -> bool {
+        self.0.ends_with("@.service")
+    }
+
+    /// The template that it is an instance of.
+    pub fn template(&self) -> Option<ServiceName> {
+        let (prefix, _) = self.0.split_once('@')?;
+        (!self.is_template()).then(|| Self(format!("{prefix}@.service")))
+    }
+
+    /// The running services that it stands for, as a pattern for systemctl(1).
+    pub fn pattern(&self) -> String {
+        match self.0.strip_suffix("@.service") {
+            Some(prefix) => format!("{prefix}@*.service"),
+            None => self.0.clone(),
+        }
+    }
+
+    /// A name by which systemd shows what it knows: it knows nothing of templates.
+    fn shown_as(&self) -> String {
+        match self.0.strip_suffix("@.service") {
+            Some(prefix) => format!("{prefix}@netnsctl.service"),
+            None => self.0.clone(),
+        }
+    }
+
+    /// Where drop-ins of the administrator are.
+    pub fn drop_in_dir(&self, root: &Root) -> PathBuf {
+        root.unit_dir().join(format!("{}.d", self.0))
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        let visible = word.replace(char::is_control, "\u{fffd}");
+        let kind = word.rsplit_once('.').map(|(_, kind)| kind);
+        if kind.is_some_and(|kind| OTHER_KINDS.contains(&kind)) {
+            bail!("'{visible}' is not a service");
+        }
+        let stem = word.strip_suffix(".service").unwrap_or(word);
+        if stem.is_empty() || stem.starts_with(['@', '-', '.']) {
+            bail!("'{visible}' is not the name of a service");
+        }
+        if !is_unit_text(stem, "\\@") {
+            bail!("'{visible}' is not the name of a service: letters, digits and :-_.\\@ are");
+        }
+        let name = format!("{stem}.service");
+        if name.len() > NAME_MAX {
+            bail!("the name of a service is longer than {NAME_MAX} bytes");
+        }
+        Ok(Self(name))
+    }
+}
+
+/// Whether a unit may be called like this (systemd.unit(5)).
+fn is_unit_text(text: &str, more: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || ":-_.".contains(c) || more.contains(c))
+}
+
+/// Refuses a namespace that no unit can be named after.
+pub fn check_instance(name: &NsName) -> Result<()> {
+    if is_unit_text(name.as_str(), "@") {
+        return Ok(());
+    }
+    Err(anyhow!(
+        "NSNAME '{name}' cannot be part of the name of a unit: letters, digits and :-_.@ can"
+    ))
+    .or_exit(Exit::Usage)
+}
+
+/// A service as it is, without what we have to do with it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// By which of its names it is known.
+    pub name: Option<ServiceName>,
+    /// The network that its own settings give it, as they say it.
+    pub network: Option<String>,
+    /// The sockets that systemd listens on for it.
+    pub sockets: Vec<String>,
+}
+
+/// Looks a service up; `manager` is `None` where systemd does not run, and files have to do.
+///
+/// # Errors
+/// There is none of this name, or it cannot be used.
+pub fn find(root: &Root, manager: Option<&Manager>, name: &ServiceName) -> Result<Service> {
+    if name.as_str().starts_with("netns_name@") || Part::of_unit(name.as_str()).is_some() {
+        bail!("{name} is a unit of systemd-netns itself");
+    }
+    match manager {
+        Some(manager) => ask(manager, name),
+        None => look(root, name),
+    }
+}
+
+fn ask(manager: &Manager, name: &ServiceName) -> Result<Service> {
+    let properties = [
+        "Id",
+        "LoadState",
+        "NetworkNamespacePath",
+        "PrivateNetwork",
+        "JoinsNamespaceOf",
+        "TriggeredBy",
+    ];
+    let shown = manager.show(&[name.shown_as()], &properties)?;
+    let unit = shown.first().context("systemctl show says nothing")?;
+    let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
+    match value("LoadState") {
+        "loaded" => {}
+        "not-found" => bail!("there is no {name}: 'systemctl list-unit-files' shows what there is"),
+        "masked" => bail!("{name} is masked: 'systemctl unmask {name}' takes that back"),
+        state => bail!("{name} cannot be used, systemd calls it {state}: see 'systemctl status'"),
+    }
+    let setting = |key: &str, value: &str| Some(format!("{key}={value}"));
+    let network = match (
+        value("NetworkNamespacePath"),
+        value("JoinsNamespaceOf"),
+        value("PrivateNetwork"),
+    ) {
+        ("", "", "yes") => setting("PrivateNetwork", "yes"),
+        ("", "", _) => None,
+        ("", other, _) => setting("JoinsNamespaceOf", other),
+        (path, ..) => setting("NetworkNamespacePath", path),
+    };
+    let triggers = value("TriggeredBy").split_whitespace();
+    let sockets = triggers.filter(|unit| unit.ends_with(".socket"));
+    let known_as = if name.is_template() {
+        name.clone()
+    } else {
+        value("Id").parse().unwrap_or_else(|_| name.clone())
+    };
+    Ok(Service {
+        name: Some(known_as),
+        network,
+        sockets: sockets.map(str::to_owned).collect(),
+    })
+}
+
+/// Where units are, the first that has one wins (systemd.unit(5)).
+const UNIT_DIRS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+fn look(root: &Root, name: &ServiceName) -> Result<Service> {
+    let template = name.template();
+    let names = std::iter::once(name).chain(&template);
+    for name in names {
+        for directory in UNIT_DIRS {
+            let path = root.path(directory).join(name.as_str());
+            let reading = || format!("reading {}", path.display());
+            if let Some(text) = fs::read_to_string(&path)
+                .missing_ok()
+                .with_context(reading)?
+            {
+                return Ok(Service {
+                    name: None,
+                    network: network_of(&text),
+                    sockets: Vec::new(),
+                });
+            }
+        }
+    }
+    bail!("there is no {name}, neither in {}", UNIT_DIRS.join(" nor "))
+}
+
+/// The setting of a unit file that gives it a network of its own.
+fn network_of(text: &str) -> Option<String> {
+    const KEYS: [&str; 3] = ["NetworkNamespacePath", "PrivateNetwork", "JoinsNamespaceOf"];
+    let mut last = None;
+    for line in text.lines().map(str::trim) {
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        let (key, value) = (key.trim(), value.trim());
+        if KEYS.contains(&key) {
+            let off = ["", "no", "false", "off", "0"].contains(&value);
+            last = (!off).then(|| format!("{key}={value}"));
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_services() {
+        let name = |word: &str| word.parse::<ServiceName>();
+        assert_eq!(name("nginx").unwrap().as_str(), "nginx.service");
+        assert_eq!(name("nginx.service").unwrap().as_str(), "nginx.service");
+        assert_eq!(name("a.b").unwrap().as_str(), "a.b.service");
+        assert!(name("foo@").unwrap().is_template());
+        let instance = name("foo@a@b").unwrap();
+        assert_eq!(instance.template().unwrap().as_str(), "foo@.service");
+        assert_eq!(name("foo@").unwrap().pattern(), "foo@*.service");
+        assert_eq!(name("x\\x2dy").unwrap().as_str(), "x\\x2dy.service");
+        for bad in [
+            "",
+            "a/b",
+            "../x",
+            "a b",
+            "a\n",
+            "nginx.socket",
+            "x.target",
+            "@a",
+            ".service",
+            "a%i",
+            "é",
+            &"n".repeat(250),
+        ] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_network_that_a_unit_file_sets() {
+        assert_eq!(network_of("[Service]\nExecStart=/bin/true\n"), None);
+        assert_eq!(
+            network_of(" PrivateNetwork = yes\n").unwrap(),
+            "PrivateNetwork=yes"
+        );
+        assert_eq!(network_of("PrivateNetwork=yes\nPrivateNetwork=no\n"), None);
+        assert_eq!(network_of("#PrivateNetwork=yes\n"), None);
+    }
+
+    #[test]
+    fn services_are_found_in_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        let path = root.path("/usr/lib/systemd/system");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("foo@.service"), "[Service]\n").unwrap();
+        for (name, there) in [("foo@", true), ("foo@a", true), ("foo", false)] {
+            let found = find(&root, None, &name.parse().unwrap());
+            assert_eq!(found.is_ok(), there, "{name}");
+        }
+        let own = find(&root, None, &"netns-veth@web".parse().unwrap());
+        assert!(own.unwrap_err().to_string().contains("systemd-netns"));
+    }
+}
