@@ -7,6 +7,7 @@ use clap::Parser;
 use systemd_netns::cli::arguments::Update;
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::{self, Exit, OrExit};
+use systemd_netns::sys::log;
 use systemd_netns::systemd::manager::Manager;
 use systemd_netns::update::{self, Reload, Request};
 
@@ -44,7 +45,7 @@ fn run(arguments: Update) -> Result<u8> {
     let status = update::run(&root, manager.as_ref(), &request)?;
     let reloads = !request.dry_run && reload != Reload::Never;
     if system && manager.is_none() && reloads && !request.quiet {
-        exit::note("systemd does not run here: nothing was reloaded");
+        log::info("systemd does not run here: nothing was reloaded");
     }
     Ok(status)
 }

@@ -19,8 +19,8 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::namespace::{self, NetNs};
 use crate::sys::command::{self, End, Interruption};
-use crate::sys::exit;
 use crate::sys::file::{self, Missing};
+use crate::sys::log;
 
 /// Brings an instance up, in a new namespace or in one that others of its name have brought up.
 pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
@@ -33,11 +33,11 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     let register = Register::of(root, nsname);
     match register.stage(nstype)? {
         Some(Stage::Up) => {
-            exit::note(&format!("{instance} is up already"));
+            log::info(&format!("{instance} is up already"));
             return Ok(0);
         }
         Some(stage) => {
-            exit::warn(&format!(
+            log::warn(&format!(
                 "the last start of {instance} was broken off: taking down what it has set up"
             ));
             undo(instance, stage)?;
@@ -67,7 +67,7 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     }
     let Some((phase, stage, end)) = failed else {
         register.set(nstype, Stage::Up)?;
-        exit::note(&format!("{instance} is up"));
+        log::info(&format!("{instance} is up"));
         return Ok(0);
     };
     let undone = undo(instance, stage)?.and(leave(root, instance, &register)?);
@@ -79,7 +79,7 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
         Outcome::Done => "what it had set up is taken down again",
         Outcome::Failed(_) => "and not all that it had set up could be taken down",
     };
-    exit::error(&format!("{instance} did not come up: {why}; {undone}"));
+    log::error(&format!("{instance} did not come up: {why}; {undone}"));
     Ok(match end {
         End::Exited(0) => 128 + libc::SIGINT as u8,
         end => end.status(),
@@ -94,7 +94,7 @@ pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
     let register = Register::of(root, nsname);
     let outcome = match register.stage(nstype)? {
         None => {
-            exit::note(&format!("{instance} is not up"));
+            log::info(&format!("{instance} is not up"));
             return Ok(0);
         }
         // As the units do: whatever fails, the rest is taken down all the same.
@@ -107,11 +107,11 @@ pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
     };
     match outcome.and(leave(root, instance, &register)?) {
         Outcome::Done => {
-            exit::note(&format!("{instance} is down"));
+            log::info(&format!("{instance} is down"));
             Ok(0)
         }
         Outcome::Failed(status) => {
-            exit::error(&format!("{instance} is down, but not all went well"));
+            log::error(&format!("{instance} is down, but not all went well"));
             Ok(status)
         }
     }

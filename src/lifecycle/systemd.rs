@@ -8,7 +8,8 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::exit::{Exit, OrExit};
+use crate::sys::log;
 use crate::sys::progress::Progress;
 use crate::systemd::manager::{Drive, Manager};
 use crate::systemd::unit::{self, Part};
@@ -47,14 +48,14 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let units = Units::of(manager, instance)?;
     let before = units.look()?;
     if is(&before[0], "ActiveState", "active") {
-        exit::note(&format!("{instance} is up already"));
+        log::info(&format!("{instance} is up already"));
         return Ok(0);
     }
     if before[..2]
         .iter()
         .any(|unit| is(unit, "LoadState", "not-found"))
     {
-        exit::note(&format!(
+        log::info(&format!(
             "NSTYPE {} is new: netnsupdate makes its units",
             instance.nstype
         ));
@@ -73,7 +74,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let since = SystemTime::now();
     let drive = units.drive("start")?;
     if drive.done {
-        exit::note(&format!("{instance} is up"));
+        log::info(&format!("{instance} is up"));
         return Ok(0);
     }
     let failed = units.failed(&[])?;
@@ -86,7 +87,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
         false => "what it had set up is taken down again",
         true => "and not all that it had set up could be taken down",
     };
-    exit::error(&format!("{instance} did not come up; {undone}"));
+    log::error(&format!("{instance} did not come up; {undone}"));
     Ok(status)
 }
 
@@ -95,7 +96,7 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
     let before = units.look()?;
     let down = |unit: &Unit| matches!(state(unit), "inactive" | "failed");
     if before[..2].iter().all(down) {
-        exit::note(&format!("{instance} is not up"));
+        log::info(&format!("{instance} is not up"));
         return Ok(0);
     }
     let failed_before: Vec<&str> = before
@@ -108,11 +109,11 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
     units.settle()?;
     let failed = units.failed(&failed_before)?;
     if failed.is_empty() && drive.done {
-        exit::note(&format!("{instance} is down"));
+        log::info(&format!("{instance} is down"));
         return Ok(0);
     }
     let status = units.explain(&failed, since, &drive)?;
-    exit::error(&format!("{instance} is down, but not all went well"));
+    log::error(&format!("{instance} is down, but not all went well"));
     Ok(status)
 }
 
@@ -226,18 +227,18 @@ impl<'a> Units<'a> {
     fn explain(&self, failed: &[Unit], since: SystemTime, drive: &Drive) -> Result<u8> {
         for unit in failed {
             let name = get(unit, "Id");
-            exit::error(&format!(
+            log::error(&format!(
                 "{} failed ({}):",
                 short(name),
                 get(unit, "Result")
             ));
             match self.manager.log(name, since, LINES) {
-                Ok(log) => log.iter().for_each(|line| exit::quote(line)),
-                Err(error) => exit::warn(&format!("its log cannot be shown: {error:#}")),
+                Ok(log) => log.iter().for_each(|line| log::quote(line)),
+                Err(error) => log::warn(&format!("its log cannot be shown: {error:#}")),
             }
         }
         if failed.is_empty() {
-            drive.said.iter().for_each(|line| exit::quote(line));
+            drive.said.iter().for_each(|line| log::quote(line));
         }
         /// `CLD_EXITED`, waitid(2): ExecMainStatus is an exit status, and no signal.
         const EXITED: &str = "1";

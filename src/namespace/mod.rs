@@ -18,8 +18,8 @@ use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::sys::exit;
 use crate::sys::file::{self, Missing};
+use crate::sys::log;
 
 mod leftover;
 pub mod netlink;
@@ -144,12 +144,12 @@ pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
         let to = root.path("/etc").join(from.file_name().unwrap_or_default());
         match mount_on(&to, Some(&from), None, MsFlags::MS_BIND | MsFlags::MS_REC) {
             Ok(()) => {}
-            Err(Errno::ENOENT) => exit::warn(&format!(
+            Err(Errno::ENOENT) => log::warn(&format!(
                 "{} is not used: there is no {} that it could replace",
                 from.display(),
                 to.display()
             )),
-            Err(Errno::ENOTDIR) => exit::warn(&format!(
+            Err(Errno::ENOTDIR) => log::warn(&format!(
                 "{} is not used: either it or {} is a directory",
                 from.display(),
                 to.display()
@@ -275,7 +275,7 @@ fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
             path.display()
         );
     }
-    exit::warn(&format!(
+    log::warn(&format!(
         "{} is left of a namespace that is gone: using it again",
         path.display()
     ));

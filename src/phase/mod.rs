@@ -15,7 +15,7 @@ use crate::instance::phase::{Direction, Phase, Side};
 use crate::instance::sources::{self, Slot, Sources, Trust};
 use crate::namespace::{self, Id, NetNs};
 use crate::sys::command::End;
-use crate::sys::exit;
+use crate::sys::log;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
         return Ok(0);
     }
     let Some(destination) = destination(root, instance, *phase, kept.namespace())? else {
-        exit::warn(&format!(
+        log::warn(&format!(
             "there is no network namespace '{}': nothing is left to take down inside it",
             instance.nsname
         ));
@@ -150,14 +150,14 @@ fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) 
     let live = match live {
         Ok(live) => live,
         Err(error) => {
-            exit::warn(&format!("{error:#}: using the files that served for up"));
+            log::warn(&format!("{error:#}: using the files that served for up"));
             return Ok(kept);
         }
     };
     match unfit(root, instance, &live, &kept)? {
         None => Ok(live),
         Some(why) => {
-            exit::warn(&format!("{why}: using the files that served for up"));
+            log::warn(&format!("{why}: using the files that served for up"));
             Ok(kept)
         }
     }
@@ -222,45 +222,45 @@ fn tell(root: &Root, request: &Request, outcome: &Outcome) {
     let function = request.phase.function(&request.instance.nstype);
     let instance = &request.instance;
     match outcome {
-        Outcome::Done => exit::note(&format!("{instance}: {function} done")),
+        Outcome::Done => log::info(&format!("{instance}: {function} done")),
         Outcome::Undefined => {
-            exit::note(&format!(
+            log::info(&format!(
                 "{instance}: no function {function}: nothing to do"
             ));
         }
-        Outcome::Skipped { file } => exit::warn(&format!(
+        Outcome::Skipped { file } => log::warn(&format!(
             "{instance}: {} exited with status 0 before {function} was reached",
             file.display()
         )),
         Outcome::Broken(Broken::Syntax { file }) => {
-            exit::error(&format!("{instance}: syntax error in {}", file.display()));
+            log::error(&format!("{instance}: syntax error in {}", file.display()));
         }
-        Outcome::Broken(Broken::Unconfigured) => exit::error(&format!(
+        Outcome::Broken(Broken::Unconfigured) => log::error(&format!(
             "{instance} is not configured: there is no {} or {}",
             root.type_conf(&instance.nstype).display(),
             root.instance_conf(instance).display()
         )),
-        Outcome::Broken(Broken::Gate { fault }) => exit::error(&format!("{instance}: {fault}")),
+        Outcome::Broken(Broken::Gate { fault }) => log::error(&format!("{instance}: {fault}")),
         Outcome::NotReady {
             missing,
             end: End::Exited(_),
         } => {
-            exit::error(&format!(
+            log::error(&format!(
                 "{instance}: not ready for use in time: there is {missing}"
             ));
         }
         Outcome::NotReady { missing, end } => {
-            exit::error(&format!(
+            log::error(&format!(
                 "{instance}: waiting {end} while there is {missing}"
             ));
         }
-        Outcome::FailedInFile { file, end, place } => exit::error(&format!(
+        Outcome::FailedInFile { file, end, place } => log::error(&format!(
             "{instance}: {} {end} before {function} was reached{}",
             file.display(),
             at(place.as_ref())
         )),
         Outcome::Failed { end, place } => {
-            exit::error(&format!(
+            log::error(&format!(
                 "{instance}: {function} {end}{}",
                 at(place.as_ref())
             ));

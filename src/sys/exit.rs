@@ -1,14 +1,14 @@
-//! The exit codes, and the only place that prints an error, a warning or a note.
+//! The exit codes of the programs.
 //!
 //! The numbers are those that systemd shows by name (systemd.exec(5), "Process exit codes").
 
 use std::fmt;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 use nix::errno::Errno;
+
+use crate::sys::log;
 
 /// Why a program ends without having done its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +73,9 @@ pub fn code(error: &anyhow::Error) -> Exit {
     }
 }
 
-static PROGRAM: OnceLock<&'static str> = OnceLock::new();
-
-/// Runs `body` as the whole of `program`: its status is the exit status, an error is printed.
+/// Runs `body` as the whole of `program`: returns its exit status, and prints its error.
 pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) -> ExitCode {
-    PROGRAM.get_or_init(|| program);
+    log::set_program(program);
     match body() {
         Ok(status) => status.into(),
         Err(error) => {
@@ -87,63 +85,10 @@ pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) ->
                 Exit::NotPermitted if !root => " (you are not root)",
                 _ => "",
             };
-            say(Level::Error, &format!("{error:#}{advice}"));
+            log::error(&format!("{error:#}{advice}"));
             (exit as u8).into()
         }
     }
-}
-
-/// Prints what went wrong, for programs that go on or that end with a status of their own.
-pub fn error(message: &str) {
-    say(Level::Error, message);
-}
-
-/// Prints what the administrator should look at.
-pub fn warn(message: &str) {
-    say(Level::Warning, message);
-}
-
-/// Prints what was done.
-pub fn note(message: &str) {
-    say(Level::Info, message);
-}
-
-/// Prints a line that something else has said, below what is said of it.
-pub fn quote(line: &str) {
-    let line = line.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
-    let _ = io::stderr().write_all(format!("    {line}\n").as_bytes());
-}
-
-#[derive(Clone, Copy)]
-enum Level {
-    Error = 3,
-    Warning = 4,
-    Info = 6,
-}
-
-/// Writes one line to stderr. A full disk or a closed pipe is no reason to fail: nobody listens.
-fn say(level: Level, message: &str) {
-    let line = if stderr_is_journal() {
-        // sd-daemon(3): the journal takes the number as the priority, and knows the program.
-        format!("<{}>{message}\n", level as u8)
-    } else {
-        let program = PROGRAM.get().copied().unwrap_or("systemd-netns");
-        let word = match level {
-            Level::Warning => "warning: ",
-            Level::Error | Level::Info => "",
-        };
-        format!("{program}: {word}{message}\n")
-    };
-    let _ = io::stderr().write_all(line.as_bytes());
-}
-
-/// Whether stderr is the journal's socket, as `$JOURNAL_STREAM` tells (systemd.exec(5)).
-fn stderr_is_journal() -> bool {
-    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
-        return false;
-    };
-    nix::sys::stat::fstat(io::stderr().as_fd())
-        .is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
 }
 
 #[cfg(test)]

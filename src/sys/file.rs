@@ -1,11 +1,13 @@
-//! Writing files so that nobody ever sees half of one.
+//! Files and directories: read if they exist, written whole or not at all, removed if they exist.
+//!
+//! Every error names the path.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use tempfile::NamedTempFile;
 
@@ -87,6 +89,70 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .with_context(|| format!("syncing {}", directory.display()))
+}
+
+/// The content of the regular file `path`; `None` where there is none.
+///
+/// # Errors
+/// It cannot be read, or is something else, such as a FIFO, which would block its reader.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let reading = || format!("reading {}", path.display());
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let Some(mut file) = options.open(path).missing_ok().with_context(reading)? else {
+        return Ok(None);
+    };
+    if !file.metadata().with_context(reading)?.is_file() {
+        bail!("{} is not a regular file", path.display());
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).with_context(reading)?;
+    Ok(Some(content))
+}
+
+/// The same as text; bytes that are not UTF-8 become U+FFFD.
+pub fn read_text(path: &Path) -> Result<Option<String>> {
+    let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
+    Ok(read(path)?.map(text))
+}
+
+/// The paths in `directory`, sorted; none where it does not exist.
+pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let reading = || format!("reading {}", directory.display());
+    let entries = fs::read_dir(directory).missing_ok().with_context(reading)?;
+    let mut paths = Vec::new();
+    for entry in entries.into_iter().flatten() {
+        paths.push(entry.with_context(reading)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The file names in `directory` that are UTF-8, sorted; none where it does not exist.
+pub fn names(directory: &Path) -> Result<Vec<String>> {
+    let names = entries(directory)?.into_iter();
+    Ok(names
+        .filter_map(|path| Some(name_of(&path)?.to_owned()))
+        .collect())
+}
+
+/// The file name of `path`, if it is UTF-8.
+pub fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
+
+/// Removes the file `path`; `false` where there was none.
+pub fn remove(path: &Path) -> Result<bool> {
+    let removed = fs::remove_file(path).missing_ok();
+    let removed = removed.with_context(|| format!("removing {}", path.display()))?;
+    Ok(removed.is_some())
+}
+
+/// Removes the directory `path` with all that is in it; `false` where there was none.
+pub fn remove_tree(path: &Path) -> Result<bool> {
+    let removed = fs::remove_dir_all(path).missing_ok();
+    let removed = removed.with_context(|| format!("removing {}", path.display()))?;
+    Ok(removed.is_some())
 }
 
 /// The result of looking for something that need not be there.

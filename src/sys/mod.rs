@@ -6,6 +6,8 @@ pub mod change;
 pub mod command;
 pub mod exit;
 pub mod file;
+pub mod lock;
+pub mod log;
 pub mod progress;
 pub mod terminal;
 pub mod user;

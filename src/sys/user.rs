@@ -7,10 +7,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use crate::sys::command;
+use crate::sys::exit::{Exit, OrExit};
+
+/// Refuses anybody but root.
+///
+/// # Errors
+/// With [`Exit::NotPermitted`].
+pub fn require_root() -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted)
+}
 
 /// A user with all the groups that the system gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]

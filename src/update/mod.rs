@@ -16,8 +16,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::instance::paths::Root;
 use crate::instance::types::Types;
-use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file::{self, Missing};
+use crate::sys::log;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, Part};
 
@@ -108,7 +109,7 @@ pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<
         .chain(&plan.problems)
         .chain(&plan.remarks)
     {
-        exit::warn(problem);
+        log::warn(problem);
     }
     let mut complete = types.problems.is_empty() && plan.problems.is_empty();
     if request.dry_run {
@@ -145,13 +146,13 @@ fn apply(plan: &Plan, unit_dir: &Path, quiet: bool) -> bool {
                 say(&format!("{done} {}", path.display()));
             }
             Err(error) => {
-                exit::error(&format!("{error:#}"));
+                log::error(&format!("{error:#}"));
                 complete = false;
             }
         }
     }
     if let Err(error) = file::sync_directory(unit_dir) {
-        exit::error(&format!("{error:#}"));
+        log::error(&format!("{error:#}"));
         complete = false;
     }
     complete

@@ -6,7 +6,8 @@ use clap::Args;
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::service::attach::{Plan, Request};
-use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::exit::{Exit, OrExit};
+use crate::sys::log;
 use crate::sys::terminal;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
@@ -68,10 +69,10 @@ impl Attach {
         }
         let plan = Plan::new(root, manager.as_ref(), &request)?;
         for remark in &plan.remarks {
-            exit::warn(remark);
+            log::warn(remark);
         }
         for socket in &plan.sockets {
-            exit::warn(&format!(
+            log::warn(&format!(
                 "{socket} goes on listening where it does, outside unless it was told otherwise: \
                  {} takes its connections in the namespace",
                 plan.service
@@ -82,10 +83,10 @@ impl Attach {
             return Ok(0);
         }
         for remark in plan.apply(manager.as_ref())? {
-            exit::warn(&remark);
+            log::warn(&remark);
         }
         let name = &self.instances[0].nsname;
-        exit::note(&format!(
+        log::info(&format!(
             "{} is attached to the network namespace '{name}'",
             plan.service
         ));
@@ -104,11 +105,11 @@ pub(super) fn needs_root(root: &Root) -> Result<()> {
 pub(super) fn restart(manager: Option<&Manager>, service: &ServiceName, now: bool) -> Result<u8> {
     let pattern = service.pattern();
     match manager {
-        None => exit::note("systemd does not run here: nothing was reloaded"),
+        None => log::info("systemd does not run here: nothing was reloaded"),
         Some(manager) if now => manager
             .restart(&pattern)
             .with_context(|| format!("{service} has its new settings, and does not start"))?,
-        Some(_) => exit::note(&format!(
+        Some(_) => log::info(&format!(
             "to have that take effect: systemctl restart {}",
             shell_words::quote(&pattern)
         )),

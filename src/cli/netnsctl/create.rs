@@ -4,7 +4,7 @@ use clap::Args;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::namespace;
-use crate::sys::exit;
+use crate::sys::log;
 
 /// Make a network namespace, as `ip netns add` does
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ impl Create {
                  it, such as ProtectSystem= or PrivateMounts=yes in a drop-in"
             );
         }
-        exit::note(&format!("network namespace '{name}' made"));
+        log::info(&format!("network namespace '{name}' made"));
         Ok(0)
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::namespace::{self, Deleted, NetNs};
-use crate::sys::exit;
+use crate::sys::log;
 
 /// Delete a network namespace, as `ip netns delete` does
 #[derive(Debug, Args)]
@@ -29,18 +29,18 @@ impl Delete {
                     "processes run in the network namespace '{name}': {}: end them, or use --force",
                     list(pids)
                 ),
-                (pids, true) => exit::warn(&format!(
+                (pids, true) => log::warn(&format!(
                     "the network namespace '{name}' lives on without a name in processes {}",
                     list(pids)
                 )),
             }
         }
         match namespace::delete(root, name)? {
-            Deleted::Removed => exit::note(&format!("network namespace '{name}' deleted")),
+            Deleted::Removed => log::info(&format!("network namespace '{name}' deleted")),
             Deleted::Missing => {
-                exit::note(&format!("the network namespace '{name}' was gone already"));
+                log::info(&format!("the network namespace '{name}' was gone already"));
             }
-            Deleted::Replaced => exit::warn(&format!(
+            Deleted::Replaced => log::warn(&format!(
                 "the network namespace '{name}' has been replaced by another, which is left alone"
             )),
         }

@@ -4,7 +4,7 @@ use clap::Args;
 use super::attach::{needs_root, restart};
 use crate::instance::paths::Root;
 use crate::service::attach;
-use crate::sys::exit;
+use crate::sys::log;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
@@ -25,7 +25,7 @@ impl Detach {
         needs_root(root)?;
         let manager = Manager::running(root)?;
         let service = attach::detach(root, manager.as_ref(), &self.service)?;
-        exit::note(&format!("{service} is detached"));
+        log::info(&format!("{service} is detached"));
         restart(manager.as_ref(), &service, self.now)
     }
 }

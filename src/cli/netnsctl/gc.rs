@@ -6,7 +6,8 @@ use crate::instance::paths::Root;
 use crate::lifecycle;
 use crate::lifecycle::gc;
 use crate::namespace::Id;
-use crate::sys::exit::{self, Exit};
+use crate::sys::exit::Exit;
+use crate::sys::log;
 use crate::sys::terminal;
 use crate::systemd::manager::Manager;
 
@@ -38,7 +39,7 @@ impl Gc {
             Exit::Failure as u8
         };
         if leftovers.is_empty() && not_seen.is_empty() {
-            exit::note("nothing is left over");
+            log::info("nothing is left over");
         }
         for leftover in &leftovers {
             let said = terminal::clean(&leftover.to_string());
@@ -50,7 +51,7 @@ impl Gc {
                 Ok(true) => terminal::print(&format!("removed {said}\n"))?,
                 Ok(false) => {}
                 Err(error) => {
-                    exit::error(&format!("{said}: {error:#}"));
+                    log::error(&format!("{said}: {error:#}"));
                     status = Exit::Failure as u8;
                 }
             }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::instance::paths::Root;
 use crate::inventory::{Maker, Namespace, Presence, View, type_states};
-use crate::sys::exit;
+use crate::sys::log;
 use crate::sys::terminal::{self, Look};
 use crate::systemd::manager::Manager;
 
@@ -55,7 +55,7 @@ pub fn json(value: &impl Serialize) -> Result<String> {
 /// Says what could not be seen.
 pub fn unseen(unseen: &[String]) {
     for what in unseen {
-        exit::warn(&format!("not seen: {what}"));
+        log::warn(&format!("not seen: {what}"));
     }
 }
 

@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::instance::name::NsType;
 use crate::instance::paths::Root;
-use crate::sys::exit;
 use crate::sys::file::{self, Missing};
+use crate::sys::log;
 
 /// Begin a type of network: a script and its configuration
 ///
@@ -52,9 +52,9 @@ impl New {
         file::make_directory(&root.conf_dir(), 0o755)?;
         write(&paths, &texts)?;
         for path in &paths {
-            exit::note(&format!("{} made", path.display()));
+            log::info(&format!("{} made", path.display()));
         }
-        exit::note(&format!(
+        log::info(&format!(
             "change them as you like, then: netnsctl up {nstype}@NAME"
         ));
         Ok(0)
@@ -110,7 +110,7 @@ fn shipped(root: &Root, nstype: &NsType) -> Result<[String; 2]> {
     let conf = fs::read_to_string(&sample).missing_ok();
     // Distributions let administrators leave out /usr/share/doc.
     let conf = conf.with_context(|| reading(&sample))?.unwrap_or_else(|| {
-        exit::warn(&format!("there is no sample {}", sample.display()));
+        log::warn(&format!("there is no sample {}", sample.display()));
         format!("# NSTYPE {nstype}\n")
     });
     Ok([text, conf])

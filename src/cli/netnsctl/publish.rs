@@ -6,7 +6,7 @@ use clap::Args;
 use super::attach::needs_root;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Port, Publication, Target};
-use crate::sys::exit;
+use crate::sys::log;
 use crate::systemd::manager::Manager;
 
 /// Have a TCP port of the host lead to a service in a network namespace
@@ -53,7 +53,7 @@ impl Publish {
             from: from.as_ref().map(Target::nsname),
         };
         let when = if listens { "" } else { " when that is up next" };
-        exit::note(&format!(
+        log::info(&format!(
             "{publication} leads to the network namespace '{}'{when}",
             publication.name
         ));

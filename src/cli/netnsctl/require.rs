@@ -8,8 +8,8 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::service::attach::check_type;
 use crate::sys::change::Change;
-use crate::sys::exit;
 use crate::sys::file::Missing;
+use crate::sys::log;
 use crate::systemd::manager::Manager;
 use crate::systemd::service;
 use crate::update;
@@ -102,7 +102,7 @@ impl Require {
             } else {
                 "requires"
             };
-            exit::note(&format!("{} {does} {}", self.instance, need.unit()));
+            log::info(&format!("{} {does} {}", self.instance, need.unit()));
         }
         Ok(0)
     }

@@ -5,7 +5,7 @@ use super::attach::needs_root;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Publication};
-use crate::sys::exit;
+use crate::sys::log;
 use crate::systemd::manager::Manager;
 
 /// Take back what 'netnsctl publish' did for a port
@@ -35,7 +35,7 @@ impl Unpublish {
             from: self.from.as_ref(),
         };
         publish::unpublish(root, manager.as_ref(), &publication)?;
-        exit::note(&format!(
+        log::info(&format!(
             "{publication} leads to the network namespace '{}' no more",
             self.name
         ));

@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::{attached, dropin::Bind};
 use crate::instance::paths::Root;
 use crate::sys::command;
-use crate::sys::exit;
+use crate::sys::log;
 use crate::systemd::manager::Manager;
 
 /// Looks after all attached services, and gives the number of binds that were put back.
@@ -30,14 +30,14 @@ pub fn all(root: &Root, manager: &Manager) -> Result<usize> {
                 match put_back(&nsenter, pid, bind) {
                     Ok(false) => {}
                     Ok(true) => {
-                        exit::note(&format!(
+                        log::info(&format!(
                             "{id}: {} is {} again",
                             bind.to.display(),
                             bind.from.display()
                         ));
                         count += 1;
                     }
-                    Err(error) => exit::warn(&format!("{id}: {error:#}")),
+                    Err(error) => log::warn(&format!("{id}: {error:#}")),
                 }
             }
         }

@@ -1,0 +1,65 @@
+//! Lines on stderr: errors, warnings, and what was done.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+
+/// Sets the name that lines on a terminal begin with.
+pub fn set_program(name: &'static str) {
+    PROGRAM.get_or_init(|| name);
+}
+
+/// Prints an error of a program that goes on, or that ends with a status of its own.
+pub fn error(message: &str) {
+    say(Level::Error, message);
+}
+
+/// Prints a warning.
+pub fn warn(message: &str) {
+    say(Level::Warning, message);
+}
+
+/// Prints what was done.
+pub fn info(message: &str) {
+    say(Level::Info, message);
+}
+
+/// Prints a line of the output of another program, indented below a message about it.
+pub fn quote(line: &str) {
+    let line = line.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
+    let _ = io::stderr().write_all(format!("    {line}\n").as_bytes());
+}
+
+#[derive(Clone, Copy)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+/// Writes one line to stderr. A full disk or a closed pipe is no reason to fail: nobody listens.
+fn say(level: Level, message: &str) {
+    let line = if stderr_is_journal() {
+        // sd-daemon(3): the journal takes the number as the priority, and knows the program.
+        format!("<{}>{message}\n", level as u8)
+    } else {
+        let program = PROGRAM.get().copied().unwrap_or("systemd-netns");
+        let word = match level {
+            Level::Warning => "warning: ",
+            Level::Error | Level::Info => "",
+        };
+        format!("{program}: {word}{message}\n")
+    };
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether stderr is the journal's socket, as `$JOURNAL_STREAM` tells (systemd.exec(5)).
+fn stderr_is_journal() -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    nix::sys::stat::fstat(io::stderr().as_fd())
+        .is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
+}
