@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
+use systemd_netns::instance::phase::Side;
 use systemd_netns::inventory::graph::{Graph, dot, mermaid, svg, text};
-use systemd_netns::inventory::{
-    End, Link, Maker, Namespace, Place, Presence, Service, Unit, UnitPart, View,
-};
+use systemd_netns::inventory::{End, Link, Maker, Namespace, Place, Presence, Service, Unit, View};
 use systemd_netns::sys::terminal::{self, Look};
 
 fn link(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
@@ -51,16 +50,16 @@ fn namespace(name: Option<&str>, links: Option<Vec<Link>>) -> Namespace {
 }
 
 fn units(nstype: &str, nsname: &str, active: &str) -> Vec<Unit> {
-    let unit = |prefix: &str, part| Unit {
+    let unit = |prefix: &str, side| Unit {
         name: format!("{prefix}-{nstype}@{nsname}.service"),
         nstype: Some(nstype.to_owned()),
-        part,
+        side: Some(side),
         active: active.to_owned(),
         sub: "exited".to_owned(),
     };
     vec![
-        unit("netns_outside", UnitPart::Outside),
-        unit("netns", UnitPart::Inside),
+        unit("netns_outside", Side::Outside),
+        unit("netns", Side::Inside),
     ]
 }
 

@@ -9,7 +9,7 @@ use std::process::Command as Process;
 use std::{env, fs};
 
 use clap::{Arg, Command};
-use systemd_netns::cli::arguments;
+use systemd_netns::cli::netnsctl;
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::Exit;
 
@@ -136,7 +136,7 @@ fn after_help(text: &str) -> String {
 }
 
 fn generated(program: &str) -> String {
-    let mut command = arguments::program(program).unwrap();
+    let mut command = netnsctl::program(program).unwrap();
     if !command.has_subcommands() {
         return generated_of(&command);
     }
@@ -210,7 +210,7 @@ fn words<'a>(text: &'a str, begin: &str) -> BTreeSet<&'a str> {
 fn options_and_verbs_are_those_that_there_are() {
     let mut all = BTreeSet::from(["now".to_owned()]); // of systemctl
     for program in PROGRAMS {
-        let command = arguments::program(program).unwrap();
+        let command = netnsctl::program(program).unwrap();
         let page = plain(&page(&format!("{program}.8")));
         let commands = std::iter::once(&command).chain(command.get_subcommands());
         for one in commands.filter(|one| !one.is_hide_set() && one.get_name() != "help") {
@@ -375,7 +375,7 @@ fn pages_are_well_formed() {
 #[test]
 fn help_fits_a_terminal_and_has_an_example() {
     for program in PROGRAMS {
-        let mut command = arguments::program(program).unwrap();
+        let mut command = netnsctl::program(program).unwrap();
         let verbs: Vec<String> = command
             .get_subcommands()
             .map(|v| v.get_name().to_owned())

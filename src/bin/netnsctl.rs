@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use systemd_netns::cli::arguments::Ctl;
+use systemd_netns::cli::netnsctl::Ctl;
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit;
 

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Finding, Report};
-use crate::instance::name::NsType;
+use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
 use crate::instance::sources::{self, Trust};
-use crate::instance::types::{self, Types};
+use crate::instance::types::{Scope, Types};
 use crate::phase::script;
 use crate::sys::exit::{self, Exit};
+use crate::sys::file;
 
 /// Files that make no type, and so are read for nobody.
 pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
     // Of those that only root may read, it is said that they were not seen.
-    let secret: Vec<String> = entries(&root.conf_dir())
+    let secret: Vec<String> = file::entries(&root.conf_dir())
+        .unwrap_or_default()
         .into_iter()
         .filter(|path| !nix::unistd::geteuid().is_root() && fs::File::open(path).is_err())
         .map(|path| format!("{} cannot be read", path.display()))
@@ -39,7 +41,7 @@ pub fn check(
     // Of a directory, it is said once.
     let mut distrusted = BTreeSet::new();
     for directory in [root.conf_dir(), root.share_dir()] {
-        for path in entries(&directory) {
+        for path in file::entries(&directory).unwrap_or_default() {
             let known = path.extension().is_some_and(|e| e == "sh" || e == "conf");
             if path.extension().is_some_and(|e| e == "bash") {
                 // netnsinit knows nothing of it, but scripts source it.
@@ -54,9 +56,13 @@ pub fn check(
             if !known || !matches!(sources::is_source(&path), Ok(true)) {
                 continue;
             }
-            let nstype = match types::nstype(&path) {
-                Ok(Some(nstype)) if wanted(&nstype) => Some(nstype),
-                Ok(None) if path == root.default_conf() => None,
+            let nstype = match Scope::of(&path) {
+                Ok(Some(Scope::All)) => None,
+                Ok(Some(Scope::Type(nstype) | Scope::Instance(Instance { nstype, .. })))
+                    if wanted(&nstype) =>
+                {
+                    Some(nstype)
+                }
                 _ => continue,
             };
             let found = |finding: Finding| match &nstype {
@@ -89,12 +95,4 @@ pub fn check(
             }
         }
     }
-}
-
-/// The files of a directory, in order; none where it cannot be read.
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
 }

@@ -13,8 +13,9 @@ use crate::instance::paths::Root;
 use crate::instance::sources::{self, Slot, Sources, Trust};
 use crate::instance::types::Types;
 use crate::phase::script::{self, Inspection};
+use crate::systemd::instances::known;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit::Part;
+use crate::systemd::unit;
 use crate::update::{self, Action};
 
 mod about;
@@ -28,7 +29,6 @@ mod text;
 mod values;
 
 pub use about::About;
-pub use instances::known as known_instances;
 pub use report::{Finding, Report, Severity};
 use text::Text;
 
@@ -134,7 +134,7 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
     if subject.is_none() {
         report.add(files::names(root, &types));
     }
-    let known = instances::known(root, manager, &mut report.unseen);
+    let known = known(root, manager, &mut report.unseen);
     let wanted = |nstype: &NsType| subject.is_none_or(|subject| subject.nstype() == nstype);
     let mut broken = BTreeSet::new();
     for nstype in types.found.iter().filter(|nstype| wanted(nstype)) {
@@ -271,7 +271,7 @@ fn candidate(
 
 /// The units that netnsupdate would make, renew or remove.
 fn copies(root: &Root, manager: Option<&Manager>, report: &mut Report) {
-    match update::pending(root, manager) {
+    match update::pending(root, manager, &update::Request::default()) {
         Ok(pending) => {
             let would: BTreeSet<(NsType, &str)> =
                 pending.actions.iter().filter_map(would).collect();
@@ -292,8 +292,8 @@ fn copies(root: &Root, manager: Option<&Manager>, report: &mut Report) {
 /// The type of a unit, and what would be done to it.
 fn would(action: &Action) -> Option<(NsType, &'static str)> {
     let (would, path) = action.describe();
-    let (_, nstype) = Part::of_copy(path.file_name()?.to_str()?)?;
-    Some((nstype.parse().ok()?, would))
+    let (_, nstype) = unit::of_copy(path.file_name()?.to_str()?)?;
+    Some((nstype, would))
 }
 
 /// In order, each one once; what a type says of a variable only where we have not said it.

@@ -1,11 +1,9 @@
-//! The command lines of the three programs. Help, completion and manual pages all come from here.
+//! The command lines of netnsinit and netnsupdate.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Command, CommandFactory, Parser};
-
-use crate::cli::netnsctl::Verb;
+use clap::Parser;
 
 /// Run one of the four functions that configure a network namespace
 ///
@@ -70,29 +68,4 @@ pub struct Update {
     /// Say nothing but warnings and errors
     #[arg(long, short)]
     pub quiet: bool,
-}
-
-/// See and drive network namespaces
-#[derive(Debug, Parser)]
-#[command(
-    name = "netnsctl",
-    version,
-    max_term_width = 80,
-    after_help = "Example: netnsctl list"
-)]
-pub struct Ctl {
-    #[command(subcommand)]
-    pub verb: Verb,
-}
-
-/// The programs, by the names that they are called by; `None` for another name.
-pub fn program(name: &str) -> Option<Command> {
-    let mut command = match name {
-        "netnsctl" => Ctl::command(),
-        "netnsinit" => Init::command(),
-        "netnsupdate" | "netns-update" => Update::command(),
-        _ => return None,
-    };
-    command.build();
-    Some(command)
 }

@@ -111,31 +111,64 @@ impl Root {
         self.path("/etc/netns").join(name.as_str())
     }
 
-    /// `/run/systemd-netns`: what we remember while something is up.
+    /// `/run/systemd-netns`: our records of what is up.
     pub fn state_dir(&self) -> PathBuf {
         self.path("/run/systemd-netns")
     }
 
-    /// What is remembered of `instance` between `up` and `down`.
-    pub fn instance_state(&self, instance: &Instance) -> PathBuf {
-        self.state_dir()
-            .join("instances")
-            .join(instance.to_string())
+    /// The records of all instances.
+    pub fn records_dir(&self) -> PathBuf {
+        self.state_dir().join("instances")
     }
 
-    /// What is remembered of `name` while instances of it are up that systemd knows nothing of.
-    pub fn direct_state(&self, name: &NsName) -> PathBuf {
-        self.state_dir().join("direct").join(name.as_str())
+    /// The record of `instance` between `up` and `down`.
+    pub fn record(&self, instance: &Instance) -> PathBuf {
+        self.records_dir().join(instance.to_string())
     }
 
-    /// Locked while one of these comes up or goes down.
-    pub fn direct_lock(&self, name: &NsName) -> PathBuf {
+    /// The namespaces with instances that were brought up without systemd.
+    pub fn direct_dir(&self) -> PathBuf {
+        self.state_dir().join("direct")
+    }
+
+    /// The lock that is held while an instance of `name` is brought up or taken down.
+    pub fn lock_of(&self, name: &NsName) -> PathBuf {
         self.state_dir().join("locks").join(name.as_str())
     }
 
-    /// Holds the namespace that we made under `name`.
-    pub fn netns_state(&self, name: &NsName) -> PathBuf {
-        self.state_dir().join("namespaces").join(name.as_str())
+    /// The second mounts of the namespaces that we created.
+    pub fn pins_dir(&self) -> PathBuf {
+        self.state_dir().join("namespaces")
+    }
+
+    /// The second mount of the namespace that we created as `name`.
+    pub fn pin(&self, name: &NsName) -> PathBuf {
+        self.pins_dir().join(name.as_str())
+    }
+
+    /// The sysctls of the host that types have changed, for the library of the types.
+    pub fn sysctl_dir(&self) -> PathBuf {
+        self.state_dir().join("sysctl")
+    }
+
+    /// The links of the host that types have set up, for the library of the types.
+    pub fn parents_dir(&self) -> PathBuf {
+        self.state_dir().join("parents")
+    }
+
+    /// The ports that instances of type nat have published.
+    pub fn nat_ports_dir(&self) -> PathBuf {
+        self.state_dir().join("nat")
+    }
+
+    /// The lock that is held while netnsupdate writes units.
+    pub fn update_lock(&self) -> PathBuf {
+        self.state_dir().join("netnsupdate.lock")
+    }
+
+    /// The file that is there as long as systemd has unit files to reload.
+    pub fn reload_mark(&self) -> PathBuf {
+        self.state_dir().join("reload")
     }
 }
 
@@ -160,7 +193,7 @@ mod tests {
             root.template_dir(),
             root.netns(&instance.nsname),
             root.netns_etc(&instance.nsname),
-            root.instance_state(&instance),
+            root.record(&instance),
         ] {
             assert!(path.starts_with("/tmp/tree"), "{}", path.display());
         }

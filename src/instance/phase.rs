@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::instance::name::NsType;
 
 /// Whether the network is being set up or taken down.
@@ -13,7 +15,8 @@ pub enum Direction {
 }
 
 /// Which network namespace a function sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The namespace of the caller: PID 1's, under systemd.
     Outside,

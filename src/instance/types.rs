@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::instance::name::{NsName, NsType};
+use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
 use crate::instance::sources::is_source;
-use crate::sys::file::Missing;
+use crate::sys::file;
 
 /// The types that the files of a system speak of, and what is wrong with other files.
 #[derive(Debug, Default)]
@@ -33,25 +33,15 @@ impl Types {
     }
 
     fn scan(&mut self, directory: &Path, extensions: &[&str]) -> Result<()> {
-        let reading = || format!("reading {}", directory.display());
-        let Some(entries) = fs::read_dir(directory).missing_ok().with_context(reading)? else {
-            // To take all types for gone because of a disk that is not there would do harm.
-            if fs::symlink_metadata(directory).is_ok() {
-                bail!("{} is not a directory", directory.display());
-            }
-            return Ok(());
-        };
-        let mut paths = Vec::new();
-        for entry in entries {
-            paths.push(entry.with_context(reading)?.path());
+        // To take all types for removed because of a disk that is not mounted would do harm.
+        if directory.symlink_metadata().is_ok() && !directory.is_dir() {
+            bail!("{} is not a directory", directory.display());
         }
-        paths.sort();
-        for path in paths {
+        for path in file::entries(directory)? {
             let extension = path.extension().unwrap_or_default();
-            if !extensions.iter().any(|known| extension == *known) {
-                continue;
+            if extensions.iter().any(|known| extension == *known) {
+                self.look_at(&path);
             }
-            self.look_at(&path);
         }
         Ok(())
     }
@@ -61,9 +51,9 @@ impl Types {
         if matches!(source, Ok(false)) {
             return;
         }
-        let nstype = match nstype(path) {
-            Ok(Some(nstype)) => nstype,
-            Ok(None) => return,
+        let nstype = match Scope::of(path) {
+            Ok(Some(Scope::Type(nstype) | Scope::Instance(Instance { nstype, .. }))) => nstype,
+            Ok(Some(Scope::All) | None) => return,
             Err(error) => {
                 self.problems.push(format!("{error:#}"));
                 return;
@@ -79,25 +69,52 @@ impl Types {
     }
 }
 
-/// The type that a file is named after; `None` where it serves no type of its own.
-pub fn nstype(path: &Path) -> Result<Option<NsType>> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let conf = path
-        .extension()
-        .is_some_and(|extension| extension == "conf");
-    if stem.starts_with('.') || (conf && stem == "default") {
-        return Ok(None);
+/// Which instances a file of `/etc/conf.d/netns` or `/usr/share/systemd-netns` is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// `default.conf`
+    All,
+    /// `NSTYPE.sh`, `NSTYPE.conf`
+    Type(NsType),
+    /// `NSTYPE-NSNAME.conf`, split at the first hyphen.
+    Instance(Instance),
+}
+
+impl Scope {
+    /// The scope of a file, by its name; `None` where netnsinit never reads such a file.
+    ///
+    /// # Errors
+    /// The name has the form, but NSTYPE or NSNAME is not valid.
+    pub fn of(path: &Path) -> Result<Option<Self>> {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let extension = path.extension().unwrap_or_default();
+        if stem.starts_with('.') || (extension != "sh" && extension != "conf") {
+            return Ok(None);
+        }
+        let conf = extension == "conf";
+        if conf && stem == "default" {
+            return Ok(Some(Scope::All));
+        }
+        let naming = || path.display().to_string();
+        Ok(Some(match stem.split_once('-').filter(|_| conf) {
+            Some((nstype, nsname)) => Scope::Instance(Instance {
+                nstype: nstype.parse().with_context(naming)?,
+                nsname: nsname.parse().with_context(naming)?,
+            }),
+            None => Scope::Type(stem.parse().with_context(naming)?),
+        }))
     }
-    let naming = || path.display().to_string();
-    let (nstype, nsname) = match stem.split_once('-') {
-        Some((nstype, nsname)) if conf => (nstype, Some(nsname)),
-        _ => (stem.as_ref(), None),
-    };
-    let nstype: NsType = nstype.parse().with_context(naming)?;
-    if let Some(nsname) = nsname {
-        nsname.parse::<NsName>().with_context(naming)?;
-    }
-    Ok(Some(nstype))
+}
+
+/// The instances that have a file of their own in `/etc/conf.d/netns`, with that file.
+pub fn configured_instances(root: &Root) -> Result<Vec<(PathBuf, Instance)>> {
+    let paths = file::entries(&root.conf_dir())?.into_iter();
+    Ok(paths
+        .filter_map(|path| match Scope::of(&path) {
+            Ok(Some(Scope::Instance(instance))) => Some((path, instance)),
+            _ => None,
+        })
+        .collect())
 }
 
 fn readable(path: &Path) -> Result<()> {
@@ -152,7 +169,8 @@ mod tests {
     #[test]
     fn bad_names_are_told_and_do_not_hide_good_ones() {
         let bad = [
-            "etc/conf.d/netns/1st.conf",
+            "etc/conf.d/netns/a b.conf",
+            "etc/conf.d/netns/veth-a b.conf",
             "etc/conf.d/netns/-web.conf",
             "etc/conf.d/netns/veth-.conf",
             "etc/conf.d/netns/default-web.conf",

@@ -21,7 +21,7 @@ mod units;
 use links::Seat;
 pub use processes::Process;
 pub use services::Service;
-pub use units::{Unit, UnitPart, type_states};
+pub use units::{Unit, type_states};
 
 /// The host, or the container that we are in.
 #[derive(Debug, Clone, Serialize)]
@@ -218,7 +218,7 @@ fn namespaces(root: &Root, unseen: &mut Vec<String>) -> Result<(Namespace, Vec<N
 
 fn makers(root: &Root, named: &mut [Namespace], unseen: &mut Vec<String>) {
     // Only root may look into it (`namespace::create`).
-    let directory = root.state_dir().join("namespaces");
+    let directory = root.pins_dir();
     let refused = std::fs::read_dir(&directory)
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     if refused && !named.is_empty() {
@@ -228,7 +228,7 @@ fn makers(root: &Root, named: &mut [Namespace], unseen: &mut Vec<String>) {
         let Some(id) = namespace.id else { continue };
         let name = namespace.nsname();
         let mut names = namespace.units.iter();
-        let unit = names.any(|unit| unit.part == UnitPart::Name && unit.active == "active");
+        let unit = names.any(|unit| unit.side.is_none() && unit.active == "active");
         let recorded = name.and_then(|name| namespace::made_by_us(root, &name));
         namespace.made_by = match (recorded == Some(id), refused) {
             (true, _) => Maker::Us,

@@ -6,14 +6,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Process;
-use super::units::UnitPart;
 use super::{Namespace, View};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
+use crate::instance::phase::Side;
 use crate::namespace::Id;
 use crate::phase::record::Kept;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit;
+use crate::systemd::unit::UnitName;
 
 /// A service that is attached to a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,7 +55,7 @@ pub fn of(processes: &[Process]) -> Vec<Service> {
 }
 
 fn is_ours(name: &str) -> bool {
-    name.starts_with("netns_name@") || unit::Part::of_unit(name).is_some()
+    UnitName::parse(name).is_some()
 }
 
 /// The services that are told to run in `namespace`, whether they do or not, by systemd's word.
@@ -89,7 +89,8 @@ pub fn attached(manager: &Manager, namespace: &Namespace) -> Result<Vec<Service>
 fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
     let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
     let path = value("NetworkNamespacePath");
-    let joined = |unit: &str| unit::Part::of_unit(unit).is_some_and(|(_, (_, of))| of == name);
+    let joined =
+        |unit: &str| UnitName::parse(unit).is_some_and(|unit| unit.nsname().as_str() == name);
     let named = ["/run/netns/", "/var/run/netns/"].iter();
     named
         .into_iter()
@@ -134,7 +135,7 @@ pub fn stale(
 
 fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {
     let inside = namespace.units.iter();
-    let inside = inside.filter(|unit| unit.part == UnitPart::Inside);
+    let inside = inside.filter(|unit| unit.side == Some(Side::Inside));
     let kept = inside.filter_map(|unit| {
         let nstype = unit.nstype.as_deref()?.parse().ok()?;
         let nsname = namespace.nsname()?;

@@ -6,62 +6,48 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Namespace, Presence};
+use crate::instance::phase::Side;
 use crate::systemd::manager::{Manager, UnitState};
-use crate::systemd::unit;
+use crate::systemd::unit::{self, UnitName};
 
 /// One of the units of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unit {
     pub name: String,
-    /// `None` for the unit that makes the namespace.
+    /// `None` for the unit that creates the namespace.
     #[serde(rename = "type")]
     pub nstype: Option<String>,
-    pub part: UnitPart,
+    /// `None` for the unit that creates the namespace.
+    #[serde(rename = "part", serialize_with = "part")]
+    pub side: Option<Side>,
     /// `active`, `failed` and so on (systemctl(1)).
     pub active: String,
     /// `exited`, `start` and so on.
     pub sub: String,
 }
 
-/// What a unit does for its namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UnitPart {
-    /// It makes and deletes the namespace.
-    Name,
-    Outside,
-    Inside,
+/// What a unit does for its namespace: `name`, `outside` or `inside`.
+fn part<S: serde::Serializer>(side: &Option<Side>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(side.map_or("name", Side::as_str))
 }
 
 /// All our units that systemd has loaded, with the name of the namespace of each.
 pub fn all(manager: &Manager) -> Result<Vec<(String, Unit)>> {
-    let patterns = ["netns_name@*", "netns_outside-*@*", "netns-*@*"];
-    let patterns = patterns.map(|pattern| format!("{pattern}.service"));
-    Ok(manager
-        .units(&patterns)?
-        .into_iter()
-        .filter_map(ours)
-        .collect())
+    let units = manager.units(&unit::patterns())?.into_iter();
+    Ok(units.filter_map(ours).collect())
 }
 
 fn ours(state: UnitState) -> Option<(String, Unit)> {
-    let (nsname, part, nstype) = match state.name.strip_prefix("netns_name@") {
-        Some(rest) => (rest.strip_suffix(".service")?, UnitPart::Name, None),
-        None => {
-            let (part, instance) = unit::Part::of_unit(&state.name)?;
-            let part = match part {
-                unit::Part::Inside => UnitPart::Inside,
-                unit::Part::Outside => UnitPart::Outside,
-            };
-            let (nstype, nsname) = instance;
-            (nsname, part, Some(nstype.to_owned()))
-        }
+    let name = UnitName::parse(&state.name)?;
+    let nsname = name.nsname().to_string();
+    let (side, nstype) = match name {
+        UnitName::Namespace(_) => (None, None),
+        UnitName::Instance(side, instance) => (Some(side), Some(instance.nstype.to_string())),
     };
-    let nsname = nsname.to_owned();
     let unit = Unit {
-        name: state.name.clone(),
+        name: state.name,
         nstype,
-        part,
+        side,
         active: state.active,
         sub: state.sub,
     };
@@ -86,7 +72,7 @@ pub fn assign(units: Vec<(String, Unit)>, named: &mut Vec<Namespace>) {
         }
     }
     for namespace in named {
-        let order = |a: &Unit, b: &Unit| (&a.nstype, a.part).cmp(&(&b.nstype, b.part));
+        let order = |a: &Unit, b: &Unit| (&a.nstype, a.side).cmp(&(&b.nstype, b.side));
         namespace.units.sort_by(order);
     }
 }
@@ -140,8 +126,8 @@ mod tests {
         assign(units, &mut named);
         let names: Vec<_> = named.iter().map(Namespace::title).collect();
         assert_eq!(names, ["web", "gone"]);
-        let parts: Vec<_> = named[0].units.iter().map(|unit| unit.part).collect();
-        assert_eq!(parts, [UnitPart::Name, UnitPart::Outside, UnitPart::Inside]);
+        let parts: Vec<_> = named[0].units.iter().map(|unit| unit.side).collect();
+        assert_eq!(parts, [None, Some(Side::Outside), Some(Side::Inside)]);
         assert_eq!(named[1].state, Presence::Missing);
     }
 

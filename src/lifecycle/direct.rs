@@ -6,20 +6,17 @@
 //! /run/systemd-netns/locks/web       locked while something of `web` comes up or goes down
 //! ```
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use anyhow::{Result, bail};
 
 use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::namespace::{self, NetNs};
 use crate::sys::command::{self, End, Interruption};
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
+use crate::sys::lock::Lock;
 use crate::sys::log;
 
 /// Brings an instance up, in a new namespace or in one that others of its name have brought up.
@@ -28,7 +25,7 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     for program in ["netnsinit", "netnsctl", "bash"] {
         command::ours(program)?;
     }
-    let _lock = Lock::take(root, nsname)?;
+    let _lock = Lock::take(&root.lock_of(nsname))?;
     let mut interruption = Interruption::watch()?;
     let register = Register::of(root, nsname);
     match register.stage(nstype)? {
@@ -89,7 +86,7 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
 /// Takes an instance down, and the namespace with the last one.
 pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
     let Instance { nstype, nsname } = instance;
-    let _lock = Lock::take(root, nsname)?;
+    let _lock = Lock::take(&root.lock_of(nsname))?;
     let _interruption = Interruption::watch()?;
     let register = Register::of(root, nsname);
     let outcome = match register.stage(nstype)? {
@@ -237,29 +234,19 @@ pub struct Register {
 
 impl Register {
     pub fn of(root: &Root, name: &NsName) -> Self {
-        let directory = root.direct_state(name);
+        let directory = root.direct_dir().join(name.as_str());
         Self { directory }
     }
 
     /// Those that are up, or on their way, in order of their names.
     pub fn types(&self) -> Result<Vec<NsType>> {
-        let reading = || format!("reading {}", self.directory.display());
-        let mut types = Vec::new();
-        let entries = fs::read_dir(&self.directory).missing_ok();
-        for entry in entries.with_context(reading)?.into_iter().flatten() {
-            let name = entry.with_context(reading)?.file_name();
-            // Others are unfinished files.
-            types.extend(name.to_str().and_then(|name| name.parse().ok()));
-        }
-        types.sort();
-        Ok(types)
+        let names = file::names(&self.directory)?;
+        // Others are unfinished files.
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     fn stage(&self, nstype: &NsType) -> Result<Option<Stage>> {
-        let path = self.path(nstype);
-        let text = fs::read_to_string(&path)
-            .missing_ok()
-            .with_context(|| format!("reading {}", path.display()))?;
+        let text = file::read_text(&self.path(nstype))?;
         let of = |text: String| STAGES.iter().find(|(_, word)| *word == text.trim());
         Ok(text.map(|text| of(text).map_or(Stage::Outside, |(stage, _)| *stage)))
     }
@@ -271,10 +258,7 @@ impl Register {
     }
 
     fn remove(&self, nstype: &NsType) -> Result<()> {
-        let path = self.path(nstype);
-        let removed = fs::remove_file(&path).missing_ok();
-        removed.with_context(|| format!("removing {}", path.display()))?;
-        Ok(())
+        file::remove(&self.path(nstype)).map(drop)
     }
 
     fn make(&self) -> Result<()> {
@@ -282,66 +266,10 @@ impl Register {
     }
 
     fn delete(&self) -> Result<()> {
-        let removed = fs::remove_dir_all(&self.directory).missing_ok();
-        removed.with_context(|| format!("removing {}", self.directory.display()))?;
-        Ok(())
+        file::remove_tree(&self.directory).map(drop)
     }
 
     fn path(&self, nstype: &NsType) -> PathBuf {
         self.directory.join(nstype.as_str())
-    }
-}
-
-/// Only one at a time brings something of a namespace up or down.
-#[derive(Debug)]
-pub struct Lock {
-    path: PathBuf,
-    _file: Flock<File>,
-}
-
-impl Lock {
-    /// Waits for it.
-    pub fn take(root: &Root, name: &NsName) -> Result<Self> {
-        let lock = Self::get(root, name, FlockArg::LockExclusive)?;
-        lock.context("the kernel does not wait for the lock")
-    }
-
-    /// `None` where another has it.
-    pub fn try_take(root: &Root, name: &NsName) -> Result<Option<Self>> {
-        Self::get(root, name, FlockArg::LockExclusiveNonblock)
-    }
-
-    fn get(root: &Root, name: &NsName, how: FlockArg) -> Result<Option<Self>> {
-        let path = root.direct_lock(name);
-        let locking = || format!("locking {}", path.display());
-        if let Some(directory) = path.parent() {
-            file::make_directory(directory, 0o700)?;
-        }
-        loop {
-            let file = File::create(&path).with_context(locking)?;
-            let file = match Flock::lock(file, how) {
-                Ok(file) => file,
-                Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-                Err((_, errno)) => return Err(errno).with_context(locking),
-            };
-            // Whoever had it before has removed the file: the lock of that one is nobody's.
-            if is_at(&file, &path) {
-                return Ok(Some(Self { path, _file: file }));
-            }
-        }
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // While it is held; if it stays, the next one takes it.
-        let _ = fs::remove_file(&self.path);
     }
 }

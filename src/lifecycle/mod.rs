@@ -1,11 +1,11 @@
 //! Instances up and down in one step: by systemd where it runs, directly where it does not.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::sources::{self, Trust};
-use crate::sys::exit::{Exit, OrExit};
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
 pub mod direct;
@@ -15,7 +15,7 @@ mod systemd;
 /// Brings an instance up, whole or not at all, and gives the exit status: that of the function
 /// that failed. One that is up already stays as it is.
 pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
-    must_be_root()?;
+    require_root()?;
     sources::find(root, instance, Trust::from_environment())?;
     match Manager::running(root)? {
         Some(manager) => systemd::up(root, &manager, instance),
@@ -26,18 +26,9 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
 /// Takes an instance down, as far as it can be, and gives the exit status: that of the first
 /// function that failed. One that is down already is no error.
 pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
-    must_be_root()?;
+    require_root()?;
     match Manager::running(root)? {
         Some(manager) => systemd::down(&manager, instance),
         None => direct::down(root, instance),
     }
-}
-
-/// # Errors
-/// With [`Exit::NotPermitted`], before anything is touched.
-pub fn must_be_root() -> Result<()> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(anyhow!("run it as root, as with sudo")).or_exit(Exit::NotPermitted)
 }

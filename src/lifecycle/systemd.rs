@@ -8,11 +8,12 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
+use crate::instance::phase::Side;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::log;
 use crate::sys::progress::Progress;
 use crate::systemd::manager::{Drive, Manager};
-use crate::systemd::unit::{self, Part};
+use crate::systemd::unit;
 use crate::update::{self, Request};
 
 /// How often is looked whether units are gone.
@@ -83,7 +84,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let status = units.explain(&failed, since, &drive)?;
     settled?;
     // A function `down` that fails leaves the record.
-    let undone = match root.instance_state(instance).exists() {
+    let undone = match root.record(instance).exists() {
         false => "what it had set up is taken down again",
         true => "and not all that it had set up could be taken down",
     };
@@ -125,19 +126,18 @@ struct Units<'a> {
 
 impl<'a> Units<'a> {
     fn of(manager: &'a Manager, instance: &Instance) -> Result<Self> {
-        let Instance { nstype, nsname } = instance;
-        if !unit::is_instance(instance) {
+        let names = [
+            unit::inside(instance),
+            unit::of(Side::Outside, instance),
+            unit::of_namespace(&instance.nsname),
+        ];
+        if let Some(long) = names.iter().find(|name| name.len() > unit::NAME_MAX) {
             return Err(anyhow!(
-                "systemd can have no unit for '{nsname}': use up to 200 letters of the \
-                 English alphabet, digits and : - _ . @"
+                "the name of the unit {long} is longer than {} bytes",
+                unit::NAME_MAX
             ))
             .or_exit(Exit::Usage);
         }
-        let names = [
-            Part::Inside.unit(nstype, nsname),
-            Part::Outside.unit(nstype, nsname),
-            unit::of_name(nsname),
-        ];
         Ok(Self { manager, names })
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::{FILE_MODE, NetNs, lock_directory, remove};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::sys::file::Missing;
+use crate::sys::file::{self, Missing};
 
 /// A file that is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,17 +23,16 @@ pub enum LeftoverFile {
 /// All of them. One that is being made is none: it has become a namespace when we look.
 pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
     let mut found = Vec::new();
-    let directories = [root.netns_dir(), root.state_dir().join("namespaces")];
+    let directories = [root.netns_dir(), root.pins_dir()];
     let kinds = [LeftoverFile::Plain, LeftoverFile::Pin];
-    let Some(_lock) = locked(root)? else {
+    // Without the directory, there have never been any.
+    if !root.netns_dir().exists() {
         return Ok(found);
-    };
+    }
+    let _lock = lock_directory(&root.netns_dir())?;
     for (directory, kind) in directories.iter().zip(kinds) {
-        let reading = || format!("reading {}", directory.display());
-        let entries = fs::read_dir(directory).missing_ok().with_context(reading)?;
-        for entry in entries.into_iter().flatten() {
-            let name = entry.with_context(reading)?.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
+        for name in file::names(directory)? {
+            let Ok(name) = name.parse() else {
                 continue; // no name of ours
             };
             let file = kind(name);
@@ -47,22 +46,15 @@ pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
 
 /// Removes a file; `false` where it is not left over any more.
 pub fn remove_left_file(root: &Root, file: &LeftoverFile) -> Result<bool> {
-    let _lock = locked(root)?;
+    let _lock = lock_directory(&root.netns_dir())?;
     if !is_left(root, file)? {
         return Ok(false);
     }
     match file {
         LeftoverFile::Plain(name) => remove(&root.netns(name))?,
-        LeftoverFile::Pin(name) => remove(&root.netns_state(name))?,
+        LeftoverFile::Pin(name) => remove(&root.pin(name))?,
     };
     Ok(true)
-}
-
-/// Keeps others from making namespaces; `None` where there have never been any.
-fn locked(root: &Root) -> Result<Option<nix::fcntl::Flock<fs::File>>> {
-    let directory = root.netns_dir();
-    let there = directory.exists();
-    there.then(|| lock_directory(&directory)).transpose()
 }
 
 fn is_left(root: &Root, file: &LeftoverFile) -> Result<bool> {
@@ -72,7 +64,7 @@ fn is_left(root: &Root, file: &LeftoverFile) -> Result<bool> {
             Ok(is_plain(&path)? && is_plain(&for_pid_1(&path))?)
         }
         LeftoverFile::Pin(name) => {
-            let path = root.netns_state(name);
+            let path = root.pin(name);
             let Some(pinned) = NetNs::at(path.clone())? else {
                 return is_plain(&path);
             };

@@ -8,10 +8,10 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{FsType, fstatfs};
@@ -19,6 +19,7 @@ use nix::sys::statfs::{FsType, fstatfs};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
+use crate::sys::lock::{self, Lock};
 use crate::sys::log;
 
 mod leftover;
@@ -132,15 +133,7 @@ pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
     mount_on("/", None, None, MsFlags::MS_SLAVE | MsFlags::MS_REC).context("unsharing mounts")?;
     remount_sys().context("mounting the /sys of the namespace")?;
     let directory = root.netns_etc(name);
-    let reading = || format!("reading {}", directory.display());
-    let Some(entries) = fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-    else {
-        return Ok(());
-    };
-    for entry in entries {
-        let from = entry.with_context(reading)?.path();
+    for from in file::entries(&directory)? {
         let to = root.path("/etc").join(from.file_name().unwrap_or_default());
         match mount_on(&to, Some(&from), None, MsFlags::MS_BIND | MsFlags::MS_REC) {
             Ok(()) => {}
@@ -251,7 +244,7 @@ fn mount_current(path: &Path) -> Result<()> {
 /// Holds the namespace that we are in, whatever becomes of its name: until it is deleted here, the
 /// outside ends of its links stay for `down` to find, and its identity is nobody else's.
 fn pin(root: &Root, name: &NsName) -> Result<()> {
-    let path = root.netns_state(name);
+    let path = root.pin(name);
     if let Some(directory) = path.parent() {
         file::make_directory(directory, 0o700)?;
     }
@@ -292,7 +285,7 @@ fn is_leftover(path: &Path) -> Result<bool> {
 /// Makes `/run/netns` a shared mount, so that namespaces reach every mount namespace.
 ///
 /// Under the lock that `ip netns add` takes too: two that do this at once would stack mounts.
-fn share_directory(root: &Root) -> Result<Flock<File>> {
+fn share_directory(root: &Root) -> Result<Option<Lock>> {
     let directory = root.netns_dir();
     file::make_directory(&directory, 0o755)?;
     let lock = lock_directory(&directory)?;
@@ -309,12 +302,17 @@ fn share_directory(root: &Root) -> Result<Flock<File>> {
     Ok(lock)
 }
 
+/// How long the lock on `/run/netns` is waited for. Every user can hold it; iproute2 takes it only
+/// to make the directory a shared mount.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+
 /// Held while the files of namespaces are made and removed, by iproute2 too.
-fn lock_directory(directory: &Path) -> Result<Flock<File>> {
-    let open = File::open(directory).with_context(|| format!("opening {}", directory.display()))?;
-    Flock::lock(open, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .with_context(|| format!("locking {}", directory.display()))
+fn lock_directory(directory: &Path) -> Result<Option<Lock>> {
+    let lock = Lock::directory(directory, LOCK_LIMIT)?;
+    if lock.is_none() {
+        log::warn(&format!("{}: going on without", lock::locked(directory)));
+    }
+    Ok(lock)
 }
 
 /// What became of a namespace that was to be deleted.
@@ -332,21 +330,23 @@ pub enum Deleted {
 pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
     // Whoever looks for leftovers must not see the file without its namespace.
     let directory = root.netns_dir();
-    let there = directory.exists();
-    let _lock = there.then(|| lock_directory(&directory)).transpose()?;
+    let _lock = match directory.exists() {
+        true => lock_directory(&directory)?,
+        false => None,
+    };
     let ours = made_by_us(root, name);
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
     let deleted = match (found, ours) {
         (Some(found), Some(ours)) if found != ours => Deleted::Replaced,
         _ => remove(&root.netns(name))?,
     };
-    remove(&root.netns_state(name))?;
+    remove(&root.pin(name))?;
     Ok(deleted)
 }
 
 /// The namespace that we made under `name`, whatever has its name now.
 pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
-    let pinned = NetNs::at(root.netns_state(name)).ok()??;
+    let pinned = NetNs::at(root.pin(name)).ok()??;
     Some(pinned.id)
 }
 
@@ -360,13 +360,10 @@ fn remove(path: &Path) -> Result<Deleted> {
             return Err(errno).with_context(|| format!("unmounting {}", path.display()));
         }
     }
-    match fs::remove_file(path)
-        .missing_ok()
-        .with_context(|| format!("removing {}", path.display()))?
-    {
-        Some(()) => Ok(Deleted::Removed),
-        None => Ok(Deleted::Missing),
-    }
+    Ok(match file::remove(path)? {
+        true => Deleted::Removed,
+        false => Deleted::Missing,
+    })
 }
 
 /// The processes in a namespace, as far as we may look.

@@ -1,6 +1,5 @@
 //! Looking into many namespaces, without changing anything.
 
-use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::NetNs;
 use crate::instance::paths::Root;
-use crate::sys::file::Missing;
+use crate::sys::file;
 
 impl NetNs {
     /// The network namespace of PID 1, or of this process where we may not look at PID 1.
@@ -49,18 +48,5 @@ pub fn visit<T: Send>(
 
 /// The files below `/run/netns`, whether namespaces or not, in order of their names.
 pub fn files(root: &Root) -> Result<Vec<PathBuf>> {
-    let directory = root.netns_dir();
-    let reading = || format!("reading {}", directory.display());
-    let Some(entries) = fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-    else {
-        return Ok(Vec::new());
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.with_context(reading)?.path());
-    }
-    paths.sort();
-    Ok(paths)
+    file::entries(&root.netns_dir())
 }

@@ -121,7 +121,7 @@ fn destination(
         // Where another has been given the name, what was worked on may still be held.
         let held = match worked_on {
             Some(id) if phase.direction == Direction::Down && id != named.id => {
-                let held = NetNs::at(root.netns_state(name))?;
+                let held = NetNs::at(root.pin(name))?;
                 held.filter(|held| held.id == id)
             }
             _ => None,
@@ -188,7 +188,7 @@ fn unfit(
             Some(old) => sources::read(old)? == sources::read(new)?,
             None => false,
         };
-        if !same && !script::parses(&new.path)? {
+        if !same && script::syntax_error(&new.path)?.is_some() {
             return Ok(Some(format!("{} has a syntax error", new.path.display())));
         }
     }

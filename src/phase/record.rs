@@ -17,7 +17,7 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::sources::{self, Slot, Source, Sources};
 use crate::namespace::Id;
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
 
 const SLOTS: [(Slot, &str); 4] = [
     (Slot::Script, "1-script"),
@@ -46,7 +46,7 @@ pub struct Kept {
 
 impl Kept {
     pub fn of(root: &Root, instance: &Instance) -> Self {
-        let directory = root.instance_state(instance);
+        let directory = root.record(instance);
         Self { directory }
     }
 
@@ -56,7 +56,7 @@ impl Kept {
             let path = self.directory.join(name);
             match snapshot.0.iter().find(|(other, _)| *other == slot) {
                 Some((_, content)) => file::write(&path, content, 0o600)?,
-                None => remove(&path)?,
+                None => drop(file::remove(&path)?),
             }
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Kept {
 
     /// Marks that there is nothing on this side for `down` to undo.
     pub fn finish(&self, side: Side) -> Result<()> {
-        remove(&self.mark(side))
+        file::remove(&self.mark(side)).map(drop)
     }
 
     /// Whether `up` on this side began and did not succeed.
@@ -120,21 +120,11 @@ impl Kept {
 
     /// Forgets the instance: it is down.
     pub fn forget(&self) -> Result<()> {
-        fs::remove_dir_all(&self.directory)
-            .missing_ok()
-            .with_context(|| format!("removing {}", self.directory.display()))?;
-        Ok(())
+        file::remove_tree(&self.directory).map(drop)
     }
 }
 
 fn exists(path: &Path) -> Result<bool> {
     path.try_exists()
         .with_context(|| format!("looking at {}", path.display()))
-}
-
-fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path)
-        .missing_ok()
-        .with_context(|| format!("removing {}", path.display()))?;
-    Ok(())
 }

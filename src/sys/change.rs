@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
 
 /// Files to be written or removed, all or none, with what they are now.
 pub struct Change<'a> {
@@ -19,10 +19,7 @@ impl<'a> Change<'a> {
         let mut before = Vec::new();
         let mut missing = Vec::new();
         for (path, text) in files {
-            let content = fs::read(path)
-                .missing_ok()
-                .with_context(|| format!("reading {}", path.display()))?;
-            before.push(content);
+            before.push(file::read(path)?);
             let directory = path.parent().unwrap_or(path);
             if text.is_some() && !directory.exists() && !missing.iter().any(|m| m == directory) {
                 missing.push(directory.to_owned());
@@ -35,8 +32,17 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// Makes the change; on an error `take_back` has to follow.
-    pub fn make(&self) -> Result<()> {
+    /// Makes the change and does what has to follow it, or puts everything back as it was.
+    pub fn apply(&self, then: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.make()
+            .and_then(|()| then())
+            .map_err(|error| match self.take_back() {
+                Ok(()) => error,
+                Err(undo) => error.context(format!("{undo:#}, after")),
+            })
+    }
+
+    fn make(&self) -> Result<()> {
         for directory in &self.missing {
             file::make_directory(directory, 0o755)?;
         }
@@ -50,10 +56,9 @@ impl<'a> Change<'a> {
     }
 
     /// Puts everything back as it was.
-    pub fn take_back(&self) -> Result<()> {
+    fn take_back(&self) -> Result<()> {
         for ((path, _), before) in self.files.iter().zip(&self.before) {
-            let now = fs::read(path).missing_ok();
-            if now.is_ok_and(|now| now != *before) {
+            if file::read(path).is_ok_and(|now| now != *before) {
                 put(path, before.as_deref())?;
             }
         }
@@ -67,11 +72,6 @@ impl<'a> Change<'a> {
 fn put(path: &Path, content: Option<&[u8]>) -> Result<()> {
     match content {
         Some(content) => file::write(path, content, 0o644),
-        None => {
-            fs::remove_file(path)
-                .missing_ok()
-                .with_context(|| format!("removing {}", path.display()))?;
-            Ok(())
-        }
+        None => file::remove(path).map(drop),
     }
 }

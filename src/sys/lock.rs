@@ -1,14 +1,14 @@
-//! Locks between processes of ours (flock(2)), in files that only root can open.
+//! Locks between processes (flock(2)), mostly in files of ours that only root can open.
 //!
-//! The file is removed with the lock, so that nothing is left once nobody works.
+//! Such a file is removed with the lock, so that nothing is left once nobody works.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -20,7 +20,8 @@ const INTERVAL: Duration = Duration::from_millis(20);
 /// An exclusive lock, released when it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    path: PathBuf,
+    /// Removed with the lock.
+    path: Option<PathBuf>,
     _file: Flock<File>,
 }
 
@@ -28,7 +29,7 @@ impl Lock {
     /// Takes the lock at `path`, and waits as long as another process holds it.
     pub fn take(path: &Path) -> Result<Self> {
         let lock = Self::get(path, FlockArg::LockExclusive)?;
-        lock.with_context(|| format!("locking {}", path.display()))
+        lock.with_context(|| locked(path))
     }
 
     /// Takes the lock at `path`; `None` where another process holds it.
@@ -41,40 +42,74 @@ impl Lock {
     /// # Errors
     /// Another process holds it for longer than `limit`.
     pub fn take_within(path: &Path, limit: Duration) -> Result<Self> {
-        let start = Instant::now();
-        loop {
-            if let Some(lock) = Self::try_take(path)? {
-                return Ok(lock);
-            }
-            if start.elapsed() >= limit {
-                bail!(
-                    "{} is locked by another process (see fuser(1))",
-                    path.display()
-                );
-            }
-            thread::sleep(INTERVAL);
-        }
+        within(limit, || Self::try_take(path))?.with_context(|| locked(path))
+    }
+
+    /// Locks a directory that exists; `None` where another process holds it for longer than
+    /// `limit`. Everybody who may read the directory may hold its lock.
+    pub fn directory(path: &Path, limit: Duration) -> Result<Option<Self>> {
+        within(limit, || {
+            let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+            let file = flock(path, file, FlockArg::LockExclusiveNonblock)?;
+            Ok(file.map(|file| Self {
+                path: None,
+                _file: file,
+            }))
+        })
     }
 
     fn get(path: &Path, how: FlockArg) -> Result<Option<Self>> {
-        let locking = || format!("locking {}", path.display());
         if let Some(directory) = path.parent() {
             file::make_directory(directory, 0o700)?;
         }
         loop {
-            let file = File::create(path).with_context(locking)?;
-            let file = match Flock::lock(file, how) {
-                Ok(file) => file,
-                Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-                Err((_, Errno::EINTR)) => continue,
-                Err((_, errno)) => return Err(errno).with_context(locking),
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).mode(0o600);
+            let file = options.open(path);
+            let file = file.with_context(|| format!("opening {}", path.display()))?;
+            let Some(file) = flock(path, file, how)? else {
+                return Ok(None);
             };
             // The process that held it before has removed the file: that lock holds nobody back.
             if is_at(&file, path) {
-                let path = path.to_owned();
+                let path = Some(path.to_owned());
                 return Ok(Some(Self { path, _file: file }));
             }
         }
+    }
+}
+
+/// The error of a lock that was not released in time.
+pub fn locked(path: &Path) -> String {
+    format!(
+        "{} is locked by another process (see fuser(1))",
+        path.display()
+    )
+}
+
+/// Tries again and again until there is a lock or `limit` is over.
+fn within(limit: Duration, take: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
+    let start = Instant::now();
+    loop {
+        let lock = take()?;
+        if lock.is_some() || start.elapsed() >= limit {
+            return Ok(lock);
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// `None` where another process holds the lock, and `how` says not to wait.
+fn flock(path: &Path, mut file: File, how: FlockArg) -> Result<Option<Flock<File>>> {
+    loop {
+        file = match Flock::lock(file, how) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((file, Errno::EINTR)) => file,
+            Err((_, errno)) => {
+                return Err(errno).with_context(|| format!("locking {}", path.display()));
+            }
+        };
     }
 }
 
@@ -88,6 +123,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 impl Drop for Lock {
     fn drop(&mut self) {
         // While it is held; if the file stays, the next process takes it.
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
+use crate::sys::terminal::clean;
+
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 
 /// Sets the name that lines on a terminal begin with.
@@ -28,7 +30,7 @@ pub fn info(message: &str) {
 
 /// Prints a line of the output of another program, indented below a message about it.
 pub fn quote(line: &str) {
-    let line = line.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}");
+    let line = clean(&line.replace('\t', "    "));
     let _ = io::stderr().write_all(format!("    {line}\n").as_bytes());
 }
 
@@ -41,6 +43,7 @@ enum Level {
 
 /// Writes one line to stderr. A full disk or a closed pipe is no reason to fail: nobody listens.
 fn say(level: Level, message: &str) {
+    let message = clean(message);
     let line = if stderr_is_journal() {
         // sd-daemon(3): the journal takes the number as the priority, and knows the program.
         format!("<{}>{message}\n", level as u8)

@@ -66,9 +66,16 @@ pub fn tone(state: &str) -> Tone {
     }
 }
 
-/// Text from elsewhere, without what could command the terminal.
+/// Text from elsewhere, without what could command the terminal or change the order of what it
+/// shows: control characters, and those of Unicode that set the direction of writing (UAX #9).
 pub fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    let is_bad = |c: char| {
+        let direction = ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&c)
+            || ('\u{202a}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c);
+        c.is_control() || direction
+    };
+    text.replace(is_bad, "\u{fffd}")
 }
 
 /// How many columns a text takes that has no colours.

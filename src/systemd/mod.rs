@@ -2,6 +2,7 @@
 //!
 //! Uses `instance` and `sys`.
 
+pub mod instances;
 pub mod manager;
 pub mod service;
 pub mod unit;

@@ -1,35 +1,16 @@
 //! Services of systemd: what they are called, whether they are there, and where they run.
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::Missing;
+use crate::sys::file;
+use crate::sys::terminal::clean;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit::Part;
-
-/// The longest name of a unit, in bytes (systemd.unit(5)).
-const NAME_MAX: usize = 255;
-
-/// The other kinds of units (systemd.unit(5)).
-const OTHER_KINDS: [&str; 10] = [
-    "socket",
-    "target",
-    "timer",
-    "path",
-    "mount",
-    "automount",
-    "swap",
-    "device",
-    "slice",
-    "scope",
-];
+use crate::systemd::unit::{self, UnitName};
 
 /// The name of a service unit, with its `.service`; a template, `foo@.service`, counts as one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,41 +64,26 @@ impl FromStr for ServiceName {
     type Err = anyhow::Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        let visible = word.replace(char::is_control, "\u{fffd}");
-        let kind = word.rsplit_once('.').map(|(_, kind)| kind);
-        if kind.is_some_and(|kind| OTHER_KINDS.contains(&kind)) {
+        let visible = clean(word);
+        if unit::kind(word).is_some_and(|kind| kind != "service") {
             bail!("'{visible}' is not a service");
         }
         let stem = word.strip_suffix(".service").unwrap_or(word);
         if stem.is_empty() || stem.starts_with(['@', '-', '.']) {
             bail!("'{visible}' is not the name of a service");
         }
-        if !is_unit_text(stem, "\\@") {
+        if !unit::is_text(stem) {
             bail!("'{visible}' is not the name of a service: letters, digits and :-_.\\@ are");
         }
         let name = format!("{stem}.service");
-        if name.len() > NAME_MAX {
-            bail!("the name of a service is longer than {NAME_MAX} bytes");
+        if name.len() > unit::NAME_MAX {
+            bail!(
+                "the name of a service is longer than {} bytes",
+                unit::NAME_MAX
+            );
         }
         Ok(Self(name))
     }
-}
-
-/// Whether a unit may be called like this (systemd.unit(5)).
-fn is_unit_text(text: &str, more: &str) -> bool {
-    text.chars()
-        .all(|c| c.is_ascii_alphanumeric() || ":-_.".contains(c) || more.contains(c))
-}
-
-/// Refuses a namespace that no unit can be named after.
-pub fn check_instance(name: &NsName) -> Result<()> {
-    if is_unit_text(name.as_str(), "@") {
-        return Ok(());
-    }
-    Err(anyhow!(
-        "NSNAME '{name}' cannot be part of the name of a unit: letters, digits and :-_.@ can"
-    ))
-    .or_exit(Exit::Usage)
 }
 
 /// A service as it is, without what we have to do with it.
@@ -136,7 +102,7 @@ pub struct Service {
 /// # Errors
 /// There is none of this name, or it cannot be used.
 pub fn find(root: &Root, manager: Option<&Manager>, name: &ServiceName) -> Result<Service> {
-    if name.as_str().starts_with("netns_name@") || Part::of_unit(name.as_str()).is_some() {
+    if UnitName::parse(name.as_str()).is_some() {
         bail!("{name} is a unit of systemd-netns itself");
     }
     match manager {
@@ -203,11 +169,7 @@ fn look(root: &Root, name: &ServiceName) -> Result<Service> {
     for name in names {
         for directory in UNIT_DIRS {
             let path = root.path(directory).join(name.as_str());
-            let reading = || format!("reading {}", path.display());
-            if let Some(text) = fs::read_to_string(&path)
-                .missing_ok()
-                .with_context(reading)?
-            {
+            if let Some(text) = file::read_text(&path)? {
                 return Ok(Service {
                     name: None,
                     network: network_of(&text),
@@ -239,6 +201,7 @@ fn network_of(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn names_of_services() {

@@ -1,6 +1,27 @@
-//! Unit files as text: what they are called, and which are ours.
+//! The names and files of units: the one place that knows how ours are called.
+
+use std::fmt;
 
 use crate::instance::name::{Instance, NsName, NsType};
+use crate::instance::phase::Side;
+
+/// The longest name of a unit, in bytes (systemd.unit(5)).
+pub const NAME_MAX: usize = 255;
+
+/// The kinds of units, which end their names (systemd.unit(5)).
+const KINDS: [&str; 11] = [
+    "service",
+    "socket",
+    "target",
+    "timer",
+    "path",
+    "mount",
+    "automount",
+    "swap",
+    "device",
+    "slice",
+    "scope",
+];
 
 /// How a copy of one of our templates begins.
 const MARKER: &str = "# Template of systemd-netns:";
@@ -8,79 +29,127 @@ const MARKER: &str = "# Template of systemd-netns:";
 /// How the original package's templates call netnsinit, and nobody else does.
 const ORIGINAL_COMMAND: &str = r#"netnsinit "%J" "%I""#;
 
-/// The units that make up an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    Inside,
-    Outside,
+/// The units of an instance, in the order in which they start after that of the namespace.
+pub const SIDES: [Side; 2] = [Side::Outside, Side::Inside];
+
+const NAMESPACE: &str = "netns_name";
+
+fn prefix(side: Side) -> &'static str {
+    match side {
+        Side::Outside => "netns_outside",
+        Side::Inside => "netns",
+    }
 }
 
-impl Part {
-    pub const BOTH: [Part; 2] = [Part::Inside, Part::Outside];
+/// A unit of ours.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnitName {
+    /// `netns_name@NSNAME.service` creates and deletes the namespace.
+    Namespace(NsName),
+    /// `netns_outside-NSTYPE@NSNAME.service` and `netns-NSTYPE@NSNAME.service` run the functions
+    /// of an instance.
+    Instance(Side, Instance),
+}
 
-    fn prefix(self) -> &'static str {
+impl UnitName {
+    /// Reads the name of a unit; `None` where it is not one of ours.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (prefix, nsname) = name.strip_suffix(".service")?.split_once('@')?;
+        let nsname = NsName::of_any(nsname).ok()?;
+        if prefix == NAMESPACE {
+            return Some(UnitName::Namespace(nsname));
+        }
+        let (side, nstype) = side_and_type(prefix)?;
+        Some(UnitName::Instance(side, Instance { nstype, nsname }))
+    }
+
+    pub fn nsname(&self) -> &NsName {
         match self {
-            Part::Inside => "netns",
-            Part::Outside => "netns_outside",
+            UnitName::Namespace(nsname) => nsname,
+            UnitName::Instance(_, instance) => &instance.nsname,
         }
     }
+}
 
-    /// The template that the package installs, such as `netns@.service`.
-    pub fn template(self) -> String {
-        format!("{}@.service", self.prefix())
-    }
-
-    /// The copy for a type, such as `netns-veth@.service`.
-    pub fn copy(self, nstype: &NsType) -> String {
-        self.instances(nstype, "")
-    }
-
-    /// The units of a type, such as `netns-veth@*.service`, as a pattern for systemctl(1).
-    pub fn pattern(self, nstype: &NsType) -> String {
-        self.instances(nstype, "*")
-    }
-
-    /// The unit of an instance, such as `netns-veth@web.service`.
-    pub fn unit(self, nstype: &NsType, nsname: &NsName) -> String {
-        self.instances(nstype, nsname.as_str())
-    }
-
-    fn instances(self, nstype: &NsType, instance: &str) -> String {
-        format!("{}-{nstype}@{instance}.service", self.prefix())
-    }
-
-    /// What the file name of a copy tells; `None` where it is none.
-    pub fn of_copy(file_name: &str) -> Option<(Part, &str)> {
-        let stem = file_name.strip_suffix("@.service")?;
-        Part::BOTH.into_iter().find_map(|part| {
-            let nstype = stem.strip_prefix(part.prefix())?.strip_prefix('-')?;
-            Some((part, nstype))
-        })
-    }
-
-    /// The type and the namespace that the name of a unit tells; `None` where it is not ours.
-    pub fn of_unit(name: &str) -> Option<(Part, (&str, &str))> {
-        let (prefix, instance) = name.strip_suffix(".service")?.split_once('@')?;
-        Part::BOTH.into_iter().find_map(|part| {
-            let nstype = prefix.strip_prefix(part.prefix())?.strip_prefix('-')?;
-            nstype.parse::<NsType>().ok()?;
-            (!instance.is_empty()).then_some((part, (nstype, instance)))
-        })
+impl fmt::Display for UnitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UnitName::Namespace(nsname) => write!(f, "{NAMESPACE}@{nsname}.service"),
+            UnitName::Instance(side, Instance { nstype, nsname }) => {
+                write!(f, "{}-{nstype}@{nsname}.service", prefix(*side))
+            }
+        }
     }
 }
 
-/// The unit that makes a namespace.
-pub fn of_name(nsname: &NsName) -> String {
-    format!("netns_name@{nsname}.service")
+/// The unit of one side of an instance, such as `netns_outside-veth@web.service`.
+pub fn of(side: Side, instance: &Instance) -> String {
+    UnitName::Instance(side, instance.clone()).to_string()
 }
 
-/// Whether a unit can be called so (systemd.unit(5), "String Escaping for Inclusion in Unit Names").
-/// The longest of ours begins with `netns_outside-NSTYPE@`, and none has more than 255 bytes.
-pub fn is_instance(instance: &Instance) -> bool {
-    let Instance { nstype, nsname } = instance;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.@".contains(c);
-    let unit = Part::Outside.unit(nstype, nsname);
-    nsname.as_str().chars().all(allowed) && unit.len() <= 255
+/// The unit that stands for an instance as a whole, such as `netns-veth@web.service`.
+pub fn inside(instance: &Instance) -> String {
+    of(Side::Inside, instance)
+}
+
+/// The unit that creates a namespace.
+pub fn of_namespace(nsname: &NsName) -> String {
+    UnitName::Namespace(nsname.clone()).to_string()
+}
+
+/// The template that the package installs, such as `netns@.service`.
+pub fn template(side: Side) -> String {
+    format!("{}@.service", prefix(side))
+}
+
+/// The copy of a template for a type, such as `netns-veth@.service`.
+pub fn copy(side: Side, nstype: &NsType) -> String {
+    format!("{}-{nstype}@.service", prefix(side))
+}
+
+/// The side and the type of a copy, by its file name; `None` where it is no copy.
+pub fn of_copy(file_name: &str) -> Option<(Side, NsType)> {
+    side_and_type(file_name.strip_suffix("@.service")?)
+}
+
+fn side_and_type(prefixes: &str) -> Option<(Side, NsType)> {
+    SIDES.into_iter().find_map(|side| {
+        let nstype = prefixes.strip_prefix(prefix(side))?.strip_prefix('-')?;
+        Some((side, nstype.parse().ok()?))
+    })
+}
+
+/// The units of a type, as patterns for systemctl(1).
+pub fn patterns_of_type(nstype: &NsType) -> [String; 2] {
+    SIDES.map(|side| format!("{}-{nstype}@*.service", prefix(side)))
+}
+
+/// The units of all instances of a namespace, as a pattern for systemctl(1).
+pub fn pattern_of_namespace(nsname: &NsName) -> String {
+    format!("{}-*@{nsname}.service", prefix(Side::Inside))
+}
+
+/// All units that create namespaces, as a pattern for systemctl(1).
+pub fn pattern_of_namespaces() -> String {
+    format!("{NAMESPACE}@*.service")
+}
+
+/// All units of ours, as patterns for systemctl(1).
+pub fn patterns() -> [String; 3] {
+    let [outside, inside] = SIDES.map(|side| format!("{}-*@*.service", prefix(side)));
+    [pattern_of_namespaces(), outside, inside]
+}
+
+/// What the name of a unit ends with, such as `service`; `None` where it ends otherwise.
+pub fn kind(name: &str) -> Option<&str> {
+    let (stem, kind) = name.rsplit_once('.')?;
+    (!stem.is_empty() && KINDS.contains(&kind)).then_some(kind)
+}
+
+/// Whether a unit may be called like this, as far as its characters go (systemd.unit(5)).
+pub fn is_text(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c))
 }
 
 /// Whether a unit file is a copy of a template: this package's of any version, or the original's.
@@ -98,10 +167,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_read_as_they_are_written() {
+        for name in [
+            "netns_name@web.service",
+            "netns-veth@vm-001.service",
+            "netns_outside-6in4@a@b.service",
+        ] {
+            assert_eq!(UnitName::parse(name).unwrap().to_string(), name);
+        }
+        for other in [
+            "netns-veth@web.socket",
+            "netns-veth@.service",
+            "netns-a-b@web.service",
+            "netns@web.service",
+            "netns_publish-80@web.service",
+        ] {
+            assert_eq!(UnitName::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn copies_are_named_after_their_type() {
         let veth: NsType = "veth".parse().unwrap();
-        for part in Part::BOTH {
-            assert_eq!(Part::of_copy(&part.copy(&veth)), Some((part, "veth")));
+        for side in SIDES {
+            assert_eq!(of_copy(&copy(side, &veth)), Some((side, veth.clone())));
         }
         for other in [
             "netns@.service",
@@ -109,18 +198,7 @@ mod tests {
             "netns_name@.service",
             "x",
         ] {
-            assert_eq!(Part::of_copy(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn not_every_name_can_be_that_of_a_unit() {
-        for good in ["veth@web", "veth@vm-001", "veth@a:b@c.d_e"] {
-            assert!(is_instance(&good.parse().unwrap()), "{good}");
-        }
-        let long = format!("veth@{}", "n".repeat(250));
-        for bad in ["veth@a b", "veth@ünï", "veth@[x]", &long] {
-            assert!(!is_instance(&bad.parse().unwrap()), "{bad}");
+            assert_eq!(of_copy(other), None, "{other}");
         }
     }
 

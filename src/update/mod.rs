@@ -4,34 +4,31 @@ mod order;
 mod plan;
 pub mod requires;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::instance::paths::Root;
+use crate::instance::phase::Side;
 use crate::instance::types::Types;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file::{self, Missing};
+use crate::sys::lock::{Lock, locked};
 use crate::sys::log;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit::{self, Part};
+use crate::systemd::unit;
 
-pub use order::cycle_with;
 pub use plan::{Action, Plan};
-use plan::{Copies, Copy, Templates};
+use plan::{Copies, Templates, UnitFile};
 
 /// In bytes; a unit of ours is a hundredth of it.
 const UNIT_MAX: u64 = 1 << 20;
 
 /// A run takes a fraction of a second, unless its disk or systemd hangs.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -60,15 +57,21 @@ pub enum Reload {
 ///
 /// # Errors
 /// A directory or a template cannot be read.
-pub fn pending(root: &Root, manager: Option<&Manager>) -> Result<Plan> {
+pub fn pending(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<Plan> {
+    let (types, templates) = if request.clean {
+        (Types::default(), Templates::new())
+    } else {
+        (Types::find(root)?, read_templates(root)?)
+    };
     let unit_dir = root.unit_dir();
-    let templates = read_templates(root)?;
-    let types = Types::find(root)?;
     let copies = existing(&unit_dir, root)?;
     let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
-    if let Some(manager) = manager {
+    order::plan(root, &types, &mut plan)?;
+    if let Some(manager) = manager.filter(|_| !request.force) {
         plan.keep_running(manager)?;
     }
+    plan.failed = patterns(&types, &copies);
+    plan.misnamed = types.problems;
     Ok(plan)
 }
 
@@ -79,39 +82,21 @@ pub fn pending(root: &Root, manager: Option<&Manager>) -> Result<Plan> {
 /// Nothing was changed: a directory or a template cannot be read.
 pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<u8> {
     let unit_dir = root.unit_dir();
-    let templates = if request.clean {
-        Templates::new()
-    } else {
-        read_templates(root)?
+    // Before anything is read: what another run has read may be outdated when it acts.
+    let _lock = match request.dry_run {
+        true => None,
+        false => Some(prepare(root, &unit_dir, request.clean)?),
     };
-    // Before anything is looked at: what another run has read may be outdated when it acts.
-    let _lock = if request.dry_run {
-        None
-    } else {
-        Some(prepare(root, &unit_dir)?)
-    };
-    let types = if request.clean {
-        Types::default()
-    } else {
-        Types::find(root)?
-    };
-    let copies = existing(&unit_dir, root)?;
-    let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
-    order::plan(root, &types, &mut plan)?;
-    if let Some(manager) = manager {
-        if !request.force {
-            plan.keep_running(manager)?;
-        }
-    }
-    for problem in types
-        .problems
+    let plan = pending(root, manager, request)?;
+    for problem in plan
+        .misnamed
         .iter()
         .chain(&plan.problems)
         .chain(&plan.remarks)
     {
         log::warn(problem);
     }
-    let mut complete = types.problems.is_empty() && plan.problems.is_empty();
+    let mut complete = plan.misnamed.is_empty() && plan.problems.is_empty();
     if request.dry_run {
         for action in plan.actions.iter().filter(|_| !request.quiet) {
             let (done, path) = action.describe();
@@ -125,7 +110,7 @@ pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<
         complete &= apply(&plan, &unit_dir, request.quiet);
     }
     if let Some(manager) = manager {
-        manager.reset_failed(&patterns(&types, &copies))?;
+        manager.reset_failed(&plan.failed)?;
         reload.finish(manager)?;
     }
     Ok(status(complete))
@@ -165,9 +150,9 @@ fn patterns(types: &Types, copies: &Copies) -> Vec<String> {
         .found
         .iter()
         .chain(removed)
-        .flat_map(|nstype| Part::BOTH.map(|part| part.pattern(nstype)))
+        .flat_map(unit::patterns_of_type)
         .collect();
-    patterns.push("netns_name@*.service".to_owned());
+    patterns.push(unit::pattern_of_namespaces());
     patterns.sort();
     patterns.dedup();
     patterns
@@ -184,7 +169,7 @@ impl Pending {
     fn new(root: &Root, manager: Option<&Manager>, reload: Reload) -> Self {
         let wanted = manager.is_some() && reload != Reload::Never;
         Self {
-            mark: wanted.then(|| root.state_dir().join("reload")),
+            mark: wanted.then(|| root.reload_mark()),
             always: reload == Reload::Always,
         }
     }
@@ -205,117 +190,85 @@ impl Pending {
         };
         if self.always || mark.exists() {
             manager.reload()?;
-            fs::remove_file(mark)
-                .missing_ok()
-                .with_context(|| format!("removing {}", mark.display()))?;
+            file::remove(mark)?;
         }
         Ok(())
     }
 }
 
-/// Makes the directory ours alone, and free of what a killed run has left.
-fn prepare(root: &Root, unit_dir: &Path) -> Result<Flock<File>> {
+/// Keeps other runs out, and removes what a killed run has left.
+fn prepare(root: &Root, unit_dir: &Path, clean: bool) -> Result<Lock> {
+    if !clean {
+        // Without templates nothing can be done.
+        read_templates(root)?;
+    }
     let following = || format!("following {}", unit_dir.display());
     if !root.contains(unit_dir).with_context(following)? {
         bail!("{} leads out of the root", unit_dir.display());
     }
     file::make_directory(unit_dir, 0o755)?;
-    let lock = lock(unit_dir)?;
-    for name in names(unit_dir)? {
+    let lock = match root.is_system() {
+        true => Lock::take_within(&root.update_lock(), LOCK_TIMEOUT)?,
+        // An image keeps no files below /run, and may be read-only.
+        false => Lock::directory(unit_dir, LOCK_TIMEOUT)?.with_context(|| locked(unit_dir))?,
+    };
+    for name in file::names(unit_dir)? {
         let path = unit_dir.join(&name);
         if file::is_temporary(&name) && path.is_file() {
-            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            file::remove(&path)?;
         }
     }
     Ok(lock)
 }
 
-/// Waits for others, but not for ever: everybody may lock a directory that everybody may read.
-fn lock(directory: &Path) -> Result<Flock<File>> {
-    let locking = || format!("locking {}", directory.display());
-    let mut open = File::open(directory).with_context(locking)?;
-    let start = Instant::now();
-    loop {
-        match Flock::lock(open, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) if start.elapsed() < LOCK_TIMEOUT => {
-                open = file;
-                thread::sleep(LOCK_INTERVAL);
-            }
-            Err((_, Errno::EWOULDBLOCK)) => bail!(
-                "{} has been locked by another program for {} seconds: fuser(1) tells which",
-                directory.display(),
-                LOCK_TIMEOUT.as_secs()
-            ),
-            Err((_, errno)) => return Err(errno).with_context(locking),
-        }
-    }
-}
-
-fn names(directory: &Path) -> Result<Vec<String>> {
-    let reading = || format!("reading {}", directory.display());
-    let Some(entries) = fs::read_dir(directory).missing_ok().with_context(reading)? else {
-        return Ok(Vec::new());
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // A name that is no UTF-8 is none of ours.
-        names.extend(entry.with_context(reading)?.file_name().into_string());
-    }
-    names.sort();
-    Ok(names)
-}
-
 fn read_templates(root: &Root) -> Result<Templates> {
-    let read = |part: Part| {
-        let path = root.template_dir().join(part.template());
+    let read = |side: Side| {
+        let path = root.template_dir().join(unit::template(side));
         let text = fs::read_to_string(&path)
             .with_context(|| format!("reading the unit template {}", path.display()))
             .or_exit(Exit::NotInstalled)?;
-        Ok((part, text))
+        Ok((side, text))
     };
-    Part::BOTH.into_iter().map(read).collect()
+    unit::SIDES.into_iter().rev().map(read).collect()
 }
 
 fn existing(unit_dir: &Path, root: &Root) -> Result<Copies> {
     let mut copies = Copies::new();
-    for name in names(unit_dir)? {
-        let Some((part, nstype)) = Part::of_copy(&name) else {
+    for name in file::names(unit_dir)? {
+        // What is named after no type is not ours, whatever it holds.
+        let Some(named) = unit::of_copy(&name) else {
             continue;
         };
-        // What is named after no type is not ours, whatever it holds.
-        if let Ok(nstype) = nstype.parse() {
-            let path = unit_dir.join(&name);
-            let copy = look_at(root, &path)
-                .with_context(|| format!("looking at {}", path.display()))
-                .unwrap_or_else(|error| Copy::Unreadable(format!("{error:#}")));
-            copies.insert((part, nstype), copy);
-        }
+        let path = unit_dir.join(&name);
+        let copy = look_at(root, &path)
+            .with_context(|| format!("looking at {}", path.display()))
+            .unwrap_or_else(|error| UnitFile::Unreadable(format!("{error:#}")));
+        copies.insert(named, copy);
     }
     Ok(copies)
 }
 
-fn look_at(root: &Root, path: &Path) -> Result<Copy> {
+fn look_at(root: &Root, path: &Path) -> Result<UnitFile> {
     let link = match fs::read_link(path) {
         // In another root there need not be a device.
-        Ok(target) if target == Path::new("/dev/null") => return Ok(Copy::Masked),
+        Ok(target) if target == Path::new("/dev/null") => return Ok(UnitFile::Masked),
         Ok(target) if target.is_absolute() => Some(root.path(target)),
         Ok(target) => Some(path.with_file_name(target)),
         Err(_) => None,
     };
     let target = link.as_deref().unwrap_or(path);
     let Some(metadata) = fs::metadata(target).missing_ok()? else {
-        return Ok(Copy::Link);
+        return Ok(UnitFile::Link);
     };
     if !metadata.is_file() || metadata.len() > UNIT_MAX {
-        return Ok(Copy::Foreign);
+        return Ok(UnitFile::Foreign);
     }
     Ok(match (String::from_utf8(fs::read(target)?), link) {
-        (Ok(text), _) if !unit::is_ours(&text) => Copy::Foreign,
-        (Ok(_), Some(_)) => Copy::Link,
-        (Ok(text), None) => Copy::Ours(text),
+        (Ok(text), _) if !unit::is_ours(&text) => UnitFile::Foreign,
+        (Ok(_), Some(_)) => UnitFile::Link,
+        (Ok(text), None) => UnitFile::Ours(text),
         // What we write is UTF-8.
-        (Err(_), _) => Copy::Foreign,
+        (Err(_), _) => UnitFile::Foreign,
     })
 }
 

@@ -9,9 +9,11 @@ use anyhow::{Context, Result};
 use super::plan::{Action, Plan};
 use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
+use crate::instance::phase::Side;
 use crate::instance::sources::is_source;
-use crate::instance::types::Types;
-use crate::sys::file::Missing;
+use crate::instance::types::{Types, configured_instances};
+use crate::sys::file;
+use crate::systemd::unit::{self, UnitName};
 use crate::update::requires::{self, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, Graph, Need};
 
 /// Whose requirements they are: those of a type, or of one instance.
@@ -102,7 +104,7 @@ impl Wanted {
                 }
             }
         }
-        for (path, instance) in instance_files(root)? {
+        for (path, instance) in configured_instances(root)? {
             if types.found.contains(&instance.nstype) {
                 let owner = (instance.nstype.clone(), Some(instance.nsname));
                 if let Some(found) = self.read_file(&path, Some(&owner)) {
@@ -199,21 +201,6 @@ pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Op
     Ok(graph.cycle())
 }
 
-fn instance_files(root: &Root) -> Result<Vec<(PathBuf, Instance)>> {
-    let mut files = Vec::new();
-    for name in super::names(&root.conf_dir())? {
-        let instance = name.strip_suffix(".conf").and_then(|stem| {
-            let (nstype, nsname) = stem.split_once('-')?;
-            Some(Instance {
-                nstype: nstype.parse().ok()?,
-                nsname: nsname.parse().ok()?,
-            })
-        });
-        files.extend(instance.map(|instance| (root.conf_dir().join(name), instance)));
-    }
-    Ok(files)
-}
-
 /// A drop-in that stands where one of requirements would.
 #[derive(Debug)]
 struct DropIn {
@@ -237,25 +224,25 @@ impl DropIn {
 
 fn existing(root: &Root) -> Result<BTreeMap<PathBuf, DropIn>> {
     let mut existing = BTreeMap::new();
-    for name in super::names(&root.unit_dir())? {
+    for name in file::names(&root.unit_dir())? {
         let owner = || -> Option<Owner> {
-            let stem = name
-                .strip_prefix("netns_outside-")?
-                .strip_suffix(".service.d")?;
-            let (nstype, nsname) = stem.split_once('@')?;
-            let nsname = match nsname {
-                "" => None,
-                nsname => Some(nsname.parse().ok()?),
-            };
-            Some((nstype.parse().ok()?, nsname))
+            let unit = name.strip_suffix(".d")?;
+            if let Some((Side::Outside, nstype)) = unit::of_copy(unit) {
+                return Some((nstype, None));
+            }
+            match UnitName::parse(unit)? {
+                UnitName::Instance(Side::Outside, Instance { nstype, nsname }) => {
+                    Some((nstype, Some(nsname)))
+                }
+                _ => None,
+            }
         };
         let Some(owner) = owner() else {
             continue;
         };
         for (file, of_update) in [(DROP_IN_OF_UPDATE, true), (DROP_IN_OF_CTL, false)] {
             let path = root.unit_dir().join(&name).join(file);
-            let reading = || format!("reading {}", path.display());
-            if let Some(bytes) = fs::read(&path).missing_ok().with_context(reading)? {
+            if let Some(bytes) = file::read(&path)? {
                 let drop_in = DropIn {
                     owner: owner.clone(),
                     text: String::from_utf8(bytes).ok(),

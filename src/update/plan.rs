@@ -4,20 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::instance::name::NsType;
+use crate::instance::phase::Side;
 use crate::instance::types::Types;
 use crate::sys::file;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit::Part;
+use crate::systemd::unit;
 
 /// The text of each unit template.
-pub type Templates = BTreeMap<Part, String>;
+pub type Templates = BTreeMap<Side, String>;
 
 /// What stands where a copy would.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Copy {
+pub enum UnitFile {
     /// A file of this text that one of us has written.
     Ours(String),
     /// A symlink to a template, or to nothing.
@@ -30,14 +31,14 @@ pub enum Copy {
 }
 
 /// The copies that there are.
-pub type Copies = BTreeMap<(Part, NsType), Copy>;
+pub type Copies = BTreeMap<(Side, NsType), UnitFile>;
 
 /// One change to the unit directory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     Create(PathBuf, String),
     Update(PathBuf, String),
-    Remove(PathBuf, Part, NsType),
+    Remove(PathBuf, Side, NsType),
     /// And its directory, if that is empty then.
     RemoveDropIn(PathBuf),
 }
@@ -61,9 +62,9 @@ impl Action {
                 }
                 file::write(path, text.as_bytes(), 0o644)
             }
-            Action::Remove(path, ..) => remove(path),
+            Action::Remove(path, ..) => file::remove(path).map(drop),
             Action::RemoveDropIn(path) => {
-                remove(path)?;
+                file::remove(path)?;
                 if let Some(directory) = path.parent() {
                     // Others may have drop-ins of their own there.
                     let _ = fs::remove_dir(directory);
@@ -74,10 +75,6 @@ impl Action {
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path).with_context(|| format!("removing {}", path.display()))
-}
-
 /// What is to be done, and what cannot be.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -86,6 +83,10 @@ pub struct Plan {
     pub remarks: Vec<String>,
     /// What keeps the result from being complete.
     pub problems: Vec<String>,
+    /// Configuration files that cannot be used, as [`Types::problems`].
+    pub misnamed: Vec<String>,
+    /// The units that may have failed, as patterns for systemctl(1).
+    pub failed: Vec<String>,
 }
 
 impl Plan {
@@ -94,47 +95,58 @@ impl Plan {
     pub fn new(unit_dir: &Path, types: &Types, templates: &Templates, copies: &Copies) -> Self {
         let mut plan = Self::default();
         for nstype in &types.found {
-            for (part, text) in templates {
-                let path = unit_dir.join(part.copy(nstype));
-                let copy = copies.get(&(*part, nstype.clone()));
+            for (side, text) in templates.iter().rev() {
+                let path = unit_dir.join(unit::copy(*side, nstype));
+                let copy = copies.get(&(*side, nstype.clone()));
                 plan.provide(path, nstype, text, copy);
             }
         }
-        for ((part, nstype), copy) in copies {
+        let inside_first = unit::SIDES.into_iter().rev();
+        let of_side = |side| copies.iter().filter(move |((other, _), _)| *other == side);
+        for ((side, nstype), copy) in inside_first.flat_map(of_side) {
             if !types.found.contains(nstype) {
-                let path = unit_dir.join(part.copy(nstype));
+                let path = unit_dir.join(unit::copy(*side, nstype));
                 let doubtful = types.doubtful.contains(nstype);
-                plan.clear(path, *part, nstype, copy, doubtful);
+                plan.clear(path, *side, nstype, copy, doubtful);
             }
         }
         plan
     }
 
-    fn provide(&mut self, path: PathBuf, nstype: &NsType, text: &str, copy: Option<&Copy>) {
+    fn provide(&mut self, path: PathBuf, nstype: &NsType, text: &str, copy: Option<&UnitFile>) {
         let text = text.to_owned();
         match copy {
             None => self.actions.push(Action::Create(path, text)),
-            Some(Copy::Ours(old)) if *old == text => {}
-            Some(Copy::Ours(_) | Copy::Link) => self.actions.push(Action::Update(path, text)),
-            Some(Copy::Masked) => self.remark_mask(&path),
-            Some(Copy::Unreadable(why)) => self.problems.push(why.clone()),
-            Some(Copy::Foreign) => self.problems.push(format!(
+            Some(UnitFile::Ours(old)) if *old == text => {}
+            Some(UnitFile::Ours(_) | UnitFile::Link) => {
+                self.actions.push(Action::Update(path, text))
+            }
+            Some(UnitFile::Masked) => self.remark_mask(&path),
+            Some(UnitFile::Unreadable(why)) => self.problems.push(why.clone()),
+            Some(UnitFile::Foreign) => self.problems.push(format!(
                 "{} is not ours and is left alone: NSTYPE '{nstype}' has no unit of its own",
                 path.display()
             )),
         }
     }
 
-    fn clear(&mut self, path: PathBuf, part: Part, nstype: &NsType, copy: &Copy, doubtful: bool) {
+    fn clear(
+        &mut self,
+        path: PathBuf,
+        side: Side,
+        nstype: &NsType,
+        copy: &UnitFile,
+        doubtful: bool,
+    ) {
         match copy {
-            Copy::Ours(_) | Copy::Link if doubtful => {}
-            Copy::Ours(_) | Copy::Link => {
-                let remove = Action::Remove(path, part, nstype.clone());
+            UnitFile::Ours(_) | UnitFile::Link if doubtful => {}
+            UnitFile::Ours(_) | UnitFile::Link => {
+                let remove = Action::Remove(path, side, nstype.clone());
                 self.actions.push(remove);
             }
-            Copy::Masked => self.remark_mask(&path),
-            Copy::Unreadable(why) => self.problems.push(why.clone()),
-            Copy::Foreign => self
+            UnitFile::Masked => self.remark_mask(&path),
+            UnitFile::Unreadable(why) => self.problems.push(why.clone()),
+            UnitFile::Foreign => self
                 .remarks
                 .push(format!("{} is not ours and is left alone", path.display())),
         }
@@ -151,9 +163,7 @@ impl Plan {
             Action::Remove(_, _, nstype) => Some(nstype),
             _ => None,
         });
-        let patterns: Vec<String> = removals
-            .flat_map(|nstype| Part::BOTH.map(|part| part.pattern(nstype)))
-            .collect();
+        let patterns: Vec<String> = removals.flat_map(unit::patterns_of_type).collect();
         if patterns.is_empty() {
             return Ok(());
         }
@@ -169,7 +179,7 @@ impl Plan {
             let Action::Remove(path, _, nstype) = action else {
                 return true;
             };
-            let prefixes = Part::BOTH.map(|part| part.copy(nstype).replace(".service", ""));
+            let prefixes = unit::SIDES.map(|side| unit::copy(side, nstype).replace(".service", ""));
             let units: Vec<&str> = running
                 .iter()
                 .filter(|unit| prefixes.iter().any(|prefix| unit.starts_with(prefix)))
@@ -195,16 +205,16 @@ mod tests {
 
     #[test]
     fn what_runs_is_kept_and_told_once_for_each_type() {
-        let remove = |part: Part, nstype: &str| {
+        let remove = |side: Side, nstype: &str| {
             let nstype: NsType = nstype.parse().unwrap();
-            Action::Remove(part.copy(&nstype).into(), part, nstype)
+            Action::Remove(unit::copy(side, &nstype).into(), side, nstype)
         };
         let mut plan = Plan {
             actions: vec![
-                remove(Part::Inside, "both"),
-                remove(Part::Inside, "idle"),
-                remove(Part::Outside, "both"),
-                remove(Part::Outside, "half"),
+                remove(Side::Inside, "both"),
+                remove(Side::Inside, "idle"),
+                remove(Side::Outside, "both"),
+                remove(Side::Outside, "half"),
             ],
             ..Plan::default()
         };
@@ -214,7 +224,7 @@ mod tests {
             "netns_outside-half@web.service".to_owned(),
             "netns-idle2@web.service".to_owned(),
         ]);
-        assert_eq!(plan.actions, [remove(Part::Inside, "idle")]);
+        assert_eq!(plan.actions, [remove(Side::Inside, "idle")]);
         let [both, half] = &plan.problems[..] else {
             panic!("{:?}", plan.problems);
         };

@@ -1,14 +1,15 @@
 use std::net::IpAddr;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 
+use crate::cli::output::restart;
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::service::attach::{Plan, Request};
-use crate::sys::exit::{Exit, OrExit};
 use crate::sys::log;
 use crate::sys::terminal;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
@@ -65,7 +66,7 @@ impl Attach {
             dns: &self.dns,
         };
         if !self.print {
-            needs_root(root)?;
+            require_root()?;
         }
         let plan = Plan::new(root, manager.as_ref(), &request)?;
         for remark in &plan.remarks {
@@ -92,27 +93,4 @@ impl Attach {
         ));
         restart(manager.as_ref(), &plan.service, self.now)
     }
-}
-
-pub(super) fn needs_root(root: &Root) -> Result<()> {
-    if root.is_system() && !nix::unistd::geteuid().is_root() {
-        return Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted);
-    }
-    Ok(())
-}
-
-/// Restarts the service, or tells how.
-pub(super) fn restart(manager: Option<&Manager>, service: &ServiceName, now: bool) -> Result<u8> {
-    let pattern = service.pattern();
-    match manager {
-        None => log::info("systemd does not run here: nothing was reloaded"),
-        Some(manager) if now => manager
-            .restart(&pattern)
-            .with_context(|| format!("{service} has its new settings, and does not start"))?,
-        Some(_) => log::info(&format!(
-            "to have that take effect: systemctl restart {}",
-            shell_words::quote(&pattern)
-        )),
-    }
-    Ok(0)
 }

@@ -1,8 +1,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::list::{json, unseen};
 use crate::check::{self, Finding, Report, Severity, Subject};
+use crate::cli::output::{json, warn_unseen};
 use crate::instance::paths::Root;
 use crate::sys::terminal::{self, Look, Tone, clean};
 use crate::systemd::manager::Manager;
@@ -36,7 +36,7 @@ impl Check {
             terminal::print(&json(&report)?)?;
         } else {
             terminal::print(&text(&report, Look::of_stdout()))?;
-            unseen(&report.unseen);
+            warn_unseen(&report.unseen);
         }
         Ok(report.status())
     }

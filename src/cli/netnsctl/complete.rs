@@ -3,12 +3,11 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use clap::{Arg, Args, Command};
 
-use crate::check::known_instances;
-use crate::cli::arguments;
 use crate::instance::paths::Root;
 use crate::instance::types::Types;
 use crate::namespace;
 use crate::sys::terminal;
+use crate::systemd::instances::known;
 use crate::systemd::manager::Manager;
 
 /// Print what may stand in a command line, for the shells
@@ -27,12 +26,12 @@ pub struct Complete {
 }
 
 impl Complete {
-    pub fn run(&self, root: &Root) -> Result<u8> {
+    pub fn run(&self, root: &Root, program_of: fn(&str) -> Option<Command>) -> Result<u8> {
         let [program, words @ .., last] = self.words.as_slice() else {
             return Ok(0);
         };
         let program = program.rsplit('/').next().unwrap_or(program);
-        let Some(command) = arguments::program(program) else {
+        let Some(command) = program_of(program) else {
             return Ok(0);
         };
         let system = System(root);
@@ -134,7 +133,7 @@ impl System<'_> {
     }
 
     fn instances(&self) -> Vec<String> {
-        let known = known_instances(self.0, self.manager().as_ref(), &mut Vec::new());
+        let known = known(self.0, self.manager().as_ref(), &mut Vec::new());
         known.iter().map(ToString::to_string).collect()
     }
 
@@ -143,7 +142,7 @@ impl System<'_> {
         let files = namespace::files(self.0).unwrap_or_default();
         let files = files.iter().filter_map(|path| path.file_name()?.to_str());
         let mut names: BTreeSet<String> = files.map(str::to_owned).collect();
-        let known = known_instances(self.0, None, &mut Vec::new());
+        let known = known(self.0, None, &mut Vec::new());
         names.extend(known.iter().map(|instance| instance.nsname.to_string()));
         names.into_iter().collect()
     }

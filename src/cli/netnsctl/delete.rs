@@ -14,7 +14,8 @@ pub struct Delete {
     #[arg(long)]
     force: bool,
 
-    /// Which one
+    /// Name of the network namespace
+    #[arg(value_parser = NsName::of_any)]
     name: NsName,
 }
 

@@ -1,10 +1,11 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::attach::{needs_root, restart};
+use crate::cli::output::restart;
 use crate::instance::paths::Root;
 use crate::service::attach;
 use crate::sys::log;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
@@ -22,7 +23,7 @@ pub struct Detach {
 
 impl Detach {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        needs_root(root)?;
+        require_root()?;
         let manager = Manager::running(root)?;
         let service = attach::detach(root, manager.as_ref(), &self.service)?;
         log::info(&format!("{service} is detached"));

@@ -1,14 +1,14 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::list::unseen;
+use crate::cli::output::warn_unseen;
 use crate::instance::paths::Root;
-use crate::lifecycle;
 use crate::lifecycle::gc;
 use crate::namespace::Id;
 use crate::sys::exit::Exit;
 use crate::sys::log;
 use crate::sys::terminal;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
 /// Remove what is left of instances that are not up
@@ -26,13 +26,13 @@ pub struct Gc {
 
 impl Gc {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        lifecycle::must_be_root()?;
+        require_root()?;
         if Id::current()? != Id::of_pid_1()? {
             bail!("this is not the network namespace of the host: what is up cannot be told here");
         }
         let manager = Manager::running(root)?;
         let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
-        unseen(&not_seen);
+        warn_unseen(&not_seen);
         let mut status = if not_seen.is_empty() {
             0
         } else {

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::list::unseen;
+use crate::cli::output::warn_unseen;
 use crate::instance::paths::Root;
 use crate::inventory::View;
 use crate::inventory::graph;
@@ -37,7 +37,7 @@ impl Graph {
             Format::Mermaid => graph::mermaid::draw(&graph),
             Format::Svg => graph::svg::draw(&graph),
         })?;
-        unseen(&view.unseen);
+        warn_unseen(&view.unseen);
         Ok(0)
     }
 }

@@ -1,11 +1,11 @@
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
+use crate::cli::output::{json, maker, warn_unseen};
 use crate::instance::paths::Root;
-use crate::inventory::{Maker, Namespace, Presence, View, type_states};
-use crate::sys::log;
+use crate::inventory::{Namespace, Presence, View, type_states};
 use crate::sys::terminal::{self, Look};
 use crate::systemd::manager::Manager;
 
@@ -40,22 +40,9 @@ impl List {
             terminal::print(&json(&listing)?)?;
         } else {
             terminal::print(&table(&view.named, Look::of_stdout()))?;
-            unseen(&view.unseen);
+            warn_unseen(&view.unseen);
         }
         Ok(0)
-    }
-}
-
-/// JSON for people and programs: indented, with a newline at the end.
-pub fn json(value: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string_pretty(value).context("writing JSON")?;
-    Ok(text + "\n")
-}
-
-/// Says what could not be seen.
-pub fn unseen(unseen: &[String]) {
-    for what in unseen {
-        log::warn(&format!("not seen: {what}"));
     }
 }
 
@@ -190,15 +177,6 @@ fn types(namespace: &Namespace) -> String {
             .map(|(nstype, state)| format!("{nstype}:{state}")),
     );
     or_dash(&words)
-}
-
-/// Who made a namespace, in a word or two.
-pub fn maker(maker: Maker) -> &'static str {
-    match maker {
-        Maker::Us => "us",
-        Maker::Other => "someone else",
-        Maker::Unknown => "?",
-    }
 }
 
 fn links(namespace: &Namespace) -> String {

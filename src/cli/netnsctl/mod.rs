@@ -1,8 +1,9 @@
-//! netnsctl: one file for each verb, with its arguments and what it does.
+//! netnsctl: one file for each verb, with its arguments and what it does. No verb uses another.
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Command, CommandFactory, Parser, Subcommand};
 
+use crate::cli::arguments::{Init, Update};
 use crate::instance::paths::Root;
 
 mod address;
@@ -26,6 +27,19 @@ mod require;
 mod status;
 mod unpublish;
 mod up;
+
+/// See and drive network namespaces
+#[derive(Debug, Parser)]
+#[command(
+    name = "netnsctl",
+    version,
+    max_term_width = 80,
+    after_help = "Example: netnsctl list"
+)]
+pub struct Ctl {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
 
 /// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
@@ -60,7 +74,7 @@ impl Verb {
             Verb::Address(verb) => verb.run(root),
             Verb::Attach(verb) => verb.run(root),
             Verb::Check(verb) => verb.run(root),
-            Verb::Complete(verb) => verb.run(root),
+            Verb::Complete(verb) => verb.run(root, program),
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),
             Verb::Detach(verb) => verb.run(root),
@@ -80,4 +94,17 @@ impl Verb {
             Verb::Up(verb) => verb.run(root),
         }
     }
+}
+
+/// The command line of a program, by the name that it is called by; `None` for another name.
+/// Completion and manual pages come from it.
+pub fn program(name: &str) -> Option<Command> {
+    let mut command = match name {
+        "netnsctl" => Ctl::command(),
+        "netnsinit" => Init::command(),
+        "netnsupdate" | "netns-update" => Update::command(),
+        _ => return None,
+    };
+    command.build();
+    Some(command)
 }

@@ -3,10 +3,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Result;
 use clap::Args;
 
-use super::attach::needs_root;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Port, Publication, Target};
 use crate::sys::log;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
 /// Have a TCP port of the host lead to a service in a network namespace
@@ -38,7 +38,7 @@ pub struct Publish {
 
 impl Publish {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        needs_root(root)?;
+        require_root()?;
         let manager = Manager::running(root)?;
         let Self {
             from,

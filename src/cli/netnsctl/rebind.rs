@@ -1,9 +1,9 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::attach::needs_root;
 use crate::instance::paths::Root;
 use crate::service::attach::rebind;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
 /// Bind again what attached services have lost, when a file was replaced
@@ -13,7 +13,7 @@ pub struct Rebind {}
 
 impl Rebind {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        needs_root(root)?;
+        require_root()?;
         if let Some(manager) = Manager::running(root)? {
             rebind::all(root, &manager)?;
         }

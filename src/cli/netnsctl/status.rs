@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::list::{json, maker, unseen};
+use crate::cli::output::{json, maker, warn_unseen};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::inventory::inside::{self, Dns, Inside};
@@ -26,7 +26,8 @@ pub struct Status {
     #[arg(long, value_name = "N", default_value_t = 10)]
     lines: u32,
 
-    /// Which one
+    /// Name of the network namespace
+    #[arg(value_parser = NsName::of_any)]
     name: NsName,
 }
 
@@ -52,7 +53,7 @@ impl Status {
             terminal::print(&json(&report)?)?;
         } else {
             terminal::print(&text(&report, Look::of_stdout()))?;
-            unseen(&report.unseen);
+            warn_unseen(&report.unseen);
         }
         Ok(0)
     }

@@ -1,11 +1,11 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::attach::needs_root;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Publication};
 use crate::sys::log;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
 /// Take back what 'netnsctl publish' did for a port
@@ -27,7 +27,7 @@ pub struct Unpublish {
 
 impl Unpublish {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        needs_root(root)?;
+        require_root()?;
         let manager = Manager::running(root)?;
         let publication = Publication {
             name: &self.name,

@@ -5,16 +5,15 @@
 //! one thing is removed, both are looked at once more.
 
 use std::fmt;
-use std::fs;
 
 use anyhow::{Context, Result, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::lifecycle::direct::Lock;
 use crate::namespace::{self, LeftoverFile};
 use crate::sys::command;
-use crate::sys::file::Missing;
+use crate::sys::file;
+use crate::sys::lock::Lock;
 use crate::systemd::manager::Manager;
 
 mod links;
@@ -90,7 +89,7 @@ impl Leftover {
     /// # Errors
     /// It is still there, whole.
     pub fn remove(&self, root: &Root, manager: Option<&Manager>) -> Result<bool> {
-        let Some(_lock) = Lock::try_take(root, self.nsname())? else {
+        let Some(_lock) = Lock::try_take(&root.lock_of(self.nsname()))? else {
             bail!("'{}' is just coming up or going down", self.nsname());
         };
         if self.is_used(&Used::read(root, manager)?) {
@@ -111,11 +110,7 @@ impl Leftover {
                 ..
             } => give_back(root, instance, library, function).map(|()| true),
             Leftover::Claim { instance } => {
-                let path = records::claim(root, instance);
-                fs::remove_file(&path)
-                    .missing_ok()
-                    .map(|removed| removed.is_some())
-                    .with_context(|| format!("removing {}", path.display()))
+                file::remove(&root.nat_ports_dir().join(instance.nsname.as_str()))
             }
             Leftover::Record { instance, stamp } => records::remove(root, instance, *stamp),
             Leftover::File(file) => namespace::remove_left_file(root, file),

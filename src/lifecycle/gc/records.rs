@@ -2,22 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use super::Leftover;
 use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
-use crate::sys::file::Missing;
+use crate::sys::file::{self, Missing};
 
 /// When a directory was changed last: seconds and nanoseconds.
 pub type Stamp = (i64, i64);
 
 pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     let mut found = Vec::new();
-    let state = root.state_dir();
-    for path in entries(&state.join("sysctl"))? {
+    for path in file::entries(&root.sysctl_dir())? {
         let what = format!("sysctl {} set", file_name(&path));
         found.extend(marks(&path, "user-")?.map(|instance| Leftover::Loan {
             instance,
@@ -26,7 +25,7 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
             function: "netns_sysctl_restore",
         }));
     }
-    for path in entries(&state.join("parents"))? {
+    for path in file::entries(&root.parents_dir())? {
         let what = format!("link {} kept up", file_name(&path));
         found.extend(marks(&path, "")?.map(|instance| Leftover::Loan {
             instance,
@@ -36,7 +35,7 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
         }));
     }
     let nat: NsType = "nat".parse().context("it is a type")?;
-    for path in entries(&claims(root))? {
+    for path in file::entries(&root.nat_ports_dir())? {
         let nsname = file_name(&path).parse();
         found.extend(nsname.ok().map(|nsname| Leftover::Claim {
             instance: Instance {
@@ -45,7 +44,7 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
             },
         }));
     }
-    for path in entries(&state.join("instances"))? {
+    for path in file::entries(&root.records_dir())? {
         let Ok(instance) = file_name(&path).parse() else {
             continue;
         };
@@ -56,21 +55,12 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// Where NSTYPE nat keeps the ports of an instance.
-pub fn claim(root: &Root, instance: &Instance) -> PathBuf {
-    claims(root).join(instance.nsname.as_str())
-}
-
-fn claims(root: &Root) -> PathBuf {
-    root.state_dir().join("nat")
-}
-
 /// Removes the record of an instance, unless it has changed since `seen`.
 ///
 /// It is moved away first, so that it is looked at and removed whole: an `up` that begins meanwhile
 /// makes a new one.
 pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<bool> {
-    let path = root.instance_state(instance);
+    let path = root.record(instance);
     let removing = || format!("removing {}", path.display());
     let aside = tempfile::Builder::new()
         .prefix(".gone-")
@@ -101,23 +91,11 @@ fn marks<'a>(
     directory: &Path,
     prefix: &'a str,
 ) -> Result<impl Iterator<Item = Instance> + use<'a>> {
-    let files = entries(directory)?.into_iter();
+    let files = file::entries(directory)?.into_iter();
     Ok(files.filter_map(move |path| file_name(&path).strip_prefix(prefix)?.parse().ok()))
 }
 
 fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default();
     name.to_string_lossy().into_owned()
-}
-
-/// What is in a directory, in order; nothing where there is none.
-pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
-    let reading = || format!("reading {}", directory.display());
-    let found = fs::read_dir(directory).missing_ok();
-    let mut paths = Vec::new();
-    for entry in found.with_context(reading)?.into_iter().flatten() {
-        paths.push(entry.with_context(reading)?.path());
-    }
-    paths.sort();
-    Ok(paths)
 }

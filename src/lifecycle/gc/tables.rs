@@ -81,10 +81,10 @@ mod tests {
 
     #[test]
     fn a_table_tells_its_instance() {
-        let line = "table inet netns-nat-a/20/c3/bc-1";
+        let line = "table inet netns-nat-a/3ab/40c-1";
         let (name, instance) = of_line(line).unwrap();
-        assert_eq!(name, "netns-nat-a/20/c3/bc-1");
-        assert_eq!(instance.to_string(), "nat@a ü-1");
+        assert_eq!(name, "netns-nat-a/3ab/40c-1");
+        assert_eq!(instance.to_string(), "nat@a:b@c-1");
         assert_eq!(handle("table inet x { # handle 7\n}\n"), Some(7));
         assert_eq!(handle("table inet x {\n}\n"), None);
     }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::records::entries;
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::lifecycle::direct::Register;
 use crate::namespace::NetNs;
+use crate::sys::file;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit::Part;
+use crate::systemd::unit::{self, UnitName};
 
 /// What must be left alone.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ impl Used {
         if let Some(manager) = manager {
             failed = used.ask(manager)?;
         }
-        for path in entries(&root.state_dir().join("direct"))? {
-            let Some(name) = name_of(&path).and_then(|name| name.parse::<NsName>().ok()) else {
+        for name in file::names(&root.direct_dir())? {
+            let Ok(name) = name.parse::<NsName>() else {
                 continue;
             };
             for nstype in Register::of(root, &name).types()? {
@@ -39,8 +39,8 @@ impl Used {
             used.names.insert(name);
         }
         // By hand, with netnsinit: up as long as there is the namespace.
-        for path in entries(&root.state_dir().join("instances"))? {
-            let instance = name_of(&path).and_then(|name| name.parse::<Instance>().ok());
+        for name in file::names(&root.records_dir())? {
+            let instance = name.parse::<Instance>().ok();
             let Some(instance) = instance.filter(|instance| !failed.contains(instance)) else {
                 continue;
             };
@@ -54,23 +54,17 @@ impl Used {
 
     /// Gives the instances that have failed.
     fn ask(&mut self, manager: &Manager) -> Result<BTreeSet<Instance>> {
-        let patterns = ["netns_name@*", "netns_outside-*@*", "netns-*@*"];
-        let patterns = patterns.map(|pattern| format!("{pattern}.service"));
         let mut states: BTreeMap<Instance, bool> = BTreeMap::new();
-        for unit in manager.units(&patterns)? {
+        for unit in manager.units(&unit::patterns())? {
             let up = !matches!(unit.active.as_str(), "inactive" | "failed");
-            if let Some(rest) = unit.name.strip_prefix("netns_name@") {
-                let name = rest.strip_suffix(".service").map(str::parse);
-                self.names.extend(name.and_then(Result::ok).filter(|_| up));
-                continue;
-            }
-            let Some((_, (nstype, nsname))) = Part::of_unit(&unit.name) else {
-                continue;
+            let instance = match UnitName::parse(&unit.name) {
+                Some(UnitName::Instance(_, instance)) => instance,
+                Some(UnitName::Namespace(name)) => {
+                    self.names.extend(up.then_some(name));
+                    continue;
+                }
+                None => continue,
             };
-            let (Ok(nstype), Ok(nsname)) = (nstype.parse(), nsname.parse()) else {
-                continue;
-            };
-            let instance = Instance { nstype, nsname };
             if up || unit.active == "failed" {
                 *states.entry(instance).or_default() |= up;
             }
@@ -90,8 +84,4 @@ impl Used {
     pub fn name(&self, name: &NsName) -> bool {
         self.names.contains(name)
     }
-}
-
-fn name_of(path: &std::path::Path) -> Option<&str> {
-    path.file_name()?.to_str()
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -171,21 +171,6 @@ impl Call<'_> {
         words.push(self.phase.side.as_str().into());
         words
     }
-}
-
-/// Whether bash can parse `file`, as far as that can be told without running it.
-///
-/// A file may switch extglob on before it uses a pattern of that kind, so either reading will do.
-pub fn parses(file: &Path) -> Result<bool> {
-    let bash = command::find("bash")?;
-    for arguments in [&["-n"][..], &["-O", "extglob", "-n"]] {
-        let mut words: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
-        words.push(file.as_os_str());
-        if command::try_output(&bash, &words)?.status.success() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A file without a name, which nothing that bash runs inherits.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::instance::name::{Instance, NsName};
 use crate::systemd::service::ServiceName;
-use crate::systemd::unit::Part;
+use crate::systemd::unit;
 
 /// How drop-ins of ours begin.
 const MARKER: &str = "# Written by netnsctl attach: ";
@@ -61,10 +61,7 @@ impl DropIn<'_> {
     }
 
     fn unit_section(&self, text: &mut String) {
-        let units = self
-            .instances
-            .iter()
-            .map(|instance| Part::Inside.unit(&instance.nstype, &instance.nsname));
+        let units = self.instances.iter().map(unit::inside);
         let units: Vec<String> = units.collect();
         *text += "\n[Unit]\n";
         // Not BindsTo=: newer systemd would stop a running service as soon as it reads this while
@@ -96,7 +93,7 @@ impl DropIn<'_> {
         if self.keep {
             // Wants= alone would start it in a namespace that is only half set up.
             for instance in self.instances {
-                let unit = Part::Inside.unit(&instance.nstype, &instance.nsname);
+                let unit = unit::inside(instance);
                 let _ = writeln!(text, "ExecStartPre=+systemctl is-active {unit}");
             }
         }

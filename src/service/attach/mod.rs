@@ -13,12 +13,11 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::instance::sources::{self, Trust};
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::Missing;
+use crate::sys::file;
+use crate::systemd::instances::require_units;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::{self, ServiceName};
-use crate::systemd::unit::Part;
 
 use crate::sys::change::Change;
 use dns::{ResolvConf, Servers};
@@ -63,9 +62,8 @@ impl Plan {
     /// has been written.
     pub fn new(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<Self> {
         let name = one_namespace(request.instances)?;
-        service::check_instance(name)?;
         for instance in request.instances {
-            check_type(root, instance)?;
+            require_units(root, instance)?;
         }
         let found = service::find(root, manager, request.service)?;
         let service = found.name.unwrap_or_else(|| request.service.clone());
@@ -137,16 +135,16 @@ impl Plan {
             Some(file) => Some((file, file.prepare(&self.dns)?)),
             None => None,
         };
-        let written = Change::of(&self.files).and_then(|change| {
-            let reloaded = change.make().and_then(|()| reload(manager));
-            reloaded.map_err(|error| and_undo(error, change.take_back()))
-        });
+        let written = Change::of(&self.files).and_then(|change| change.apply(|| reload(manager)));
         if let Err(error) = written {
             let undone = match &before {
                 Some((file, before)) => file.put_back(before),
                 None => Ok(()),
             };
-            return Err(and_undo(error, undone));
+            return Err(match undone {
+                Ok(()) => error,
+                Err(undo) => error.context(format!("{undo:#}, after")),
+            });
         }
         let mut remarks = Vec::new();
         if let Some(file) = &self.resolv_conf {
@@ -174,21 +172,6 @@ fn one_namespace(instances: &[Instance]) -> Result<&NsName> {
         .or_exit(Exit::Usage);
     }
     Ok(&first.nsname)
-}
-
-/// Refuses a type that nobody knows, or that has no units.
-pub fn check_type(root: &Root, instance: &Instance) -> Result<()> {
-    sources::find(root, instance, Trust::from_environment())?;
-    let unit = root.unit_dir().join(Part::Inside.copy(&instance.nstype));
-    if !unit.exists() {
-        return Err(anyhow!(
-            "NSTYPE '{}' has no unit {}: run netnsupdate",
-            instance.nstype,
-            unit.display()
-        ))
-        .or_exit(Exit::Config);
-    }
-    Ok(())
 }
 
 fn check_free(
@@ -231,31 +214,18 @@ fn check_free(
 
 /// Reads a drop-in; `None` where there is none, or none of ours.
 fn read(path: &Path) -> Result<Option<Written>> {
-    let bytes = fs::read(path)
-        .missing_ok()
-        .with_context(|| format!("reading {}", path.display()))?;
-    Ok(bytes.and_then(|bytes| dropin::read(&String::from_utf8_lossy(&bytes))))
+    Ok(file::read_text(path)?.and_then(|text| dropin::read(&text)))
 }
 
 /// The services that are attached, by the drop-ins of ours.
 pub fn attached(root: &Root) -> Result<Vec<(ServiceName, Written)>> {
-    let directory = root.unit_dir();
-    let reading = || format!("reading {}", directory.display());
     let mut attached = Vec::new();
-    for entry in fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-        .into_iter()
-        .flatten()
-    {
-        let path = entry.with_context(reading)?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let Some(service) = name.and_then(|name| name.strip_suffix(".service.d")) else {
+    for path in file::entries(&root.unit_dir())? {
+        let service = file::name_of(&path).and_then(|name| name.strip_suffix(".service.d"));
+        let Some(Ok(service)) = service.map(str::parse::<ServiceName>) else {
             continue;
         };
-        if let (Ok(service), Some(written)) =
-            (service.parse::<ServiceName>(), read(&path.join(DROP_IN))?)
-        {
+        if let Some(written) = read(&path.join(DROP_IN))? {
             attached.push((service, written));
         }
     }
@@ -293,9 +263,7 @@ pub fn detach(
         );
     };
     let files = [(drop_in, None), (directory.join(NSSWITCH), None)];
-    let change = Change::of(&files)?;
-    let removed = change.make().and_then(|()| reload(manager));
-    removed.map_err(|error| and_undo(error, change.take_back()))?;
+    Change::of(&files)?.apply(|| reload(manager))?;
     if old.directory_made {
         // Others may have put something there since.
         let _ = fs::remove_dir(&directory);
@@ -313,11 +281,4 @@ pub fn detach(
 
 fn reload(manager: Option<&Manager>) -> Result<()> {
     manager.map_or(Ok(()), Manager::reload)
-}
-
-fn and_undo(error: anyhow::Error, undone: Result<()>) -> anyhow::Error {
-    match undone {
-        Ok(()) => error,
-        Err(other) => error.context(format!("{other:#}, after")),
-    }
 }

@@ -17,13 +17,13 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::service::attach::check_type;
+use crate::instance::types::configured_instances;
 use crate::sys::change::Change;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
+use crate::systemd::instances::{self, require_units};
 use crate::systemd::manager::Manager;
-use crate::systemd::service;
-use crate::systemd::unit::Part;
+use crate::systemd::unit;
 
 pub use port::Port;
 use text::{MARKER, texts};
@@ -57,47 +57,24 @@ impl Target {
     /// The types that are applied to the namespace: those that run or are enabled, else those
     /// that have a file for it.
     fn instances(&self, root: &Root, manager: Option<&Manager>) -> Result<Vec<Instance>> {
-        service::check_instance(self.nsname())?;
         let name = match self {
             Target::Instance(instance) => {
-                check_type(root, instance)?;
+                require_units(root, instance)?;
                 return Ok(vec![instance.clone()]);
             }
             Target::Namespace(name) => name,
         };
-        let mut units = Vec::new();
+        let mut instances = instances::enabled(root)?;
         if let Some(manager) = manager {
-            units.extend(manager.active(&[format!("netns-*@{name}.service")])?);
+            let units = manager.active(&[unit::pattern_of_namespace(name)])?;
+            instances.extend(units.iter().filter_map(|unit| instances::of_unit(unit)));
         }
-        for directory in entries(&root.unit_dir())? {
-            if directory.ends_with(".wants") || directory.ends_with(".requires") {
-                units.extend(entries(&root.unit_dir().join(directory))?);
-            }
-        }
-        let mut instances: Vec<Instance> = units
-            .iter()
-            .filter_map(|unit| match Part::of_unit(unit)? {
-                (Part::Inside, (nstype, nsname)) if nsname == name.as_str() => Some(Instance {
-                    nstype: nstype.parse().ok()?,
-                    nsname: name.clone(),
-                }),
-                _ => None,
-            })
-            .collect();
+        instances.retain(|instance| instance.nsname == *name);
         if instances.is_empty() {
-            let suffix = format!("-{name}.conf");
-            for file in entries(&root.conf_dir())? {
-                let nstype = file
-                    .strip_suffix(&suffix)
-                    .and_then(|stem| stem.parse().ok());
-                instances.extend(nstype.map(|nstype| Instance {
-                    nstype,
-                    nsname: name.clone(),
-                }));
-            }
+            let configured = configured_instances(root)?.into_iter();
+            let configured = configured.map(|(_, instance)| instance);
+            instances.extend(configured.filter(|instance| instance.nsname == *name));
         }
-        instances.sort();
-        instances.dedup();
         if instances.is_empty() {
             bail!(
                 "nothing tells which type the namespace '{name}' has: say NSTYPE@{name}, \
@@ -105,20 +82,10 @@ impl Target {
             );
         }
         for instance in &instances {
-            check_type(root, instance)?;
+            require_units(root, instance)?;
         }
-        Ok(instances)
+        Ok(instances.into_iter().collect())
     }
-}
-
-fn entries(directory: &Path) -> Result<Vec<String>> {
-    let reading = || format!("reading {}", directory.display());
-    let mut names = Vec::new();
-    let read = fs::read_dir(directory).missing_ok().with_context(reading)?;
-    for entry in read.into_iter().flatten() {
-        names.extend(entry.with_context(reading)?.file_name().into_string());
-    }
-    Ok(names)
 }
 
 /// One published port, by what its units are called.
@@ -157,7 +124,7 @@ impl Publication<'_> {
     /// Whose start starts the socket: links to it.
     fn links(&self, root: &Root) -> Result<Vec<PathBuf>> {
         let mut links = Vec::new();
-        for directory in entries(&root.unit_dir())? {
+        for directory in file::names(&root.unit_dir())? {
             if directory.starts_with("netns-") && directory.ends_with(".service.wants") {
                 let link = root.unit_dir().join(directory).join(self.socket());
                 links.extend(fs::symlink_metadata(&link).is_ok().then_some(link));
@@ -212,27 +179,35 @@ pub fn publish(
             Some(service_text),
         ),
     ];
-    let change = Change::of(&files)?;
     let all: Vec<Instance> = inside.iter().chain(&fronts).cloned().collect();
-    let done = change.make().and_then(|()| {
-        for instance in &all {
-            let unit = Part::Inside.unit(&instance.nstype, &instance.nsname);
-            let directory = root.unit_dir().join(format!("{unit}.wants"));
-            file::make_directory(&directory, 0o755)?;
-            let link = directory.join(publication.socket());
-            symlink(Path::new("..").join(publication.socket()), &link)
-                .with_context(|| format!("making the link {}", link.display()))?;
-        }
-        begin(manager, &publication, &all)
+    let mut listens = false;
+    let written = Change::of(&files)?.apply(|| {
+        let started = link(root, &publication, &all);
+        listens = started.and_then(|()| begin(manager, &publication, &all))?;
+        Ok(())
     });
-    done.map_err(|error| {
-        let undone = remove_links(root, &publication).and_then(|()| change.take_back());
+    written.map(|()| listens).map_err(|error| {
+        let undone = remove_links(root, &publication);
         let _ = manager.map(Manager::reload);
         match undone {
             Ok(()) => error,
-            Err(other) => error.context(format!("{other:#}, after")),
+            Err(undo) => error.context(format!("{undo:#}, after")),
         }
     })
+}
+
+/// Has the units of `instances` start the socket with them.
+fn link(root: &Root, publication: &Publication, instances: &[Instance]) -> Result<()> {
+    for instance in instances {
+        let directory = root
+            .unit_dir()
+            .join(format!("{}.wants", unit::inside(instance)));
+        file::make_directory(&directory, 0o755)?;
+        let link = directory.join(publication.socket());
+        symlink(Path::new("..").join(publication.socket()), &link)
+            .with_context(|| format!("making the link {}", link.display()))?;
+    }
+    Ok(())
 }
 
 /// True if it listens now.
@@ -246,7 +221,7 @@ fn begin(
     };
     manager.reload()?;
     for instance in instances {
-        let unit = Part::Inside.unit(&instance.nstype, &instance.nsname);
+        let unit = unit::inside(instance);
         if manager.active(&[unit])?.is_empty() {
             return Ok(false);
         }
@@ -263,11 +238,7 @@ fn begin(
 /// The port is not published, or not by us; or a file cannot be removed.
 pub fn unpublish(root: &Root, manager: Option<&Manager>, publication: &Publication) -> Result<()> {
     let socket = root.unit_dir().join(publication.socket());
-    let reading = || format!("reading {}", socket.display());
-    let Some(text) = fs::read_to_string(&socket)
-        .missing_ok()
-        .with_context(reading)?
-    else {
+    let Some(text) = file::read_text(&socket)? else {
         bail!(
             "{publication} does not lead to '{}': there is no {}",
             publication.name,
@@ -279,11 +250,7 @@ pub fn unpublish(root: &Root, manager: Option<&Manager>, publication: &Publicati
     }
     let service = root.unit_dir().join(publication.service());
     let files = [(socket, None), (service, None)];
-    let change = Change::of(&files)?;
-    if let Err(error) = change.make() {
-        change.take_back()?;
-        return Err(error);
-    }
+    Change::of(&files)?.apply(|| Ok(()))?;
     remove_links(root, publication)?;
     if let Some(manager) = manager {
         // While systemd still knows what they are.
@@ -295,7 +262,7 @@ pub fn unpublish(root: &Root, manager: Option<&Manager>, publication: &Publicati
 
 fn remove_links(root: &Root, publication: &Publication) -> Result<()> {
     for link in publication.links(root)? {
-        fs::remove_file(&link).with_context(|| format!("removing {}", link.display()))?;
+        file::remove(&link)?;
         if let Some(directory) = link.parent() {
             // There may be others.
             let _ = fs::remove_dir(directory);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Port, Publication};
 use crate::instance::name::Instance;
-use crate::systemd::unit::Part;
+use crate::systemd::unit;
 
 pub const MARKER: &str = "# Written by netnsctl publish: ";
 
@@ -36,8 +36,7 @@ pub fn texts(
         port.outside
     );
     let needs = |instances: &[Instance]| -> String {
-        let unit = |instance: &Instance| Part::Inside.unit(&instance.nstype, &instance.nsname);
-        let lines = instances.iter().map(unit);
+        let lines = instances.iter().map(unit::inside);
         lines
             .map(|unit| format!("BindsTo={unit}\nAfter={unit}\n"))
             .collect()

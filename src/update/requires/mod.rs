@@ -2,6 +2,7 @@
 //!
 //! Read from files of bash by [`read`], written as drop-ins by netnsupdate and `netnsctl require`.
 
+mod by_hand;
 mod literal;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +12,11 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::instance::name::{Instance, NsName, NsType};
-use crate::systemd::service;
-use crate::systemd::unit::Part;
+use crate::instance::phase::Side;
+use crate::sys::terminal::clean;
+use crate::systemd::unit;
 
+pub use by_hand::{release, require};
 pub use literal::read;
 
 /// The name of a namespace, or the one that the instance has.
@@ -58,10 +61,10 @@ impl Need {
     pub fn unit(&self) -> String {
         match self {
             Need::Type(nstype, name) => {
-                let template = Part::Inside.copy(nstype);
-                template.replace('@', &format!("@{name}"))
+                unit::copy(Side::Inside, nstype).replace('@', &format!("@{name}"))
             }
-            Need::Namespace(name) => format!("netns_name@{name}.service"),
+            Need::Namespace(Name::Other(name)) => unit::of_namespace(name),
+            Need::Namespace(Name::Own) => unit::pattern_of_namespaces().replace('*', "%i"),
             Need::Unit(unit) => unit.clone(),
         }
     }
@@ -72,11 +75,9 @@ impl Need {
             if ["$NSNAME", "${NSNAME}"].contains(&name) {
                 return Ok(Name::Own);
             }
-            let name: NsName = name.parse()?;
-            service::check_instance(&name)?;
-            Ok(Name::Other(name))
+            Ok(Name::Other(name.parse()?))
         };
-        let visible = word.replace(char::is_control, "\u{fffd}");
+        let visible = clean(word);
         let stem = word.strip_suffix(".service").unwrap_or(word);
         if let Some(rest) = stem.strip_prefix("netns_name@") {
             return Ok(Need::Namespace(name(rest)?));
@@ -84,31 +85,21 @@ impl Need {
         if stem.starts_with("netns_outside-") {
             bail!("'{visible}' is only a part of an instance: require netns-NSTYPE@NSNAME");
         }
-        let ours = stem.strip_prefix("netns-");
-        // Without the prefix it is short for one of ours, unless it ends as the name of a unit.
-        let instance = match ours {
+        let is_unit = unit::kind(word).is_some();
+        let instance = match stem.strip_prefix("netns-") {
             Some(ours) => ours.split_once('@'),
-            None if has_kind(word) => None,
+            // Short for one of ours, unless it ends as the name of a unit.
+            None if is_unit => None,
             None => word.split_once('@'),
         };
         if let Some((nstype, rest)) = instance {
             return Ok(Need::Type(nstype.parse()?, name(rest)?));
         }
-        let unit = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
-        if has_kind(word) && word.chars().all(unit) && !word.starts_with('-') {
+        if is_unit && unit::is_text(word) && !word.starts_with('-') {
             return Ok(Need::Unit(word.to_owned()));
         }
         bail!("'{visible}' is neither NSTYPE@NSNAME nor netns_name@NSNAME nor the name of a unit")
     }
-}
-
-/// Whether a word ends as the name of a unit does (systemd.unit(5)).
-fn has_kind(word: &str) -> bool {
-    const KINDS: [&str; 8] = [
-        "service", "socket", "target", "timer", "path", "mount", "device", "slice",
-    ];
-    word.rsplit_once('.')
-        .is_some_and(|(stem, kind)| !stem.is_empty() && KINDS.contains(&kind))
 }
 
 /// All that instances require of each other, from types and from instances.
@@ -219,8 +210,11 @@ pub fn drop_in_dir(
     name: Option<&NsName>,
 ) -> PathBuf {
     let unit = match name {
-        Some(name) => Part::Outside.unit(nstype, name),
-        None => Part::Outside.copy(nstype),
+        Some(nsname) => {
+            let (nstype, nsname) = (nstype.clone(), nsname.clone());
+            unit::of(Side::Outside, &Instance { nstype, nsname })
+        }
+        None => unit::copy(Side::Outside, nstype),
     };
     root.unit_dir().join(format!("{unit}.d"))
 }

@@ -1,0 +1,85 @@
+//! Which instances there are: those with a file, those enabled, those that are up.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, anyhow};
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::instance::phase::Side;
+use crate::instance::sources::{self, Trust, is_source};
+use crate::instance::types::configured_instances;
+use crate::sys::exit::{Exit, OrExit};
+use crate::sys::file;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit::{self, UnitName};
+
+/// All instances that a configuration file, an enabled unit, a record or systemd names.
+/// What cannot be read is added to `unseen`.
+pub fn known(
+    root: &Root,
+    manager: Option<&Manager>,
+    unseen: &mut Vec<String>,
+) -> BTreeSet<Instance> {
+    let mut known = BTreeSet::new();
+    for (path, instance) in configured_instances(root).unwrap_or_default() {
+        if matches!(is_source(&path), Ok(true)) {
+            known.insert(instance);
+        }
+    }
+    known.extend(enabled(root).unwrap_or_default());
+    let records = file::names(&root.records_dir()).unwrap_or_default();
+    known.extend(
+        records
+            .iter()
+            .filter_map(|name| name.parse::<Instance>().ok()),
+    );
+    if let Some(manager) = manager {
+        match manager.units(&unit::patterns()) {
+            Ok(units) => known.extend(units.iter().filter_map(|unit| of_unit(&unit.name))),
+            Err(error) => unseen.push(format!("running instances: {error:#}")),
+        }
+    }
+    known
+}
+
+/// The instances that a `.wants` or `.requires` directory of the administrator names, also where
+/// systemd does not run (systemd.unit(5)).
+pub fn enabled(root: &Root) -> Result<BTreeSet<Instance>> {
+    let mut enabled = BTreeSet::new();
+    for name in file::names(&root.unit_dir())? {
+        if name.ends_with(".wants") || name.ends_with(".requires") {
+            let units = file::names(&root.unit_dir().join(name))?;
+            enabled.extend(units.iter().filter_map(|unit| of_unit(unit)));
+        }
+    }
+    Ok(enabled)
+}
+
+/// The instance that a unit stands for as a whole; `None` where it does not.
+pub fn of_unit(name: &str) -> Option<Instance> {
+    match UnitName::parse(name)? {
+        UnitName::Instance(Side::Inside, instance) => Some(instance),
+        _ => None,
+    }
+}
+
+/// Refuses an instance of an unknown type, or of a type that netnsupdate has given no units.
+///
+/// # Errors
+/// With [`Exit::Config`].
+pub fn require_units(root: &Root, instance: &Instance) -> Result<()> {
+    sources::find(root, instance, Trust::from_environment())?;
+    let unit = root
+        .unit_dir()
+        .join(unit::copy(Side::Inside, &instance.nstype));
+    if !unit.exists() {
+        return Err(anyhow!(
+            "NSTYPE '{}' has no unit {}: run netnsupdate",
+            instance.nstype,
+            unit.display()
+        ))
+        .or_exit(Exit::Config);
+    }
+    Ok(())
+}
