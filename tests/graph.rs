@@ -5,8 +5,10 @@
 use std::path::Path;
 
 use systemd_netns::instance::phase::Side;
-use systemd_netns::inventory::graph::{Graph, dot, mermaid, svg, text};
-use systemd_netns::inventory::{End, Link, Maker, Namespace, Place, Presence, Service, Unit, View};
+use systemd_netns::inventory::graph::{Diagram, dot, mermaid, svg, text};
+use systemd_netns::inventory::{
+    Endpoint, Inventory, Link, Location, Maker, Namespace, Presence, Service, Unit,
+};
 use systemd_netns::sys::terminal::{self, Look};
 
 fn link(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
@@ -27,13 +29,13 @@ fn link(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
     }
 }
 
-fn end(place: Place, index: u32, link: &str) -> Option<End> {
+fn end(place: Location, index: u32, link: &str) -> Option<Endpoint> {
     let link = (!link.is_empty()).then(|| link.to_owned());
-    Some(End { place, index, link })
+    Some(Endpoint { place, index, link })
 }
 
-fn in_namespace(name: &str) -> Place {
-    Place::Named(name.to_owned())
+fn in_namespace(name: &str) -> Location {
+    Location::Named(name.to_owned())
 }
 
 fn namespace(name: Option<&str>, links: Option<Vec<Link>>) -> Namespace {
@@ -71,12 +73,12 @@ fn service(unit: &str, processes: usize) -> Service {
     }
 }
 
-fn veth(mut link: Link, peer: Option<End>) -> Link {
+fn veth(mut link: Link, peer: Option<Endpoint>) -> Link {
     link.peer = peer;
     link
 }
 
-fn view() -> View {
+fn view() -> Inventory {
     let lo = || link(1, "lo", "loopback", &["127.0.0.1/8", "::1/128"]);
     let member = |index, name: &str, of: &str| {
         let mut member = link(index, name, "veth", &[]);
@@ -84,8 +86,8 @@ fn view() -> View {
         veth(member, end(in_namespace(of), 2, "eth0"))
     };
     let mut vlan = link(6, "eth0.5", "vlan", &["10.5.0.1/24"]);
-    vlan.lower = end(Place::Host, 2, "eth0");
-    let mut container = veth(link(7, "vc1", "veth", &[]), end(Place::Unknown, 9, ""));
+    vlan.lower = end(Location::Host, 2, "eth0");
+    let mut container = veth(link(7, "vc1", "veth", &[]), end(Location::Unknown, 9, ""));
     container.state = "down";
     let host = namespace(
         None,
@@ -101,7 +103,7 @@ fn view() -> View {
     );
     let eth0 = |address: &str, there: u32, peer: &str| {
         let eth0 = link(2, "eth0", "veth", &[address]);
-        veth(eth0, end(Place::Host, there, peer))
+        veth(eth0, end(Location::Host, there, peer))
     };
     let mut web = namespace(
         Some("web"),
@@ -129,14 +131,14 @@ fn view() -> View {
     );
     db.units = units("veth", "db", "activating");
     let mut macvlan = link(2, "mv0", "macvlan", &["203.0.113.77/24", "2001:db8::77/64"]);
-    macvlan.lower = end(Place::Host, 2, "eth0");
+    macvlan.lower = end(Location::Host, 2, "eth0");
     let mut edge = namespace(Some("edge <\"ünï\" #1 & [x]>"), Some(vec![lo(), macvlan]));
     edge.units = units("macvlan", "edge", "failed");
     let mut gone = namespace(Some("gone"), None);
     gone.state = Presence::Missing;
     gone.units = units("lo", "gone", "active");
     let empty = namespace(Some("日本\u{1b}[31m"), Some(vec![lo()]));
-    View {
+    Inventory {
         host,
         named: vec![db, edge, gone, web, empty],
         unseen: Vec::new(),
@@ -161,7 +163,7 @@ fn look(width: Option<usize>) -> Look {
 
 #[test]
 fn each_format_is_as_it_was() {
-    let graph = Graph::of(&view());
+    let graph = Diagram::of(&view());
     compare("graph.txt", &text::draw(&graph, look(None)));
     compare("graph-40.txt", &text::draw(&graph, look(Some(40))));
     compare("graph.dot", &dot::draw(&graph));
@@ -171,7 +173,7 @@ fn each_format_is_as_it_was() {
 
 #[test]
 fn no_line_is_wider_than_the_terminal() {
-    let graph = Graph::of(&view());
+    let graph = Diagram::of(&view());
     for width in [20, 40, 80, 200] {
         let drawn = text::draw(&graph, look(Some(width)));
         let widths: Vec<usize> = drawn.lines().map(terminal::width).collect();
@@ -186,7 +188,7 @@ fn no_line_is_wider_than_the_terminal() {
 
 #[test]
 fn nothing_commands_the_terminal() {
-    let graph = Graph::of(&view());
+    let graph = Diagram::of(&view());
     let drawings = [
         text::draw(&graph, look(None)),
         dot::draw(&graph),
@@ -200,7 +202,7 @@ fn nothing_commands_the_terminal() {
 
 #[test]
 fn a_pair_is_one_line() {
-    let graph = Graph::of(&view());
+    let graph = Diagram::of(&view());
     // Three pairs, two links on eth0, two members of br0.
     assert_eq!(graph.lines.len(), 7, "{:?}", graph.lines);
 }

@@ -13,7 +13,7 @@ use systemd_netns::cli::arguments::Init;
 use systemd_netns::instance::name::Instance;
 use systemd_netns::instance::paths::Root;
 use systemd_netns::instance::phase::Phase;
-use systemd_netns::phase::{self, Request};
+use systemd_netns::phase::{self, PhaseRequest};
 use systemd_netns::sys::exit::{self, Exit, OrExit};
 
 fn main() -> ExitCode {
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn request(arguments: Init) -> Result<Request> {
+fn request(arguments: Init) -> Result<PhaseRequest> {
     let Init { undo, words } = arguments;
     let [nstype, nsname, parameters @ .., direction, side] = words.as_slice() else {
         usage("NSTYPE, NSNAME, up or down, and inside or outside are needed");
@@ -37,7 +37,7 @@ fn request(arguments: Init) -> Result<Request> {
         nsname: parse(nsname).or_exit(Exit::Usage)?,
     };
     let parameters = parameters.to_vec();
-    Ok(Request {
+    Ok(PhaseRequest {
         instance,
         parameters,
         phase,

@@ -9,7 +9,7 @@ use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::{self, Exit, OrExit};
 use systemd_netns::sys::log;
 use systemd_netns::systemd::manager::Manager;
-use systemd_netns::update::{self, Reload, Request};
+use systemd_netns::update::{self, Reload, UpdateRequest};
 
 fn main() -> ExitCode {
     exit::main("netnsupdate", || run(Update::parse()))
@@ -35,7 +35,7 @@ fn run(arguments: Update) -> Result<u8> {
         (_, true) => Reload::Never,
         _ => Reload::IfChanged,
     };
-    let request = Request {
+    let request = UpdateRequest {
         clean: arguments.clean,
         force: arguments.force,
         dry_run: arguments.dry_run,

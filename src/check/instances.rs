@@ -7,7 +7,7 @@ use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
 use crate::instance::sources::is_source;
 use crate::instance::types::{Scope, Types};
-use crate::phase::record::Kept;
+use crate::phase::record::Record;
 
 /// The name that stands in where a type has files for all namespaces and no namespace is known:
 /// as short as names can be, so that nothing becomes too long of it.
@@ -60,7 +60,7 @@ fn is_the_administrators(root: &Root, nstype: &NsType) -> bool {
 /// Whether something of an instance is set up, as far as we may see: then its own links and
 /// addresses are in nobody's way.
 pub fn is_up(root: &Root, instance: &Instance) -> bool {
-    match Kept::of(root, instance).sources() {
+    match Record::of(root, instance).sources() {
         Ok(sources) => sources.is_some(),
         // Others than root may not look, and everybody sees this.
         Err(_) => root.netns(&instance.nsname).exists(),

@@ -271,7 +271,7 @@ fn candidate(
 
 /// The units that netnsupdate would make, renew or remove.
 fn copies(root: &Root, manager: Option<&Manager>, report: &mut Report) {
-    match update::pending(root, manager, &update::Request::default()) {
+    match update::pending(root, manager, &update::UpdateRequest::default()) {
         Ok(pending) => {
             let would: BTreeSet<(NsType, &str)> =
                 pending.actions.iter().filter_map(would).collect();

@@ -8,7 +8,7 @@ use super::{Candidate, Finding, Severity};
 use crate::instance::paths::Root;
 use crate::instance::sources::Slot;
 use crate::phase::script::Ended;
-use crate::sys::command::End;
+use crate::sys::command::Termination;
 
 /// The kind of what the type itself says of its values.
 pub const JUDGED: &str = "value";
@@ -77,7 +77,7 @@ fn ended(candidate: &Candidate, file: &Path, how: &Ended) -> Finding {
         words => format!(": {words}"),
     };
     let (severity, message) = match how {
-        Ended::By(End::Exited(0)) => (
+        Ended::By(Termination::Exited(0)) => (
             Severity::Warning,
             "exits with status 0: no function is ever reached".to_owned(),
         ),

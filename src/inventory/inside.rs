@@ -103,7 +103,7 @@ pub fn look(root: &Root, name: &NsName, seen: &Namespace) -> Result<Inside> {
     })
 }
 
-fn shown(route: netlink::Route, name_of: impl Fn(u32) -> Option<String>) -> Route {
+fn shown(route: netlink::KernelRoute, name_of: impl Fn(u32) -> Option<String>) -> Route {
     Route {
         destination: route.destination,
         family: if route.v6 { "inet6" } else { "inet" },

@@ -11,16 +11,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::{End, Link, Place};
-use crate::namespace::netlink::{self, Address, Connection, State};
+use super::{Endpoint, Link, Location};
+use crate::namespace::netlink::{self, Connection, KernelAddress, State};
 use crate::namespace::{self, Id, NetNs};
 
 /// A namespace that has a file.
 #[derive(Debug)]
-pub struct Seat {
+pub struct NamedNetns {
     pub path: PathBuf,
     pub id: Id,
-    pub place: Place,
+    pub place: Location,
 }
 
 /// The links of the host and of each seat; `None` where they could not be read.
@@ -36,24 +36,24 @@ const PAIRS: [&str; 3] = ["veth", "vxcan", "netkit"];
 /// What one namespace says of itself.
 #[derive(Debug, Clone)]
 struct Raw {
-    links: Vec<netlink::Link>,
-    addresses: Vec<Address>,
+    links: Vec<netlink::KernelLink>,
+    addresses: Vec<KernelAddress>,
     unread: usize,
     /// What it calls the host's namespace.
     host: Option<i32>,
 }
 
 /// Which seat a namespace means by a number.
-type Numbers = HashMap<i32, Place>;
+type Numbers = HashMap<i32, Location>;
 
 /// The names of links in namespaces that are not among the seats, by number and index.
-type Strangers = HashMap<(i32, u32), String>;
+type ForeignLinks = HashMap<(i32, u32), String>;
 
 /// Reads them all.
 ///
 /// # Errors
 /// The host's own cannot be read; one of a seat that cannot is said in `unseen`.
-pub fn read(host: &NetNs, seats: &[Seat], unseen: &mut Vec<String>) -> Result<Links> {
+pub fn read(host: &NetNs, seats: &[NamedNetns], unseen: &mut Vec<String>) -> Result<Links> {
     let mut connection = connect(host)?;
     // Listing links makes the kernel give numbers to the namespaces of the peers.
     let host_raw = raw(&mut connection, None)?;
@@ -68,15 +68,15 @@ pub fn read(host: &NetNs, seats: &[Seat], unseen: &mut Vec<String>) -> Result<Li
         }
     }
     let raws = seats_read(read, unseen);
-    let world = World {
+    let world = AllLinks {
         host: &host_raw,
         seats,
         raws: &raws,
     };
-    let strangers = strangers(&mut connection, &host_raw, &called_by_host);
+    let foreign = foreign(&mut connection, &host_raw, &called_by_host);
     let mut numbers = world.between(unseen);
     let mut links = Links {
-        host: Some(world.resolve(&Place::Host, &host_raw, &called_by_host, &strangers)),
+        host: Some(world.resolve(&Location::Host, &host_raw, &called_by_host, &foreign)),
         seats: Vec::new(),
     };
     for (index, seat) in seats.iter().enumerate() {
@@ -84,9 +84,9 @@ pub fn read(host: &NetNs, seats: &[Seat], unseen: &mut Vec<String>) -> Result<Li
             links.seats.push(None);
             continue;
         };
-        let (mut known, strangers) = numbers.remove(&index).unwrap_or_default();
-        known.extend(raw.host.map(|nsid| (nsid, Place::Host)));
-        let resolved = world.resolve(&seat.place, raw, &known, &strangers);
+        let (mut known, foreign) = numbers.remove(&index).unwrap_or_default();
+        known.extend(raw.host.map(|nsid| (nsid, Location::Host)));
+        let resolved = world.resolve(&seat.place, raw, &known, &foreign);
         links.seats.push(Some(resolved));
     }
     let unread: usize = std::iter::once(&host_raw)
@@ -112,7 +112,7 @@ fn connect(host: &NetNs) -> Result<Connection> {
         .context("one namespace was visited")?
 }
 
-fn open(seat: &Seat) -> Result<NetNs> {
+fn open(seat: &NamedNetns) -> Result<NetNs> {
     match NetNs::at(seat.path.clone())? {
         Some(open) if open.id == seat.id => Ok(open),
         _ => bail!("{} is gone or was replaced just now", seat.path.display()),
@@ -160,8 +160,8 @@ fn seats_read(read: Vec<Result<Raw>>, unseen: &mut Vec<String>) -> Vec<Option<Ra
 }
 
 /// Asks for the peers in namespaces that have no name, such as those of containers.
-fn strangers(connection: &mut Connection, raw: &Raw, known: &Numbers) -> Strangers {
-    let mut found = Strangers::new();
+fn foreign(connection: &mut Connection, raw: &Raw, known: &Numbers) -> ForeignLinks {
+    let mut found = ForeignLinks::new();
     for under in raw.links.iter().filter_map(|link| link.under) {
         let Some(nsid) = under.nsid.filter(|nsid| !known.contains_key(nsid)) else {
             continue;
@@ -174,15 +174,15 @@ fn strangers(connection: &mut Connection, raw: &Raw, known: &Numbers) -> Strange
 }
 
 /// All that was read, to find links in.
-struct World<'a> {
+struct AllLinks<'a> {
     host: &'a Raw,
-    seats: &'a [Seat],
+    seats: &'a [NamedNetns],
     raws: &'a [Option<Raw>],
 }
 
-impl World<'_> {
+impl AllLinks<'_> {
     /// What the seats call each other, for those that have links to others than the host.
-    fn between(&self, unseen: &mut Vec<String>) -> HashMap<usize, (Numbers, Strangers)> {
+    fn between(&self, unseen: &mut Vec<String>) -> HashMap<usize, (Numbers, ForeignLinks)> {
         let mut by_index: HashMap<u32, Vec<usize>> = HashMap::new();
         for (seat, raw) in self.raws.iter().enumerate() {
             for link in raw.iter().flat_map(|raw| &raw.links) {
@@ -218,10 +218,10 @@ impl World<'_> {
         connection: &mut Connection,
         seat: usize,
         by_index: &HashMap<u32, Vec<usize>>,
-    ) -> (Numbers, Strangers) {
-        let (mut numbers, mut strangers) = (Numbers::new(), Strangers::new());
+    ) -> (Numbers, ForeignLinks) {
+        let (mut numbers, mut foreign) = (Numbers::new(), ForeignLinks::new());
         let Some(raw) = &self.raws[seat] else {
-            return (numbers, strangers);
+            return (numbers, foreign);
         };
         for under in raw.links.iter().filter_map(|link| link.under) {
             let Some(nsid) = under.nsid.filter(|nsid| Some(*nsid) != raw.host) else {
@@ -241,16 +241,16 @@ impl World<'_> {
                     numbers.insert(nsid, place);
                 }
                 (None, Some(link)) => {
-                    strangers.insert((nsid, under.index), link.name);
+                    foreign.insert((nsid, under.index), link.name);
                 }
                 (None, None) => {}
             }
         }
-        (numbers, strangers)
+        (numbers, foreign)
     }
 
     /// Whether a seat has such a link: link layer addresses are nearly unique.
-    fn could_be(&self, seat: usize, index: u32, link: Option<&netlink::Link>) -> bool {
+    fn could_be(&self, seat: usize, index: u32, link: Option<&netlink::KernelLink>) -> bool {
         let links = self.raws[seat].iter().flat_map(|raw| &raw.links);
         let own = links.into_iter().find(|own| own.index == index);
         match (own, link) {
@@ -265,8 +265,8 @@ impl World<'_> {
             .is_ok_and(|found| found == Some(nsid))
     }
 
-    fn raw(&self, place: &Place) -> Option<&Raw> {
-        if *place == Place::Host {
+    fn raw(&self, place: &Location) -> Option<&Raw> {
+        if *place == Location::Host {
             return Some(self.host);
         }
         let seat = self.seats.iter().position(|seat| seat.place == *place)?;
@@ -275,10 +275,10 @@ impl World<'_> {
 
     fn resolve(
         &self,
-        place: &Place,
+        place: &Location,
         raw: &Raw,
         numbers: &Numbers,
-        strangers: &Strangers,
+        foreign: &ForeignLinks,
     ) -> Vec<Link> {
         let mut addresses: HashMap<u32, Vec<String>> = HashMap::new();
         for address in &raw.addresses {
@@ -286,16 +286,16 @@ impl World<'_> {
             addresses.entry(address.link).or_default().push(shown);
         }
         let name_of = |index| named(&raw.links, index);
-        let resolve = |link: &netlink::Link| {
+        let resolve = |link: &netlink::KernelLink| {
             let end = link.under.map(|under| {
                 let place = match under.nsid {
                     None => place.clone(),
-                    Some(nsid) => numbers.get(&nsid).cloned().unwrap_or(Place::Unknown),
+                    Some(nsid) => numbers.get(&nsid).cloned().unwrap_or(Location::Unknown),
                 };
                 let there = self.raw(&place);
                 let found = there.and_then(|raw| named(&raw.links, under.index));
-                let stranger = || Some(strangers.get(&(under.nsid?, under.index))?.clone());
-                End {
+                let stranger = || Some(foreign.get(&(under.nsid?, under.index))?.clone());
+                Endpoint {
                     place,
                     index: under.index,
                     link: found.or_else(stranger),
@@ -334,11 +334,11 @@ fn has_others(raw: &Raw) -> bool {
     unders.any(|under| under.nsid.is_some() && under.nsid != raw.host)
 }
 
-fn named(links: &[netlink::Link], index: u32) -> Option<String> {
+fn named(links: &[netlink::KernelLink], index: u32) -> Option<String> {
     let link = links.iter().find(|link| link.index == index)?;
     Some(link.name.clone())
 }
 
-fn shown(address: &Address) -> String {
+fn shown(address: &KernelAddress) -> String {
     format!("{}/{}", address.address, address.prefix)
 }

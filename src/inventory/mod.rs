@@ -1,6 +1,6 @@
 //! The host as data: its network namespaces, what is in them, and who stands behind them.
 //!
-//! Everything is read once, and what could not be seen is said ([`View::unseen`]) rather than
+//! Everything is read once, and what could not be seen is said ([`Inventory::unseen`]) rather than
 //! taken for nothing.
 
 use anyhow::Result;
@@ -18,14 +18,14 @@ mod processes;
 pub mod services;
 mod units;
 
-use links::Seat;
+use links::NamedNetns;
 pub use processes::Process;
 pub use services::Service;
 pub use units::{Unit, type_states};
 
 /// The host, or the container that we are in.
 #[derive(Debug, Clone, Serialize)]
-pub struct View {
+pub struct Inventory {
     /// The namespace of PID 1.
     pub host: Namespace,
     /// The named ones, and those that only units speak of, in order of their names.
@@ -88,18 +88,18 @@ pub struct Link {
     /// The bridge, bond or VRF that it is part of, in the same namespace.
     pub master: Option<String>,
     /// The other end of a pair.
-    pub peer: Option<End>,
+    pub peer: Option<Endpoint>,
     /// The link that a macvlan, VLAN or tunnel is made on.
-    pub lower: Option<End>,
+    pub lower: Option<Endpoint>,
     /// With their prefix lengths.
     pub addresses: Vec<String>,
 }
 
 /// A link in the same namespace or in another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct End {
+pub struct Endpoint {
     #[serde(flatten)]
-    pub place: Place,
+    pub place: Location,
     pub index: u32,
     /// Its name, where it could be found out.
     pub link: Option<String>,
@@ -108,7 +108,7 @@ pub struct End {
 /// Where a link is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "in", content = "namespace", rename_all = "lowercase")]
-pub enum Place {
+pub enum Location {
     Host,
     Named(String),
     /// In a namespace without a name, or in one that we cannot see.
@@ -121,10 +121,10 @@ impl Namespace {
         self.name.as_deref().unwrap_or("host")
     }
 
-    pub fn place(&self) -> Place {
+    pub fn location(&self) -> Location {
         match &self.name {
-            Some(name) => Place::Named(name.clone()),
-            None => Place::Host,
+            Some(name) => Location::Named(name.clone()),
+            None => Location::Host,
         }
     }
 
@@ -153,11 +153,11 @@ impl Namespace {
     }
 }
 
-impl View {
+impl Inventory {
     /// Looks at everything once.
     ///
     /// # Errors
-    /// The system itself cannot be read. A namespace that cannot is said in [`View::unseen`].
+    /// The system itself cannot be read. A namespace that cannot is said in [`Inventory::unseen`].
     pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
         let mut unseen = Vec::new();
         let (mut host, mut named) = namespaces(root, &mut unseen)?;
@@ -198,9 +198,9 @@ fn namespaces(root: &Root, unseen: &mut Vec<String>) -> Result<(Namespace, Vec<N
         match NetNs::at(path.clone()) {
             Ok(Some(open)) => {
                 namespace.id = Some(open.id);
-                let place = namespace.place();
+                let place = namespace.location();
                 let id = open.id;
-                seats.push(Seat { path, id, place });
+                seats.push(NamedNetns { path, id, place });
             }
             Ok(None) => namespace.state = Presence::Leftover,
             Err(error) => unseen.push(format!("{error:#}")),

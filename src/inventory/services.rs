@@ -6,12 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Process;
-use super::{Namespace, View};
+use super::{Inventory, Namespace};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::namespace::Id;
-use crate::phase::record::Kept;
+use crate::phase::record::Record;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::UnitName;
 
@@ -104,7 +104,7 @@ fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
 /// applied to, or they belong to a service that is attached to the name.
 pub fn stale(
     root: &Root,
-    view: &View,
+    view: &Inventory,
     namespace: &Namespace,
     services: &[Service],
 ) -> Result<Vec<Stale>> {
@@ -139,7 +139,7 @@ fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {
     let kept = inside.filter_map(|unit| {
         let nstype = unit.nstype.as_deref()?.parse().ok()?;
         let nsname = namespace.nsname()?;
-        Kept::of(root, &Instance { nstype, nsname }).namespace()
+        Record::of(root, &Instance { nstype, nsname }).namespace()
     });
     let recorded = namespace.nsname();
     let recorded = recorded.and_then(|name| crate::namespace::made_by_us(root, &name));

@@ -14,7 +14,7 @@ use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::namespace::{self, NetNs};
-use crate::sys::command::{self, End, Interruption};
+use crate::sys::command::{self, Interruption, Termination};
 use crate::sys::file;
 use crate::sys::lock::Lock;
 use crate::sys::log;
@@ -47,7 +47,7 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
         let made = child("netnsctl", &["create", nsname.as_str()]);
         if !made.as_ref().is_ok_and(|end| end.success()) {
             register.delete()?;
-            return made.map(End::status);
+            return made.map(Termination::status);
         }
     }
     let mut failed = None;
@@ -69,16 +69,16 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     };
     let undone = undo(instance, stage)?.and(leave(root, instance, &register)?);
     let why = match end {
-        End::Exited(0) => "it was interrupted".to_owned(),
+        Termination::Exited(0) => "it was interrupted".to_owned(),
         end => format!("'{phase}' {end}"),
     };
     let undone = match undone {
-        Outcome::Done => "what it had set up is taken down again",
-        Outcome::Failed(_) => "and not all that it had set up could be taken down",
+        Teardown::Done => "what it had set up is taken down again",
+        Teardown::Failed(_) => "and not all that it had set up could be taken down",
     };
     log::error(&format!("{instance} did not come up: {why}; {undone}"));
     Ok(match end {
-        End::Exited(0) => 128 + libc::SIGINT as u8,
+        Termination::Exited(0) => 128 + libc::SIGINT as u8,
         end => end.status(),
     })
 }
@@ -98,16 +98,16 @@ pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
         Some(Stage::Up) => {
             let inside = run(instance, Phase::DOWN_INSIDE, false)?;
             let outside = run(instance, Phase::DOWN_OUTSIDE, false)?;
-            Outcome::of(inside).and(Outcome::of(outside))
+            Teardown::of(inside).and(Teardown::of(outside))
         }
         Some(stage) => undo(instance, stage)?,
     };
     match outcome.and(leave(root, instance, &register)?) {
-        Outcome::Done => {
+        Teardown::Done => {
             log::info(&format!("{instance} is down"));
             Ok(0)
         }
-        Outcome::Failed(status) => {
+        Teardown::Failed(status) => {
             log::error(&format!("{instance} is down, but not all went well"));
             Ok(status)
         }
@@ -140,23 +140,23 @@ fn is_shared(root: &Root, name: &NsName, register: &Register) -> Result<bool> {
 
 /// Whether all of several steps went well, else the exit status of the first that did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum Teardown {
     Done,
     Failed(u8),
 }
 
-impl Outcome {
-    fn of(end: End) -> Self {
+impl Teardown {
+    fn of(end: Termination) -> Self {
         if end.success() {
-            Outcome::Done
+            Teardown::Done
         } else {
-            Outcome::Failed(end.status())
+            Teardown::Failed(end.status())
         }
     }
 
-    fn and(self, next: Outcome) -> Outcome {
+    fn and(self, next: Teardown) -> Teardown {
         match self {
-            Outcome::Done => next,
+            Teardown::Done => next,
             failed => failed,
         }
     }
@@ -164,34 +164,34 @@ impl Outcome {
 
 /// Takes down what an `up` that came so far has set up, in reverse order: as the units do, a side
 /// on which it did not finish with `--undo`, one on which it did without.
-fn undo(instance: &Instance, stage: Stage) -> Result<Outcome> {
-    let mut outcome = Outcome::Done;
+fn undo(instance: &Instance, stage: Stage) -> Result<Teardown> {
+    let mut outcome = Teardown::Done;
     if stage != Stage::Outside {
-        outcome = Outcome::of(run(instance, Phase::DOWN_INSIDE, true)?);
+        outcome = Teardown::of(run(instance, Phase::DOWN_INSIDE, true)?);
         let outside = run(instance, Phase::DOWN_OUTSIDE, false)?;
-        outcome = outcome.and(Outcome::of(outside));
+        outcome = outcome.and(Teardown::of(outside));
     }
     let rest = run(instance, Phase::DOWN_OUTSIDE, true)?;
-    Ok(outcome.and(Outcome::of(rest)))
+    Ok(outcome.and(Teardown::of(rest)))
 }
 
 /// Strikes an instance off the register, and deletes the namespace with the last one.
-fn leave(root: &Root, instance: &Instance, register: &Register) -> Result<Outcome> {
+fn leave(root: &Root, instance: &Instance, register: &Register) -> Result<Teardown> {
     let Instance { nstype, nsname } = instance;
     register.remove(nstype)?;
     if !register.types()?.is_empty() {
-        return Ok(Outcome::Done);
+        return Ok(Teardown::Done);
     }
     let deleted = match namespace::made_by_us(root, nsname) {
-        None => Outcome::Done, // by somebody else, with all that held it
-        Some(_) => Outcome::of(child("netnsctl", &["delete", "--force", nsname.as_str()])?),
+        None => Teardown::Done, // by somebody else, with all that held it
+        Some(_) => Teardown::of(child("netnsctl", &["delete", "--force", nsname.as_str()])?),
     };
     register.delete()?;
     Ok(deleted)
 }
 
 /// Runs one phase. In a child: a process that enters a namespace never comes back.
-fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<End> {
+fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<Termination> {
     let mut words = vec![
         instance.nstype.as_str(),
         instance.nsname.as_str(),
@@ -205,7 +205,7 @@ fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<End> {
 }
 
 /// Runs another program of this package, which says itself what goes wrong.
-fn child(program: &str, arguments: &[&str]) -> Result<End> {
+fn child(program: &str, arguments: &[&str]) -> Result<Termination> {
     let program = command::ours(program)?;
     command::supervise(&duct::cmd(program, arguments).stdin_null())
 }

@@ -12,9 +12,9 @@ use crate::instance::phase::Side;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::log;
 use crate::sys::progress::Progress;
-use crate::systemd::manager::{Drive, Manager};
+use crate::systemd::manager::{JobResult, Manager};
 use crate::systemd::unit;
-use crate::update::{self, Request};
+use crate::update::{self, UpdateRequest};
 
 /// How often is looked whether units are gone.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -61,7 +61,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
             instance.nstype
         ));
         // What it finds wrong with other types it says, and is no matter here.
-        update::run(root, Some(manager), &Request::default())?;
+        update::run(root, Some(manager), &UpdateRequest::default())?;
         if units.look()?[..2]
             .iter()
             .any(|unit| is(unit, "LoadState", "not-found"))
@@ -73,15 +73,15 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
         }
     }
     let since = SystemTime::now();
-    let drive = units.drive("start")?;
-    if drive.done {
+    let job = units.run_job("start")?;
+    if job.done {
         log::info(&format!("{instance} is up"));
         return Ok(0);
     }
     let failed = units.failed(&[])?;
     // Of what was set up, systemd takes down in its own time what nothing needs any more.
     let settled = units.settle();
-    let status = units.explain(&failed, since, &drive)?;
+    let status = units.explain(&failed, since, &job)?;
     settled?;
     // A function `down` that fails leaves the record.
     let undone = match root.record(instance).exists() {
@@ -106,14 +106,14 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
         .map(|unit| get(unit, "Id"))
         .collect();
     let since = SystemTime::now();
-    let drive = units.drive("stop")?;
+    let job = units.run_job("stop")?;
     units.settle()?;
     let failed = units.failed(&failed_before)?;
-    if failed.is_empty() && drive.done {
+    if failed.is_empty() && job.done {
         log::info(&format!("{instance} is down"));
         return Ok(0);
     }
-    let status = units.explain(&failed, since, &drive)?;
+    let status = units.explain(&failed, since, &job)?;
     log::error(&format!("{instance} is down, but not all went well"));
     Ok(status)
 }
@@ -150,9 +150,9 @@ impl<'a> Units<'a> {
         Ok(units)
     }
 
-    fn drive(&self, verb: &str) -> Result<Drive> {
+    fn run_job(&self, verb: &str) -> Result<JobResult> {
         let mut progress = Progress::begin();
-        self.manager.drive(verb, &self.names[0], || {
+        self.manager.run_job(verb, &self.names[0], || {
             progress.tell(|| Some(self.busy().unwrap_or_else(|| "systemd".to_owned())));
         })
     }
@@ -224,7 +224,7 @@ impl<'a> Units<'a> {
     }
 
     /// Shows what the units that failed have logged, and gives the status of the first.
-    fn explain(&self, failed: &[Unit], since: SystemTime, drive: &Drive) -> Result<u8> {
+    fn explain(&self, failed: &[Unit], since: SystemTime, job: &JobResult) -> Result<u8> {
         for unit in failed {
             let name = get(unit, "Id");
             log::error(&format!(
@@ -238,7 +238,7 @@ impl<'a> Units<'a> {
             }
         }
         if failed.is_empty() {
-            drive.said.iter().for_each(|line| log::quote(line));
+            job.said.iter().for_each(|line| log::quote(line));
         }
         /// `CLD_EXITED`, waitid(2): ExecMainStatus is an exit status, and no signal.
         const EXITED: &str = "1";

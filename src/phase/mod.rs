@@ -7,19 +7,19 @@ use std::ffi::OsString;
 
 use anyhow::{Result, bail};
 
-use self::record::{Kept, Snapshot};
-use self::script::{Broken, Call, Outcome, Place};
+use self::record::{Record, Snapshot};
+use self::script::{Broken, Call, FailedCommand, Outcome};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::{Direction, Phase, Side};
 use crate::instance::sources::{self, Slot, Sources, Trust};
 use crate::namespace::{self, Id, NetNs};
-use crate::sys::command::End;
+use crate::sys::command::Termination;
 use crate::sys::log;
 
 /// What the command line asks for.
 #[derive(Debug)]
-pub struct Request {
+pub struct PhaseRequest {
     pub instance: Instance,
     /// Given to the function after NSNAME.
     pub parameters: Vec<OsString>,
@@ -33,30 +33,30 @@ pub struct Request {
 /// # Errors
 /// Nothing was run: the namespace is missing, or a file is (exit codes as in [`Exit`]). What the
 /// function does is no error; its failure is printed and its status returned.
-pub fn run(root: &Root, request: &Request) -> Result<u8> {
-    let Request {
+pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
+    let PhaseRequest {
         instance,
         parameters,
         phase,
         ..
     } = request;
-    let kept = Kept::of(root, instance);
-    if request.undo && !kept.unfinished(phase.side)? {
+    let record = Record::of(root, instance);
+    if request.undo && !record.unfinished(phase.side)? {
         return Ok(0);
     }
-    let Some(destination) = destination(root, instance, *phase, kept.namespace())? else {
+    let Some(destination) = destination(root, instance, *phase, record.namespace())? else {
         log::warn(&format!(
             "there is no network namespace '{}': nothing is left to take down inside it",
             instance.nsname
         ));
         return Ok(0);
     };
-    let sources = sources(root, instance, phase.direction, &kept)?;
+    let sources = sources(root, instance, phase.direction, &record)?;
     let snapshot = Snapshot::of(&sources)?;
     if phase.direction == Direction::Up {
-        kept.begin(phase.side)?;
+        record.begin(phase.side)?;
     }
-    destination.go(root, instance, *phase, &kept)?;
+    destination.go(root, instance, *phase, &record)?;
     let call = Call {
         instance,
         parameters,
@@ -64,7 +64,7 @@ pub fn run(root: &Root, request: &Request) -> Result<u8> {
         sources: &sources,
     };
     let outcome = call.run()?;
-    settle(&kept, *phase, &snapshot, &outcome)?;
+    settle(&record, *phase, &snapshot, &outcome)?;
     tell(root, request, &outcome);
     Ok(outcome.status())
 }
@@ -81,14 +81,14 @@ enum Destination {
 
 impl Destination {
     /// Goes there, for good.
-    fn go(self, root: &Root, instance: &Instance, phase: Phase, kept: &Kept) -> Result<()> {
+    fn go(self, root: &Root, instance: &Instance, phase: Phase, record: &Record) -> Result<()> {
         match self {
             Destination::Outside => return Ok(()),
             Destination::Here => {}
             Destination::There(namespace) => namespace.enter()?,
         }
         if phase == Phase::UP_INSIDE {
-            kept.remember(Id::current()?)?;
+            record.remember(Id::current()?)?;
         }
         namespace::see_only(root, &instance.nsname)
     }
@@ -139,26 +139,31 @@ fn destination(
 }
 
 /// The files to use: for `down`, those kept from `up` where the live ones do not serve any more.
-fn sources(root: &Root, instance: &Instance, direction: Direction, kept: &Kept) -> Result<Sources> {
+fn sources(
+    root: &Root,
+    instance: &Instance,
+    direction: Direction,
+    record: &Record,
+) -> Result<Sources> {
     let live = sources::find(root, instance, Trust::from_environment());
     if direction == Direction::Up {
         return live;
     }
-    let Some(kept) = kept.sources()? else {
+    let Some(record) = record.sources()? else {
         return live;
     };
     let live = match live {
         Ok(live) => live,
         Err(error) => {
             log::warn(&format!("{error:#}: using the files that served for up"));
-            return Ok(kept);
+            return Ok(record);
         }
     };
-    match unfit(root, instance, &live, &kept)? {
+    match unfit(root, instance, &live, &record)? {
         None => Ok(live),
         Some(why) => {
             log::warn(&format!("{why}: using the files that served for up"));
-            Ok(kept)
+            Ok(record)
         }
     }
 }
@@ -168,9 +173,9 @@ fn unfit(
     root: &Root,
     instance: &Instance,
     live: &Sources,
-    kept: &Sources,
+    record: &Sources,
 ) -> Result<Option<String>> {
-    for old in &kept.files {
+    for old in &record.files {
         if !live.files.iter().any(|new| new.slot == old.slot) {
             let [script, _] = root.scripts(&instance.nstype);
             let gone = match old.slot {
@@ -183,7 +188,7 @@ fn unfit(
         }
     }
     for new in &live.files {
-        let old = kept.files.iter().find(|old| old.slot == new.slot);
+        let old = record.files.iter().find(|old| old.slot == new.slot);
         let same = match old {
             Some(old) => sources::read(old)? == sources::read(new)?,
             None => false,
@@ -196,29 +201,29 @@ fn unfit(
 }
 
 /// Brings the record in line with what has happened.
-fn settle(kept: &Kept, phase: Phase, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
+fn settle(record: &Record, phase: Phase, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
     let failed = outcome.status() != 0;
     match (phase.direction, outcome) {
-        (Direction::Down, _) if phase.side == Side::Outside && !failed => kept.forget(),
-        (Direction::Down, _) => kept.finish(phase.side),
+        (Direction::Down, _) if phase.side == Side::Outside && !failed => record.forget(),
+        (Direction::Down, _) => record.finish(phase.side),
         // Nothing was set up, so there is nothing to take down.
         (Direction::Up, Outcome::Broken(_) | Outcome::FailedInFile { .. }) => {
-            kept.finish(phase.side)?;
-            kept.forget_if_empty()
+            record.finish(phase.side)?;
+            record.forget_if_empty()
         }
         (Direction::Up, _) => {
-            kept.save(snapshot)?;
+            record.save(snapshot)?;
             if failed {
                 Ok(())
             } else {
-                kept.finish(phase.side)
+                record.finish(phase.side)
             }
         }
     }
 }
 
 /// Says in one line how it went.
-fn tell(root: &Root, request: &Request, outcome: &Outcome) {
+fn tell(root: &Root, request: &PhaseRequest, outcome: &Outcome) {
     let function = request.phase.function(&request.instance.nstype);
     let instance = &request.instance;
     match outcome {
@@ -243,7 +248,7 @@ fn tell(root: &Root, request: &Request, outcome: &Outcome) {
         Outcome::Broken(Broken::Gate { fault }) => log::error(&format!("{instance}: {fault}")),
         Outcome::NotReady {
             missing,
-            end: End::Exited(_),
+            end: Termination::Exited(_),
         } => {
             log::error(&format!(
                 "{instance}: not ready for use in time: there is {missing}"
@@ -268,7 +273,7 @@ fn tell(root: &Root, request: &Request, outcome: &Outcome) {
     }
 }
 
-fn at(place: Option<&Place>) -> String {
+fn at(place: Option<&FailedCommand>) -> String {
     place
         .map(|place| format!(" at {place}"))
         .unwrap_or_default()

@@ -40,11 +40,11 @@ impl Snapshot {
 
 /// The record of one instance.
 #[derive(Debug)]
-pub struct Kept {
+pub struct Record {
     directory: PathBuf,
 }
 
-impl Kept {
+impl Record {
     pub fn of(root: &Root, instance: &Instance) -> Self {
         let directory = root.record(instance);
         Self { directory }
@@ -62,7 +62,7 @@ impl Kept {
         Ok(())
     }
 
-    /// The files that were kept, if any were.
+    /// The files that were record, if any were.
     pub fn sources(&self) -> Result<Option<Sources>> {
         let mut files = Vec::new();
         for (slot, name) in SLOTS {

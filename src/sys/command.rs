@@ -20,39 +20,39 @@ use crate::sys::exit::{Exit, OrExit};
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum Termination {
     Exited(u8),
     Killed(i32),
 }
 
-impl End {
+impl Termination {
     /// The exit status as a shell gives it: 128 and the signal's number for a killed program.
     pub fn status(self) -> u8 {
         match self {
-            End::Exited(status) => status,
-            End::Killed(signal) => 128 | (signal & 0x7f) as u8,
+            Termination::Exited(status) => status,
+            Termination::Killed(signal) => 128 | (signal & 0x7f) as u8,
         }
     }
 
     pub fn success(self) -> bool {
-        self == End::Exited(0)
+        self == Termination::Exited(0)
     }
 }
 
-impl From<ExitStatus> for End {
+impl From<ExitStatus> for Termination {
     fn from(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
-            (Some(code), _) => End::Exited(code as u8),
-            (None, signal) => End::Killed(signal.unwrap_or_default()),
+            (Some(code), _) => Termination::Exited(code as u8),
+            (None, signal) => Termination::Killed(signal.unwrap_or_default()),
         }
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for Termination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Exited(status) => write!(f, "failed with status {status}"),
-            End::Killed(number) => match Signal::try_from(*number) {
+            Termination::Exited(status) => write!(f, "failed with status {status}"),
+            Termination::Killed(number) => match Signal::try_from(*number) {
                 Ok(signal) => write!(f, "was ended by {signal}"),
                 Err(_) => write!(f, "was ended by signal {number}"),
             },
@@ -130,7 +130,7 @@ pub fn quoted(path: &Path) -> String {
 /// Names the whole command line, how it ended, and the last line that it wrote to stderr.
 pub fn output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<String> {
     let output = try_output(program, arguments)?;
-    let end = End::from(output.status);
+    let end = Termination::from(output.status);
     if !end.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let last = stderr.lines().rfind(|line| !line.trim().is_empty());
@@ -160,7 +160,7 @@ fn command_line<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> String {
 ///
 /// SIGTERM, SIGINT (Ctrl-C), SIGHUP and SIGQUIT end the whole group: a shell would die of them
 /// and leave its running child, or wait for a child that takes SIGINT for no reason to end.
-pub fn supervise(expression: &Expression) -> Result<End> {
+pub fn supervise(expression: &Expression) -> Result<Termination> {
     // Before the start, so that no end of the child is missed.
     let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT])
         .context("installing signal handlers")?;
@@ -242,11 +242,17 @@ mod tests {
 
     #[test]
     fn the_end_of_a_program_is_told_apart() {
-        assert_eq!(End::from(ExitStatus::from_raw(3 << 8)), End::Exited(3));
-        assert_eq!(End::from(ExitStatus::from_raw(15)), End::Killed(15));
-        assert_eq!(End::Killed(15).status(), 143);
-        assert_eq!(End::Killed(15).to_string(), "was ended by SIGTERM");
-        assert_eq!(End::Exited(2).to_string(), "failed with status 2");
+        assert_eq!(
+            Termination::from(ExitStatus::from_raw(3 << 8)),
+            Termination::Exited(3)
+        );
+        assert_eq!(
+            Termination::from(ExitStatus::from_raw(15)),
+            Termination::Killed(15)
+        );
+        assert_eq!(Termination::Killed(15).status(), 143);
+        assert_eq!(Termination::Killed(15).to_string(), "was ended by SIGTERM");
+        assert_eq!(Termination::Exited(2).to_string(), "failed with status 2");
     }
 
     #[test]
@@ -273,7 +279,7 @@ mod tests {
     fn a_daemon_left_behind_is_not_waited_for() {
         let start = std::time::Instant::now();
         let expression = duct::cmd!("sh", "-c", "sleep 5 & exit 4");
-        assert_eq!(supervise(&expression).unwrap(), End::Exited(4));
+        assert_eq!(supervise(&expression).unwrap(), Termination::Exited(4));
         assert!(start.elapsed().as_secs() < 4);
     }
 }

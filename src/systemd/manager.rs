@@ -19,7 +19,7 @@ pub struct UnitState {
 
 /// What came of starting or stopping a unit.
 #[derive(Debug)]
-pub struct Drive {
+pub struct JobResult {
     pub done: bool,
     /// What systemctl has said of it, in lines.
     pub said: Vec<String>,
@@ -148,11 +148,11 @@ impl Manager {
     ///
     /// # Errors
     /// What systemctl says of it; the log says more.
-    pub fn drive(&self, verb: &str, unit: &str, tick: impl FnMut()) -> Result<Drive> {
+    pub fn run_job(&self, verb: &str, unit: &str, tick: impl FnMut()) -> Result<JobResult> {
         let arguments = [verb, "--no-ask-password", "--", unit];
         let output = command::output_with(&self.systemctl, &arguments, tick)?;
         let said = String::from_utf8_lossy(&output.stderr);
-        Ok(Drive {
+        Ok(JobResult {
             done: output.status.success(),
             said: said.lines().map(str::to_owned).collect(),
         })

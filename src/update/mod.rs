@@ -32,7 +32,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
-pub struct Request {
+pub struct UpdateRequest {
     /// Remove all copies.
     pub clean: bool,
     /// Remove also copies that running instances need.
@@ -57,7 +57,7 @@ pub enum Reload {
 ///
 /// # Errors
 /// A directory or a template cannot be read.
-pub fn pending(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<Plan> {
+pub fn pending(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> Result<Plan> {
     let (types, templates) = if request.clean {
         (Types::default(), Templates::new())
     } else {
@@ -80,7 +80,7 @@ pub fn pending(root: &Root, manager: Option<&Manager>, request: &Request) -> Res
 ///
 /// # Errors
 /// Nothing was changed: a directory or a template cannot be read.
-pub fn run(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<u8> {
+pub fn run(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> Result<u8> {
     let unit_dir = root.unit_dir();
     // Before anything is read: what another run has read may be outdated when it acts.
     let _lock = match request.dry_run {

@@ -14,7 +14,7 @@ use crate::instance::sources::is_source;
 use crate::instance::types::{Types, configured_instances};
 use crate::sys::file;
 use crate::systemd::unit::{self, UnitName};
-use crate::update::requires::{self, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, Graph, Need};
+use crate::update::requires::{self, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, DependencyGraph, Need};
 
 /// Whose requirements they are: those of a type, or of one instance.
 type Owner = (NsType, Option<NsName>);
@@ -140,8 +140,8 @@ impl Wanted {
     }
 
     /// All that there is: what files say, and what netnsctl has written.
-    fn graph(&self, existing: &BTreeMap<PathBuf, DropIn>) -> Graph {
-        let mut graph = Graph::default();
+    fn graph(&self, existing: &BTreeMap<PathBuf, DropIn>) -> DependencyGraph {
+        let mut graph = DependencyGraph::default();
         let by_hand = existing.values().filter(|drop_in| !drop_in.of_update);
         let by_hand = by_hand.map(|drop_in| (&drop_in.owner, drop_in.needs()));
         let by_file = self.needs.iter();

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::cli::output::restart;
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::service::attach::{Plan, Request};
+use crate::service::attach::{AttachRequest, Attachment};
 use crate::sys::log;
 use crate::sys::terminal;
 use crate::sys::user::require_root;
@@ -57,7 +57,7 @@ pub struct Attach {
 impl Attach {
     pub fn run(&self, root: &Root) -> Result<u8> {
         let manager = Manager::running(root)?;
-        let request = Request {
+        let request = AttachRequest {
             service: &self.service,
             instances: &self.instances,
             strict_dns: self.strict_dns,
@@ -68,7 +68,7 @@ impl Attach {
         if !self.print {
             require_root()?;
         }
-        let plan = Plan::new(root, manager.as_ref(), &request)?;
+        let plan = Attachment::new(root, manager.as_ref(), &request)?;
         for remark in &plan.remarks {
             log::warn(remark);
         }

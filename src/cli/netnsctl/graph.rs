@@ -3,7 +3,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::output::warn_unseen;
 use crate::instance::paths::Root;
-use crate::inventory::View;
+use crate::inventory::Inventory;
 use crate::inventory::graph;
 use crate::sys::terminal::{self, Look};
 use crate::systemd::manager::Manager;
@@ -29,8 +29,8 @@ enum Format {
 
 impl Graph {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        let view = View::read(root, Manager::running(root)?.as_ref())?;
-        let graph = graph::Graph::of(&view);
+        let view = Inventory::read(root, Manager::running(root)?.as_ref())?;
+        let graph = graph::Diagram::of(&view);
         terminal::print(&match self.format {
             Format::Text => graph::text::draw(&graph, Look::of_stdout()),
             Format::Dot => graph::dot::draw(&graph),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::output::{json, maker, warn_unseen};
 use crate::instance::paths::Root;
-use crate::inventory::{Namespace, Presence, View, type_states};
+use crate::inventory::{Inventory, Namespace, Presence, type_states};
 use crate::sys::terminal::{self, Look};
 use crate::systemd::manager::Manager;
 
@@ -31,7 +31,7 @@ struct Listing<'a> {
 
 impl List {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        let view = View::read(root, Manager::running(root)?.as_ref())?;
+        let view = Inventory::read(root, Manager::running(root)?.as_ref())?;
         if self.json {
             let listing = Listing {
                 namespaces: &view.named,

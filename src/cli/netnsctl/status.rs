@@ -9,7 +9,7 @@ use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::inventory::inside::{self, Dns, Inside};
 use crate::inventory::services::{self, Stale};
-use crate::inventory::{End, Link, Namespace, Place, Presence, View};
+use crate::inventory::{Endpoint, Inventory, Link, Location, Namespace, Presence};
 use crate::sys::command;
 use crate::sys::terminal::{self, Look, Tone, clean};
 use crate::systemd::manager::Manager;
@@ -61,7 +61,7 @@ impl Status {
     fn report(&self, root: &Root) -> Result<Report> {
         let Self { name, lines, .. } = self;
         let manager = Manager::running(root)?;
-        let view = View::read(root, manager.as_ref())?;
+        let view = Inventory::read(root, manager.as_ref())?;
         let mut named = view.named.iter();
         let Some(namespace) = named.find(|n| n.name.as_deref() == Some(name.as_str())) else {
             bail!("there is no network namespace '{name}': 'netnsctl list' shows what there is");
@@ -246,11 +246,11 @@ fn link(link: &Link) -> String {
 }
 
 /// A link anywhere, as NAMESPACE:LINK.
-pub fn end(end: &End) -> String {
+pub fn end(end: &Endpoint) -> String {
     let place = match &end.place {
-        Place::Host => "host",
-        Place::Named(name) => name,
-        Place::Unknown => "?",
+        Location::Host => "host",
+        Location::Named(name) => name,
+        Location::Unknown => "?",
     };
     match &end.link {
         Some(link) => format!("{place}:{link}"),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Graph, LineKind, Mood, Point};
+use super::{Diagram, Health, LineKind, Point};
 
-pub fn draw(graph: &Graph) -> String {
+pub fn draw(graph: &Diagram) -> String {
     let mut out = String::from(
         "graph netns {\n  rankdir=LR\n  node [shape=box, style=rounded, fontname=monospace]\n",
     );
@@ -14,7 +14,7 @@ pub fn draw(graph: &Graph) -> String {
             title += "\n";
             title += note;
         }
-        let colour = colour(boxed.mood);
+        let colour = colour(boxed.health);
         let _ = writeln!(out, "  subgraph cluster_{number} {{");
         let _ = writeln!(out, "    label={}\n    color=\"{colour}\"", quoted(&title));
         for (row, link) in boxed.rows.iter().enumerate() {
@@ -65,11 +65,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// The colour of a box, as CSS and Graphviz both know it.
-pub fn colour(mood: Mood) -> &'static str {
-    match mood {
-        Mood::Active => "#2e8b57",
-        Mood::Busy => "#d98e04",
-        Mood::Failed => "#c0392b",
-        Mood::Plain => "#7f8c8d",
+pub fn colour(health: Health) -> &'static str {
+    match health {
+        Health::Active => "#2e8b57",
+        Health::Busy => "#d98e04",
+        Health::Failed => "#c0392b",
+        Health::Plain => "#7f8c8d",
     }
 }

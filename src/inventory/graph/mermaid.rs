@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Graph, LineKind, Point, dot::colour};
+use super::{Diagram, LineKind, Point, dot::colour};
 
-pub fn draw(graph: &Graph) -> String {
+pub fn draw(graph: &Diagram) -> String {
     let mut out = String::from("flowchart LR\n");
     for (number, boxed) in graph.boxes.iter().enumerate() {
         let mut title = vec![boxed.title.clone()];
@@ -20,7 +20,7 @@ pub fn draw(graph: &Graph) -> String {
             let _ = writeln!(out, "    b{number}s{service}([{name}])");
         }
         out += "  end\n";
-        let colour = colour(boxed.mood);
+        let colour = colour(boxed.health);
         let _ = writeln!(out, "  style b{number} fill:none,stroke:{colour}");
     }
     for line in &graph.lines {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::inventory::{End, Link, Namespace, Place, Presence, View, type_states};
+use crate::inventory::{Endpoint, Inventory, Link, Location, Namespace, Presence, type_states};
 use crate::sys::terminal::clean;
 
 pub mod dot;
@@ -12,7 +12,7 @@ pub mod text;
 
 /// What is drawn, in any format.
 #[derive(Debug)]
-pub struct Graph {
+pub struct Diagram {
     /// The host first.
     pub boxes: Vec<Frame>,
     pub lines: Vec<Line>,
@@ -22,7 +22,7 @@ pub struct Graph {
 #[derive(Debug)]
 pub struct Frame {
     pub title: String,
-    pub mood: Mood,
+    pub health: Health,
     /// The states of the types, such as `veth active`, or what else there is to say.
     pub notes: Vec<String>,
     pub rows: Vec<Row>,
@@ -31,7 +31,7 @@ pub struct Frame {
 
 /// How a namespace fares, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum Health {
     /// All its units are up.
     Active,
     /// Some come up or go down.
@@ -85,20 +85,20 @@ pub enum LineKind {
     Member,
 }
 
-impl Graph {
-    pub fn of(view: &View) -> Self {
+impl Diagram {
+    pub fn of(view: &Inventory) -> Self {
         let namespaces: Vec<&Namespace> = std::iter::once(&view.host).chain(&view.named).collect();
         let mut boxes = Vec::new();
-        let mut points: HashMap<(Place, u32), Point> = HashMap::new();
+        let mut points: HashMap<(Location, u32), Point> = HashMap::new();
         let mut links: Vec<Vec<&Link>> = Vec::new();
         for (number, namespace) in namespaces.iter().enumerate() {
             let ordered = in_order(namespace);
             for (row, (link, _)) in ordered.iter().enumerate() {
-                points.insert((namespace.place(), link.index), (number, row));
+                points.insert((namespace.location(), link.index), (number, row));
             }
             boxes.push(Frame {
                 title: clean(namespace.title()),
-                mood: mood(namespace),
+                health: health(namespace),
                 notes: notes(namespace),
                 rows: ordered
                     .iter()
@@ -112,7 +112,7 @@ impl Graph {
         for (number, links) in links.iter().enumerate() {
             for (row, link) in links.iter().enumerate() {
                 let from = (number, row);
-                let to = |end: &End| points.get(&(end.place.clone(), end.index)).copied();
+                let to = |end: &Endpoint| points.get(&(end.place.clone(), end.index)).copied();
                 let mut add = |kind, to: Option<Point>| {
                     // Both ends of a pair know of it; it is one line.
                     if let Some(to) = to.filter(|to| kind != LineKind::Pair || from < *to) {
@@ -146,7 +146,7 @@ fn in_order(namespace: &Namespace) -> Vec<(&Link, usize)> {
     let key = |link: &&Link| {
         let end = link.peer.as_ref().or(link.lower.as_ref());
         let named = match end.map(|end| &end.place) {
-            Some(Place::Named(name)) => Some(name.clone()),
+            Some(Location::Named(name)) => Some(name.clone()),
             _ => None,
         };
         (named, link.index)
@@ -164,12 +164,12 @@ fn in_order(namespace: &Namespace) -> Vec<(&Link, usize)> {
 }
 
 fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
-    let place = namespace.place();
+    let place = namespace.location();
     let (mut ends, mut elsewhere) = (Vec::new(), None);
     for (word, end) in [("──", &link.peer), ("on", &link.lower)] {
         let Some(end) = end else { continue };
         let words = format!("{word} {}", clean(&end_seen_from(&place, end)));
-        if end.place == Place::Unknown {
+        if end.place == Location::Unknown {
             elsewhere = Some(words.clone());
         }
         ends.push(words);
@@ -191,29 +191,29 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
     }
 }
 
-fn end_seen_from(place: &Place, end: &End) -> String {
+fn end_seen_from(place: &Location, end: &Endpoint) -> String {
     let link = match &end.link {
         Some(link) => link.clone(),
         None => format!("#{}", end.index),
     };
     match &end.place {
         other if other == place => link,
-        Place::Host => format!("host:{link}"),
-        Place::Named(name) => format!("{name}:{link}"),
-        Place::Unknown => format!("?:{link}"),
+        Location::Host => format!("host:{link}"),
+        Location::Named(name) => format!("{name}:{link}"),
+        Location::Unknown => format!("?:{link}"),
     }
 }
 
-fn mood(namespace: &Namespace) -> Mood {
+fn health(namespace: &Namespace) -> Health {
     let is = |state: &str| namespace.units.iter().any(|unit| unit.active == state);
     if namespace.state != Presence::Present || is("failed") {
-        Mood::Failed
+        Health::Failed
     } else if is("activating") || is("deactivating") || is("reloading") {
-        Mood::Busy
+        Health::Busy
     } else if is("active") {
-        Mood::Active
+        Health::Active
     } else {
-        Mood::Plain
+        Health::Plain
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Frame, Graph, LineKind, Mood, Point, Row, dot::colour};
+use super::{Diagram, Frame, Health, LineKind, Point, Row, dot::colour};
 use crate::sys::terminal::width;
 
 // All in pixels.
@@ -24,7 +24,7 @@ const SPACE: f64 = 14.0;
 
 /// A frame with its place on the paper.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+struct Bounds {
     x: f64,
     y: f64,
     width: f64,
@@ -34,7 +34,7 @@ struct Place {
     addresses: f64,
 }
 
-pub fn draw(graph: &Graph) -> String {
+pub fn draw(graph: &Diagram) -> String {
     let places = layout(graph);
     let right = places.iter().map(|place| place.x + place.width);
     let right = right.fold(0.0, f64::max) + MARGIN + bulge_of_all(graph, &places);
@@ -58,8 +58,8 @@ pub fn draw(graph: &Graph) -> String {
     out + "</svg>\n"
 }
 
-fn layout(graph: &Graph) -> Vec<Place> {
-    let mut places: Vec<Place> = graph.boxes.iter().map(size).collect();
+fn layout(graph: &Diagram) -> Vec<Bounds> {
+    let mut places: Vec<Bounds> = graph.boxes.iter().map(size).collect();
     let Some((host, others)) = places.split_first_mut() else {
         return places;
     };
@@ -81,7 +81,7 @@ fn layout(graph: &Graph) -> Vec<Place> {
 }
 
 /// The namespaces in the order of their first link to the host, so that lines cross less.
-fn order(graph: &Graph) -> Vec<usize> {
+fn order(graph: &Diagram) -> Vec<usize> {
     let first = |number: usize| {
         let ends = graph
             .lines
@@ -97,7 +97,7 @@ fn order(graph: &Graph) -> Vec<usize> {
     order
 }
 
-fn size(frame: &Frame) -> Place {
+fn size(frame: &Frame) -> Bounds {
     let text = |text: &str| width(text) as f64 * CHARACTER;
     let widest = |widths: &mut dyn Iterator<Item = f64>| widths.fold(0.0, f64::max);
     let rows = || frame.rows.iter();
@@ -108,7 +108,7 @@ fn size(frame: &Frame) -> Place {
     let heading = text(&frame.title) + SPACE + text(&frame.notes.join(", ")) + 2.0 * PADDING;
     let services = widest(&mut frame.services.iter().map(|service| text(service))) + INDENT;
     let lines = frame.rows.len() + frame.services.len();
-    Place {
+    Bounds {
         x: 0.0,
         y: 0.0,
         width: (addresses + ends)
@@ -134,21 +134,21 @@ fn said(row: &Row) -> String {
 }
 
 /// The height of the middle of a row.
-fn middle(place: &Place, row: usize) -> f64 {
+fn middle(place: &Bounds, row: usize) -> f64 {
     place.y + HEADER + ROW * (row as f64 + 0.5)
 }
 
-fn draw_frame(out: &mut String, frame: &Frame, place: &Place) {
-    let Place {
+fn draw_frame(out: &mut String, frame: &Frame, place: &Bounds) {
+    let Bounds {
         x,
         y,
         width,
         height,
         ..
     } = place;
-    let colour = colour(frame.mood);
-    let dashes = match frame.mood {
-        Mood::Failed => " stroke-dasharray=\"6 3\"",
+    let colour = colour(frame.health);
+    let dashes = match frame.health {
+        Health::Failed => " stroke-dasharray=\"6 3\"",
         _ => "",
     };
     let _ = writeln!(
@@ -220,8 +220,8 @@ fn draw_frame(out: &mut String, frame: &Frame, place: &Place) {
 
 fn draw_line(
     out: &mut String,
-    graph: &Graph,
-    places: &[Place],
+    graph: &Diagram,
+    places: &[Bounds],
     kind: LineKind,
     from: Point,
     to: Point,
@@ -275,7 +275,7 @@ fn bulge(y1: f64, y2: f64) -> f64 {
     (30.0 + (y2 - y1).abs() / 3.0).min(GUTTER)
 }
 
-fn bulge_of_all(graph: &Graph, places: &[Place]) -> f64 {
+fn bulge_of_all(graph: &Diagram, places: &[Bounds]) -> f64 {
     let between = graph
         .lines
         .iter()
@@ -308,13 +308,13 @@ fn draw_legend(out: &mut String, top: f64) {
         x += 100.0;
     }
     let moods = [
-        (Mood::Active, "units active"),
-        (Mood::Busy, "changing"),
-        (Mood::Failed, "failed or gone"),
-        (Mood::Plain, "no units"),
+        (Health::Active, "units active"),
+        (Health::Busy, "changing"),
+        (Health::Failed, "failed or gone"),
+        (Health::Plain, "no units"),
     ];
-    for (mood, word) in moods {
-        let colour = colour(mood);
+    for (health, word) in moods {
+        let colour = colour(health);
         let _ = writeln!(
             out,
             "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"12\" height=\"12\" rx=\"3\" fill=\"#fafbfc\" \

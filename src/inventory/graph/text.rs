@@ -1,13 +1,13 @@
 //! The picture for a terminal: a box for each namespace, peers in words.
 
-use super::{Frame, Graph, Mood};
+use super::{Diagram, Frame, Health};
 use crate::sys::terminal::{self, Look, Tone};
 
 /// The narrowest picture that is drawn, in columns.
 const NARROWEST: usize = 16;
 
 /// Draws it, as wide as `look` allows.
-pub fn draw(graph: &Graph, look: Look) -> String {
+pub fn draw(graph: &Diagram, look: Look) -> String {
     let names = graph.boxes.iter().flat_map(|boxed| &boxed.rows);
     let names = names.map(|row| row.depth * 2 + terminal::width(&row.name));
     let names = names.max().unwrap_or(0);
@@ -29,7 +29,7 @@ pub fn draw(graph: &Graph, look: Look) -> String {
     let inner = wanted.min(most);
     let mut text = String::new();
     for (boxed, lines) in graph.boxes.iter().zip(&contents) {
-        let paint = |part: &str| match tone(boxed.mood) {
+        let paint = |part: &str| match tone(boxed.health) {
             Some(tone) => look.paint(tone, part),
             None => part.to_owned(),
         };
@@ -89,11 +89,11 @@ fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
     lines
 }
 
-fn tone(mood: Mood) -> Option<Tone> {
-    match mood {
-        Mood::Active => Some(Tone::Good),
-        Mood::Busy => Some(Tone::Busy),
-        Mood::Failed => Some(Tone::Bad),
-        Mood::Plain => None,
+fn tone(health: Health) -> Option<Tone> {
+    match health {
+        Health::Active => Some(Tone::Good),
+        Health::Busy => Some(Tone::Busy),
+        Health::Failed => Some(Tone::Bad),
+        Health::Plain => None,
     }
 }

@@ -8,22 +8,22 @@ use anyhow::{Context, Result, bail};
 use super::Leftover;
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::namespace::netlink::{Connection, Link};
+use crate::namespace::netlink::{Connection, KernelLink};
 use crate::namespace::{self, Id, NetNs};
 
 /// Where a link is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     Host,
     /// In the namespace that this file stands for.
     Named(PathBuf, Id),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Host => f.write_str("of the host"),
-            Place::Named(path, _) => {
+            Location::Host => f.write_str("of the host"),
+            Location::Named(path, _) => {
                 let name = path.file_name().unwrap_or_default();
                 write!(f, "in {}", name.to_string_lossy())
             }
@@ -31,11 +31,11 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl Location {
     fn open(&self) -> Result<NetNs> {
         match self {
-            Place::Host => NetNs::host(),
-            Place::Named(path, id) => match NetNs::at(path.clone())? {
+            Location::Host => NetNs::host(),
+            Location::Named(path, id) => match NetNs::at(path.clone())? {
                 Some(open) if open.id == *id => Ok(open),
                 _ => bail!("{} was replaced just now", path.display()),
             },
@@ -49,7 +49,7 @@ const CLAIM: &str = "systemd-netns ";
 const MOVES: &str = "phys";
 
 /// Whose link it is. Only one that is deleted as it was made: no hardware.
-fn claimed_by(link: &Link) -> Option<Instance> {
+fn claimed_by(link: &KernelLink) -> Option<Instance> {
     link.kind.as_ref()?;
     let claim = link.alias.as_deref()?.strip_prefix(CLAIM)?;
     let instance: Instance = claim.parse().ok()?;
@@ -57,15 +57,15 @@ fn claimed_by(link: &Link) -> Option<Instance> {
 }
 
 pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
-    let mut places = vec![Place::Host];
+    let mut places = vec![Location::Host];
     for path in namespace::files(root)? {
         match NetNs::at(path.clone()) {
-            Ok(Some(open)) => places.push(Place::Named(path, open.id)),
+            Ok(Some(open)) => places.push(Location::Named(path, open.id)),
             Ok(None) => {}
             Err(error) => unseen.push(format!("{error:#}")),
         }
     }
-    let links = namespace::visit(places.iter().map(Place::open), |_| {
+    let links = namespace::visit(places.iter().map(Location::open), |_| {
         Ok(Connection::open()?.links()?.items)
     });
     let mut found = Vec::new();
@@ -86,7 +86,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
 }
 
 /// Deletes a link if it is still that of the instance.
-pub fn delete(place: &Place, index: u32, instance: &Instance) -> Result<bool> {
+pub fn delete(place: &Location, index: u32, instance: &Instance) -> Result<bool> {
     let open = std::iter::once(place.open());
     let deleted = namespace::visit(open, |_| {
         let mut connection = Connection::open()?;

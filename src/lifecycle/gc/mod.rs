@@ -21,7 +21,7 @@ mod records;
 mod tables;
 mod used;
 
-use links::Place;
+use links::Location;
 pub use used::Used;
 
 /// One thing that is left of an instance.
@@ -29,7 +29,7 @@ pub use used::Used;
 pub enum Leftover {
     Link {
         instance: Instance,
-        place: Place,
+        place: Location,
         index: u32,
         name: String,
     },

@@ -24,7 +24,7 @@ mod parse;
 
 /// What the kernel says of one link (network device).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct KernelLink {
     pub index: u32,
     pub name: String,
     /// What somebody has noted on it (ip-link(8)).
@@ -63,7 +63,7 @@ pub enum State {
 
 /// An address of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct KernelAddress {
     /// The index of the link.
     pub link: u32,
     pub address: IpAddr,
@@ -77,7 +77,7 @@ pub struct Address {
 
 /// A way to somewhere. One with several next hops is several of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct KernelRoute {
     /// `default`, or an address with its prefix length.
     pub destination: String,
     /// `unicast`, `blackhole` and so on, as ip-route(8) calls it.
@@ -141,7 +141,7 @@ impl Connection {
     }
 
     /// All links.
-    pub fn links(&mut self) -> Result<Dump<Link>> {
+    pub fn links(&mut self) -> Result<Dump<KernelLink>> {
         let mut message = LinkMessage::default();
         // Statistics are more than half of the answer.
         message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// All addresses.
-    pub fn addresses(&mut self) -> Result<Dump<Address>> {
+    pub fn addresses(&mut self) -> Result<Dump<KernelAddress>> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         self.dump(request, |body| {
             let message = AddressMessage::parse(body).ok()?;
@@ -161,7 +161,7 @@ impl Connection {
     }
 
     /// All routes but those to the namespace's own addresses, which follow from the addresses.
-    pub fn routes(&mut self) -> Result<Dump<Route>> {
+    pub fn routes(&mut self) -> Result<Dump<KernelRoute>> {
         let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
         self.dump(request, |body| {
             let message = RouteMessage::parse(body).ok()?;
@@ -172,7 +172,7 @@ impl Connection {
 
     /// A link of the namespace that this one calls `nsid`; `None` where there is none, or where
     /// the kernel does not let us look.
-    pub fn link_in(&mut self, nsid: i32, index: u32) -> Option<Link> {
+    pub fn link_in(&mut self, nsid: i32, index: u32) -> Option<KernelLink> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         message.attributes = vec![

@@ -10,7 +10,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteType, RouteVia,
 };
 
-use super::{Address, Link, Route, State, Under};
+use super::{KernelAddress, KernelLink, KernelRoute, State, Under};
 
 /// The size of `struct ifinfomsg` (rtnetlink(7)).
 const LINK_HEADER: usize = 16;
@@ -26,7 +26,7 @@ const TABLE_LOCAL: u32 = 255;
 ///
 /// Only what we use is looked at: a kernel that is newer than our library may say more, and a name
 /// need not be UTF-8.
-pub fn link(message: &[u8]) -> Option<Link> {
+pub fn link(message: &[u8]) -> Option<KernelLink> {
     let header = LinkHeader::parse(message).ok()?;
     let mut name = None;
     let (mut kind, mut mac, mut oper, mut mtu) = (None, Vec::new(), 0, 0);
@@ -54,7 +54,7 @@ pub fn link(message: &[u8]) -> Option<Link> {
     } else {
         State::Up
     };
-    Some(Link {
+    Some(KernelLink {
         index: header.index,
         name: name?,
         alias,
@@ -80,7 +80,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
 }
 
-pub fn address(message: &AddressMessage) -> Option<Address> {
+pub fn address(message: &AddressMessage) -> Option<KernelAddress> {
     let (mut local, mut remote) = (None, None);
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     for attribute in &message.attributes {
@@ -91,7 +91,7 @@ pub fn address(message: &AddressMessage) -> Option<Address> {
             _ => {}
         }
     }
-    Some(Address {
+    Some(KernelAddress {
         link: message.header.index,
         // On a point-to-point link, IFA_ADDRESS is the other end (rtnetlink(7)).
         address: local.or(remote)?,
@@ -101,14 +101,14 @@ pub fn address(message: &AddressMessage) -> Option<Address> {
     })
 }
 
-pub fn routes(message: &RouteMessage) -> Vec<Route> {
+pub fn routes(message: &RouteMessage) -> Vec<KernelRoute> {
     let header = &message.header;
     let v6 = match header.address_family {
         AddressFamily::Inet => false,
         AddressFamily::Inet6 => true,
         _ => return Vec::new(),
     };
-    let mut route = Route {
+    let mut route = KernelRoute {
         destination: "default".to_owned(),
         kind: kind(header.kind),
         v6,
@@ -157,7 +157,7 @@ pub fn routes(message: &RouteMessage) -> Vec<Route> {
         .collect()
 }
 
-fn hop(route: &mut Route, attribute: &RouteAttribute) {
+fn hop(route: &mut KernelRoute, attribute: &RouteAttribute) {
     match attribute {
         RouteAttribute::Gateway(address) => {
             route.gateway = shown(address).map(|address| address.to_string());

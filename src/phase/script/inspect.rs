@@ -12,7 +12,7 @@ use nix::unistd::setsid;
 use crate::instance::name::Instance;
 use crate::instance::sources::Sources;
 use crate::namespace;
-use crate::sys::command::{self, End};
+use crate::sys::command::{self, Termination};
 
 /// What it does is told at its head.
 const INSPECTOR: &str = concat!(include_str!("gate.bash"), include_str!("inspect.bash"));
@@ -59,7 +59,7 @@ pub struct Inspection {
 /// How a file has ended everything.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
-    By(End),
+    By(Termination),
     /// It was still running after this many seconds.
     TimedOut(u64),
 }
@@ -83,8 +83,8 @@ pub fn inspect(instance: &Instance, sources: &Sources, judge: bool) -> Result<In
     words.push(instance.nstype.as_str().into());
     words.push(instance.nsname.as_str().into());
     let output = command::try_output(&program, &words)?;
-    let end = End::from(output.status);
-    if end == End::Exited(NO_QUARANTINE) {
+    let end = Termination::from(output.status);
+    if end == Termination::Exited(NO_QUARANTINE) {
         let why = String::from_utf8_lossy(&output.stderr);
         bail!("{}", why.trim());
     }
@@ -119,7 +119,7 @@ pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
         .start()
         .context("starting bash")?;
     match bash.wait_timeout(TIMEOUT).context("waiting for bash")? {
-        Some(output) => Ok(End::from(output.status).status()),
+        Some(output) => Ok(Termination::from(output.status).status()),
         None => {
             // It is the first process there: the kernel kills all others with it.
             bash.kill().context("ending bash")?;
@@ -129,7 +129,7 @@ pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
 }
 
 impl Inspection {
-    fn read(words: &mut impl Iterator<Item = OsString>, end: End) -> Self {
+    fn read(words: &mut impl Iterator<Item = OsString>, end: Termination) -> Self {
         let mut found = Self::default();
         let mut sourcing = PathBuf::new();
         let mut complete = false;
@@ -166,7 +166,7 @@ impl Inspection {
         }
         if !complete {
             let how = match end {
-                End::Exited(TIMED_OUT) => Ended::TimedOut(TIMEOUT.as_secs()),
+                Termination::Exited(TIMED_OUT) => Ended::TimedOut(TIMEOUT.as_secs()),
                 end => Ended::By(end),
             };
             found.ended = Some((sourcing, how));
@@ -211,7 +211,10 @@ mod tests {
     use super::*;
 
     fn read(words: &[&str], status: u8) -> Inspection {
-        Inspection::read(&mut words.iter().map(Into::into), End::Exited(status))
+        Inspection::read(
+            &mut words.iter().map(Into::into),
+            Termination::Exited(status),
+        )
     }
 
     #[test]
@@ -256,7 +259,10 @@ mod tests {
         let (file, how) = read(&["sourcing", "/a", "sourcing", "/b", ""], 3)
             .ended
             .unwrap();
-        assert_eq!((&*file, how), (Path::new("/b"), Ended::By(End::Exited(3))));
+        assert_eq!(
+            (&*file, how),
+            (Path::new("/b"), Ended::By(Termination::Exited(3)))
+        );
         let ended = read(&["sourcing", "/a"], TIMED_OUT).ended.unwrap();
         assert_eq!(ended.1, Ended::TimedOut(10));
     }

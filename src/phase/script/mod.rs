@@ -16,7 +16,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::instance::name::Instance;
 use crate::instance::phase::Phase;
 use crate::instance::sources::Sources;
-use crate::sys::command::{self, End};
+use crate::sys::command::{self, Termination};
 use crate::sys::exit::Exit;
 
 pub use inspect::{
@@ -67,13 +67,16 @@ pub enum Outcome {
     /// The run ended before the function was reached, but after a file had been begun.
     FailedInFile {
         file: PathBuf,
-        end: End,
-        place: Option<Place>,
+        end: Termination,
+        place: Option<FailedCommand>,
     },
     /// The network did not become ready for use in time.
-    NotReady { missing: String, end: End },
+    NotReady { missing: String, end: Termination },
     /// The function failed or was ended by a signal.
-    Failed { end: End, place: Option<Place> },
+    Failed {
+        end: Termination,
+        place: Option<FailedCommand>,
+    },
 }
 
 /// Why no file of the instance can be used.
@@ -92,7 +95,7 @@ pub enum Broken {
 
 /// The command that failed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FailedCommand {
     pub command: String,
     pub file: PathBuf,
     pub line: u32,
@@ -111,7 +114,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FailedCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         write!(f, "{file}:{}: {}", self.line, self.command)
@@ -193,7 +196,7 @@ fn unwanted_variables() -> impl Iterator<Item = OsString> {
 }
 
 /// What the end of bash and its report amount to.
-fn outcome(end: End, report: &[u8]) -> Outcome {
+fn outcome(end: Termination, report: &[u8]) -> Outcome {
     let words: Vec<&OsStr> = report
         .split(|byte| *byte == 0)
         .map(OsStr::from_bytes)
@@ -231,11 +234,11 @@ fn first(words: &[&OsStr]) -> String {
 }
 
 /// The place that was reported, if it is where the status of the run came from.
-fn place(end: End, words: &[&OsStr]) -> Option<Place> {
+fn place(end: Termination, words: &[&OsStr]) -> Option<FailedCommand> {
     let [status, command, file, line, ..] = words else {
         return None;
     };
-    (status.to_str() == Some(&end.status().to_string())).then(|| Place {
+    (status.to_str() == Some(&end.status().to_string())).then(|| FailedCommand {
         command: one_line(&command.to_string_lossy()),
         file: file.into(),
         line: line.to_string_lossy().parse().unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::Request;
+use super::AttachRequest;
 use super::dns::ResolvConf;
 use super::dropin::{self, Bind, RESOLVED};
 use crate::instance::name::NsName;
@@ -79,7 +79,7 @@ pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Ve
 pub fn check_resolv_conf(
     root: &Root,
     file: Option<&ResolvConf>,
-    request: &Request,
+    request: &AttachRequest,
 ) -> Result<bool> {
     let Some(file) = file else {
         return Ok(false);

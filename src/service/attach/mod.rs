@@ -30,7 +30,7 @@ const NSSWITCH: &str = "50-netns.nsswitch";
 
 /// What the command line asks for.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct AttachRequest<'a> {
     pub service: &'a ServiceName,
     /// Types of one namespace.
     pub instances: &'a [Instance],
@@ -44,7 +44,7 @@ pub struct Request<'a> {
 
 /// All that has to be written to attach a service, found to be possible.
 #[derive(Debug)]
-pub struct Plan {
+pub struct Attachment {
     pub service: ServiceName,
     /// Sockets that systemd listens on for the service, in their own namespace.
     pub sockets: Vec<String>,
@@ -56,11 +56,11 @@ pub struct Plan {
     dns: Vec<IpAddr>,
 }
 
-impl Plan {
+impl Attachment {
     /// # Errors
     /// Something that is asked for is not there, or the service is attached elsewhere. Nothing
     /// has been written.
-    pub fn new(root: &Root, manager: Option<&Manager>, request: &Request) -> Result<Self> {
+    pub fn new(root: &Root, manager: Option<&Manager>, request: &AttachRequest) -> Result<Self> {
         let name = one_namespace(request.instances)?;
         for instance in request.instances {
             require_units(root, instance)?;

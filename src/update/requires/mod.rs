@@ -104,14 +104,14 @@ impl Need {
 
 /// All that instances require of each other, from types and from instances.
 #[derive(Debug, Default)]
-pub struct Graph {
+pub struct DependencyGraph {
     of_types: BTreeMap<NsType, Vec<Need>>,
     of_instances: BTreeMap<(NsType, Name), Vec<Need>>,
 }
 
 type Node = (NsType, Name);
 
-impl Graph {
+impl DependencyGraph {
     pub fn add_type(&mut self, nstype: &NsType, needs: &[Need]) {
         let all = self.of_types.entry(nstype.clone()).or_default();
         all.extend_from_slice(needs);
@@ -232,7 +232,7 @@ mod tests {
                 .collect()
         };
         let instance = |word: &str| word.parse::<Instance>().unwrap();
-        let mut graph = Graph::default();
+        let mut graph = DependencyGraph::default();
         graph.add_type(&"nft".parse().unwrap(), &needs(&["lo@$NSNAME"]));
         graph.add_instance(&instance("veth@a"), &needs(&["nft@b", "netns_name@a"]));
         graph.add_instance(&instance("lo@b"), &needs(&["veth@c"]));
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(cycle.len(), 5);
         assert!(cycle.contains(&"nft@b".to_owned()));
 
-        let mut own = Graph::default();
+        let mut own = DependencyGraph::default();
         own.add_type(&"veth".parse().unwrap(), &needs(&["veth@$NSNAME"]));
         assert_eq!(own.cycle().unwrap(), ["veth@NSNAME", "veth@NSNAME"]);
     }
