@@ -1,11 +1,9 @@
 //! `netnsctl list`, `status` and `graph` on namespaces that the kernel has made.
 
-use std::path::Path;
-use std::process::{Command, Output};
-
-use boon::{Compiler, Schemas};
 use serde_json::Value;
 use systemd_netns::sys::terminal::width;
+
+use crate::sandbox;
 
 /// Two namespaces on a bridge and on each other, one on a macvlan, one in pieces.
 const HOST: &str = r#"
@@ -35,44 +33,13 @@ const HOST: &str = r#"
     ip link set mv0 netns 'ödd [*] name'
 "#;
 
-/// Runs a script of bash in a view of the system of its own.
-fn sandbox(script: &str) -> Output {
-    let tree = tempfile::tempdir().unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let netnsctl = env!("CARGO_BIN_EXE_netnsctl");
-    let prelude = format!("set -euo pipefail\nnetnsctl() {{ '{netnsctl}' \"$@\"; }}\n");
-    // Without a last command, bash would become the one before it: PID 1 would be where that is.
-    let script = format!("{prelude}{script}\nexit 0");
-    let output = Command::new(root.join("tests/support/sandbox"))
-        .arg(tree.path())
-        .args(["bash", "-c", &script])
-        .env("NETNSCTL", netnsctl)
-        .env_remove("COLUMNS")
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {stderr}", output.status);
-    output
-}
-
 fn stdout(script: &str) -> String {
     String::from_utf8(sandbox(script).stdout).unwrap()
 }
 
 /// What a script prints, checked against a schema of `docs/schema`.
 fn json(script: &str, schema: &str) -> Value {
-    let value: Value = serde_json::from_str(&stdout(script)).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("docs/schema")
-        .join(schema);
-    let mut schemas = Schemas::new();
-    let schema = Compiler::new()
-        .compile(path.to_str().unwrap(), &mut schemas)
-        .unwrap();
-    if let Err(error) = schemas.validate(&value, schema) {
-        panic!("{error:#}\n{value:#}");
-    }
-    value
+    crate::json(&sandbox(script), schema)
 }
 
 fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {

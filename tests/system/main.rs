@@ -2,10 +2,8 @@
 //!
 //! Run by `make check`, as root. The suites are those of the environment variable `SUITES`.
 
-#[path = "system/harness/mod.rs"]
 mod harness;
 
-#[path = "system/cases/mod.rs"]
 mod cases;
 
 fn main() -> std::process::ExitCode {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use systemd_netns::check::About;
 
+use crate::repository;
+
 fn types() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/types");
-    let entries = fs::read_dir(directory).unwrap();
+    let entries = fs::read_dir(repository("contrib/types")).unwrap();
     let mut types: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())

@@ -1,8 +1,8 @@
 //! Cases that are a script and the transcript it must give: `run` and `expected`.
 //!
-//! A case is a directory `NN-name`; its `etc` and `usr` are laid over those of the system. In
-//! `expected`, `[..]` stands for anything within a line. With `NETNS_BLESS=1` in the environment
-//! `expected` is written anew, for its author to read against the specification.
+//! A case is a directory `tests/GROUP/NN-name`; its `etc` and `usr` are laid over those of the system. In
+//! `expected`, `[..]` stands for anything within a line. With `NETNS_BLESS=1` in the environment `expected`
+//! is written anew, for its author to read against the specification.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,28 +13,36 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 const ANYTHING: &str = "[..]";
 
-/// Runs every case below `directory` (relative to the crate) as a test of its own.
-pub fn main(directory: &str) -> ExitCode {
+const GROUPS: [&str; 4] = ["configs", "namespaces", "verbs", "check"];
+
+fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let asked = arguments.include_ignored || arguments.ignored;
     if asked && !arguments.list && !nix::unistd::geteuid().is_root() {
-        eprintln!("these tests make namespaces and mounts: run them as root");
+        eprintln!("these tests create namespaces and mounts: run them as root");
         return ExitCode::FAILURE;
     }
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
-    let mut cases: Vec<PathBuf> = fs::read_dir(&directory)
-        .unwrap_or_else(|error| panic!("reading {}: {error}", directory.display()))
+    let trials = GROUPS.into_iter().flat_map(trials).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A test `GROUP/NN-name` for every case of a group.
+fn trials(group: &str) -> Vec<Trial> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut cases: Vec<PathBuf> = fs::read_dir(tests.join(group))
+        .unwrap_or_else(|error| panic!("reading tests/{group}: {error}"))
         .map(|entry| entry.expect("reading the cases").path())
         .filter(|path| path.is_dir())
         .collect();
+    assert!(!cases.is_empty(), "tests/{group} has no cases");
     cases.sort();
-    let trials = cases.into_iter().map(|case| {
-        let name = case.file_name().expect("a case has a name");
+    let trial = |case: PathBuf| {
+        let name = case.strip_prefix(&tests).expect("a case is below tests");
         Trial::test(name.to_string_lossy().into_owned(), move || run(&case))
             .with_kind("needs root")
             .with_ignored_flag(true)
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    };
+    cases.into_iter().map(trial).collect()
 }
 
 fn run(case: &Path) -> Result<(), Failed> {

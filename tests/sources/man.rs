@@ -4,7 +4,6 @@
 //! environment it is written anew.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::{env, fs};
 
@@ -12,6 +11,8 @@ use clap::{Arg, Command};
 use systemd_netns::cli::netnsctl;
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::Exit;
+
+use crate::repository;
 
 const PROGRAMS: [&str; 3] = ["netnsctl", "netnsinit", "netnsupdate"];
 const OTHERS: [&str; 2] = ["netns.conf.5", "systemd-netns.7"];
@@ -25,12 +26,8 @@ const NOT_FOR_USERS: [&str; 5] = [
     "NETNS_DHCP_ROUTES",
 ];
 
-fn crate_path(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 fn page(name: &str) -> String {
-    let path = crate_path("man").join(name);
+    let path = repository("man").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -186,11 +183,11 @@ fn the_generated_parts_are_current() {
         let current = generated(program);
         if env::var_os("NETNS_BLESS").is_some() {
             let text = format!("{before}{begin}{current}{end}{after}");
-            fs::write(crate_path("man").join(&name), text).unwrap();
+            fs::write(repository("man").join(&name), text).unwrap();
         } else {
             assert_eq!(
                 part, current,
-                "man/{name}: NETNS_BLESS=1 cargo test --test man"
+                "man/{name}: NETNS_BLESS=1 cargo test --test sources man::"
             );
         }
     }
@@ -244,7 +241,7 @@ fn options_and_verbs_are_those_that_there_are() {
 /// The files below a directory of the crate.
 fn sources(directory: &str) -> Vec<String> {
     let output = Process::new("find")
-        .arg(crate_path(directory))
+        .arg(repository(directory))
         .args(["-type", "f", "!", "-name", "*.md"])
         .output()
         .unwrap();
@@ -331,7 +328,7 @@ fn files_are_documented() {
     ] {
         assert!(files.contains(path.to_str().unwrap()), "{}", path.display());
     }
-    for entry in fs::read_dir(crate_path("systemd")).unwrap() {
+    for entry in fs::read_dir(repository("systemd")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(
             !name.ends_with(".service") || files.contains(&name),
@@ -342,7 +339,7 @@ fn files_are_documented() {
 
 #[test]
 fn pages_are_well_formed() {
-    for entry in fs::read_dir(crate_path("man")).unwrap() {
+    for entry in fs::read_dir(repository("man")).unwrap() {
         let path = entry.unwrap().path();
         let output = Process::new("man")
             .args(["--warnings", "--encoding=utf8", "--local-file"])

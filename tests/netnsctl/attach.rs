@@ -1,7 +1,6 @@
 //! `netnsctl attach`, `detach`, `require` and `publish` on files alone, where no systemd runs.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use crate::sandbox;
 
 /// A type with its units, a service, and a way to tell that nothing was changed.
 const SYSTEM: &str = r#"
@@ -25,30 +24,16 @@ const SYSTEM: &str = r#"
     }
 "#;
 
-/// Runs a script of bash in a view of the system of its own.
-fn sandbox(script: &str) -> Output {
-    let tree = tempfile::tempdir().unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let netnsctl = env!("CARGO_BIN_EXE_netnsctl");
-    let prelude = format!("set -euo pipefail\nnetnsctl() {{ '{netnsctl}' \"$@\"; }}\n");
-    let script = format!("{prelude}{SYSTEM}{script}\nexit 0");
-    let output = Command::new(root.join("tests/support/sandbox"))
-        .arg(tree.path())
-        .args(["bash", "-c", &script])
-        .env_remove("JOURNAL_STREAM")
-        .output()
-        .unwrap();
-    let said = [&output.stdout[..], &output.stderr[..]].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "{}: {said}", output.status);
-    output
+/// Runs a script of bash on such a system; gives what it printed on stderr.
+fn run(script: &str) -> String {
+    let output = sandbox(&format!("{SYSTEM}{script}"));
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
 #[ignore = "needs root"]
 fn what_is_attached_is_detached_without_a_trace() {
-    let output = sandbox(
-        r"
+    let said = run(r"
         netnsctl attach s t@web --strict-dns --dns 192.0.2.53
         cd /etc/systemd/system/s.service.d
         grep -qx NetworkNamespacePath=/run/netns/web 50-netns.conf
@@ -74,17 +59,14 @@ fn what_is_attached_is_detached_without_a_trace() {
         unchanged
         netnsctl attach s t@web --host-dns
         ! grep resolv /etc/systemd/system/s.service.d/50-netns.conf
-        [[ ! -e /etc/netns ]]",
-    );
-    let said = String::from_utf8_lossy(&output.stderr);
+        [[ ! -e /etc/netns ]]");
     assert!(said.contains("systemd does not run here"), "{said}");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn what_fails_leaves_everything_as_it_was() {
-    sandbox(
-        r#"
+    run(r#"
         fails 1 'no none.service' netnsctl attach none t@web
         fails 6 'unknown NSTYPE' netnsctl attach s u@web
         fails 1 'is not attached' netnsctl detach s
@@ -100,15 +82,13 @@ fn what_fails_leaves_everything_as_it_was() {
         before=$(files)
         fails 4 'ermission denied' setpriv --bounding-set -dac_override,-dac_read_search \
             "$(type -P bash)" -c "$(declare -f netnsctl); netnsctl attach s t@web"
-        "#,
-    );
+        "#);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn destinations_that_are_missing_are_not_made() {
-    sandbox(
-        r"
+    run(r"
         rm /etc/resolv.conf
         before=$(files)
         fails 6 'there is no /etc/resolv.conf' netnsctl attach s t@web
@@ -124,15 +104,13 @@ fn destinations_that_are_missing_are_not_made() {
         fails 6 'a:b has a name' netnsctl attach s t@web
         rm '/etc/netns/web/a:b'; touch /etc/netns/web/nothing-there
         netnsctl attach s t@web 2>&1 | grep 'there is no /etc/nothing-there'
-        [[ ! -e /etc/nothing-there ]]",
-    );
+        [[ ! -e /etc/nothing-there ]]");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn requirements_and_ports_come_and_go() {
-    sandbox(
-        r"
+    run(r"
         mkdir -p /usr/lib/systemd
         [[ -e /usr/lib/systemd/systemd-socket-proxyd || -e /lib/systemd/systemd-socket-proxyd ]] ||
             touch /usr/lib/systemd/systemd-socket-proxyd
@@ -148,6 +126,5 @@ fn requirements_and_ports_come_and_go() {
         [[ -L /etc/systemd/system/netns-t@web.service.wants/netns_publish-8080@web.socket ]]
         [[ -e /etc/systemd/system/netns-t@web.service.wants/netns_publish-8080@web.socket ]]
         netnsctl unpublish web 8080
-        unchanged",
-    );
+        unchanged");
 }

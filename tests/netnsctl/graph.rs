@@ -1,8 +1,6 @@
 //! The pictures of a host that never was, compared with those that were looked at.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test graph` writes them anew: look at them before you commit.
-
-use std::path::Path;
+//! With `NETNS_BLESS=1` in the environment they are written anew: look at them before you commit.
 
 use systemd_netns::instance::phase::Side;
 use systemd_netns::inventory::graph::{Diagram, dot, mermaid, svg, text};
@@ -10,6 +8,8 @@ use systemd_netns::inventory::{
     Endpoint, Inventory, Link, Location, Maker, Namespace, Presence, Service, Unit,
 };
 use systemd_netns::sys::terminal::{self, Look};
+
+use crate::repository;
 
 fn link(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
     Link {
@@ -146,10 +146,8 @@ fn view() -> Inventory {
 }
 
 fn compare(file: &str, drawn: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(file);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    let path = repository("tests/golden").join(file);
+    if std::env::var_os("NETNS_BLESS").is_some() {
         std::fs::write(&path, drawn).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap();

@@ -1,0 +1,14 @@
+//! What the files of the repository must agree on: sources, manual pages, types, licences. Nothing is run as
+//! root, and nothing of the system is touched.
+
+mod house;
+mod licences;
+mod man;
+mod types;
+
+use std::path::{Path, PathBuf};
+
+/// A path of the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
