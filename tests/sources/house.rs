@@ -211,7 +211,7 @@ fn file_name(path: &Path) -> String {
 }
 
 #[test]
-#[ignore = "the sources are being moved into these rooms"]
+#[ignore = "verbs still use each other"]
 fn rooms_use_only_what_is_below_them() {
     let faults = faults(&repository("src"));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
