@@ -58,7 +58,7 @@ fn what_is_attached_is_detached_without_a_trace() {
         netnsctl detach s
         unchanged
         netnsctl attach s t@web --host-dns
-        ! grep resolv /etc/systemd/system/s.service.d/50-netns.conf
+        (! grep resolv /etc/systemd/system/s.service.d/50-netns.conf)
         [[ ! -e /etc/netns ]]");
     assert!(said.contains("systemd does not run here"), "{said}");
 }
@@ -97,7 +97,7 @@ fn destinations_that_are_missing_are_not_made() {
         fails 6 'there is no /etc/resolv.conf' netnsctl attach s t@web
         ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
         netnsctl attach s t@web
-        ! grep -x AssertPathExists=/etc/resolv.conf /etc/systemd/system/s.service.d/50-netns.conf
+        (! grep -x AssertPathExists=/etc/resolv.conf /etc/systemd/system/s.service.d/50-netns.conf)
         mkdir -p /etc/netns/web
         touch '/etc/netns/web/a:b' /etc/a:b
         before=$(files)

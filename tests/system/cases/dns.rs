@@ -143,7 +143,7 @@ fn shared(machine: &Machine) -> Result<()> {
     let rest = machine.run(&servers)?.stdout;
     ensure!(rest == "2001:db8::2 192.0.2.3\n", "{rest}");
     call(machine, "nat@web", "netns_dns_remove")?;
-    machine.run("! test -e /etc/netns/web; ls /etc/netns/web2")?;
+    machine.run("test ! -e /etc/netns/web; ls /etc/netns/web2")?;
     call(machine, "veth@web2", "netns_dns_remove")?;
     // Many at once lose nothing.
     call(

@@ -90,29 +90,29 @@ impl Machine {
         &self.suite
     }
 
-    /// Runs a command line of bash; an exit code other than 0 is an error that shows the transcript.
-    pub fn run(&self, command: &str) -> Result<Output> {
-        let output = self.try_run(command)?;
+    /// Runs a bash script that ends at its first failing command, unset variable or failing pipe; that is an
+    /// error that shows the transcript. A command with `!` fails only as the last one, or as `(! command)`.
+    pub fn run(&self, script: &str) -> Result<Output> {
+        self.checked("-euo", script)
+    }
+
+    /// The same, with its commands in the transcript of a failure.
+    pub fn sh(&self, script: &str) -> Result<Output> {
+        self.checked("-euxo", script)
+    }
+
+    fn checked(&self, options: &str, script: &str) -> Result<Output> {
+        let mut command = self.exec(&["bash", options, "pipefail", "-c", script]);
+        let mut output = transcript(&mut command, None)?;
+        output.command = script.to_owned();
         ensure!(output.status == Some(0), "failed: {output}");
         Ok(output)
     }
 
-    /// Runs a command line of bash, whatever its exit code.
+    /// Runs a command line of bash, whatever its exit code: of several commands, that of the last.
     pub fn try_run(&self, command: &str) -> Result<Output> {
         let mut output = transcript(&mut self.exec(&["bash", "-c", command]), None)?;
         output.command = command.to_owned();
-        Ok(output)
-    }
-
-    /// Runs a bash script that ends at its first failing command, unset variable or failing pipe, and shows
-    /// its commands in the transcript when it does.
-    pub fn sh(&self, script: &str) -> Result<Output> {
-        let mut output = transcript(
-            &mut self.exec(&["bash", "-euxo", "pipefail", "-c", script]),
-            None,
-        )?;
-        output.command = script.to_owned();
-        ensure!(output.status == Some(0), "failed: {output}");
         Ok(output)
     }
 
@@ -184,11 +184,15 @@ impl Machine {
         Ok(())
     }
 
-    /// What the unit and systemd about it have logged since the machine was booted.
+    /// What the unit, and systemd about it, have logged since this was last asked, or since the machine was
+    /// booted: what an earlier start has logged is no evidence of the next one.
     pub fn journal(&self, unit: &str) -> Result<String> {
-        let unit = format!("--unit={unit}");
-        let args = ["journalctl", "--no-pager", "--quiet", "--boot", &unit];
-        let journal = transcript(&mut self.exec(&args), None)?;
+        let script = r#"journalctl --sync
+            journalctl --no-pager --quiet --boot --unit="$1" --cursor-file="/run/journal-of-$1""#;
+        let journal = transcript(
+            &mut self.exec(&["bash", "-ec", script, "journal", unit]),
+            None,
+        )?;
         ensure!(journal.status == Some(0), "{journal}");
         Ok(journal.stdout)
     }
