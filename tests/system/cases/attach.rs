@@ -83,11 +83,9 @@ fn one_port_in_two_namespaces(machine: &Machine) -> Result<()> {
 fn nginx_with_one_command(machine: &Machine) -> Result<()> {
     veth(machine, "web", 1)?;
     let before = files(machine)?;
-    let attach = machine.run("netnsctl attach nginx veth@web --now")?;
-    expect_in(
-        &attach.stderr,
-        "nginx.service is attached to the network namespace 'web'",
-    )?;
+    machine
+        .run("netnsctl attach nginx veth@web --now")?
+        .says("nginx.service is attached to the network namespace 'web'")?;
     expect_states(machine, &[("nginx.service", "active/running/success")])?;
     soon(machine, "curl -sf http://10.9.1.2/")?;
     let host = machine.run("ss -Hltn sport = :80")?.stdout;
@@ -99,9 +97,9 @@ fn nginx_with_one_command(machine: &Machine) -> Result<()> {
     soon(machine, "curl -sf http://127.0.0.1/")?;
     let after = files(machine)?;
     ensure!(before == after, "before:\n{before}\nafter:\n{after}");
-    let again = machine.try_run("netnsctl detach nginx")?;
-    ensure!(again.status == Some(1), "{again}");
-    expect_in(&again.stderr, "nginx.service is not attached")
+    machine
+        .fails("netnsctl detach nginx", 1)?
+        .says("nginx.service is not attached")
 }
 
 fn haproxy_with_one_command(machine: &Machine) -> Result<()> {
@@ -166,17 +164,12 @@ fn follows_its_namespace(machine: &Machine) -> Result<()> {
     expect_instance(machine, "t", "a", [UP, UP, UP])?;
     machine.run("systemctl stop s netns-t@a")?;
     add_type(machine, "t", "configure_t_up_inside() { false; }")?;
-    let start = machine.try_run("systemctl start s")?;
-    ensure!(start.status == Some(1), "{start}");
-    expect_in(&start.stderr, "dependency")?;
+    machine.fails("systemctl start s", 1)?.says("dependency")?;
     let state = machine.unit_state("s.service")?;
     ensure!(state.active == "inactive", "{state}");
-    let attach = machine.try_run("netnsctl attach s t@a --now")?;
-    ensure!(attach.status == Some(1), "{attach}");
-    expect_in(
-        &attach.stderr,
-        "s.service has its new settings, and does not start",
-    )
+    machine
+        .fails("netnsctl attach s t@a --now", 1)?
+        .says("s.service has its new settings, and does not start")
 }
 
 fn keep(machine: &Machine) -> Result<()> {
@@ -191,8 +184,7 @@ fn keep(machine: &Machine) -> Result<()> {
     // It starts in nothing that is half set up.
     add_type(machine, "t", "configure_t_up_inside() { false; }")?;
     machine.run("systemctl start netns-lo@a")?;
-    let start = machine.try_run("systemctl start s")?;
-    ensure!(start.status == Some(1), "{start}");
+    machine.fails("systemctl start s", 1)?;
     Ok(())
 }
 
@@ -205,9 +197,9 @@ fn all_types_are_required(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-lo@a")?;
     let state = machine.unit_state("s.service")?;
     ensure!(state.active == "inactive", "{state}");
-    let two = machine.try_run("netnsctl attach s t@a lo@b")?;
-    ensure!(two.status == Some(2), "{two}");
-    expect_in(&two.stderr, "two namespaces")
+    machine
+        .fails("netnsctl attach s t@a lo@b", 2)?
+        .says("two namespaces")
 }
 
 fn templates_and_instances(machine: &Machine) -> Result<()> {
@@ -226,19 +218,13 @@ fn templates_and_instances(machine: &Machine) -> Result<()> {
             "{unit}"
         );
     }
-    let other = machine.try_run("netnsctl attach w@1 veth@b")?;
-    ensure!(other.status == Some(1), "{other}");
-    expect_in(
-        &other.stderr,
-        "w@1.service is attached to the namespace 'a' by its template",
-    )?;
+    machine
+        .fails("netnsctl attach w@1 veth@b", 1)?
+        .says("w@1.service is attached to the namespace 'a' by its template")?;
     machine.run("netnsctl detach w@")?;
     machine.run("netnsctl attach w@1 veth@b --now")?;
     let other = machine.try_run("netnsctl attach w@1 veth@a")?;
-    expect_in(
-        &other.stderr,
-        "w@1.service is attached to the namespace 'b'",
-    )?;
+    other.says("w@1.service is attached to the namespace 'b'")?;
     machine.run("systemctl restart w@2")?;
     let pid = main_pid(machine, "w@2")?;
     let host = inode(machine, "/proc/1/ns/net")?;
@@ -262,11 +248,9 @@ fn files_of_the_namespace(machine: &Machine) -> Result<()> {
         "s",
         "/bin/sh -c 'cat /etc/hosts /etc/resolv.conf >/run/seen; exec sleep infinity'",
     )?;
-    let attach = machine.run("netnsctl attach s veth@web --now")?;
-    expect_in(
-        &attach.stderr,
-        "there is no /etc/no-such-file that it could replace",
-    )?;
+    machine
+        .run("netnsctl attach s veth@web --now")?
+        .says("there is no /etc/no-such-file that it could replace")?;
     machine.run("test ! -e /etc/no-such-file")?;
     soon(
         machine,
@@ -285,8 +269,7 @@ fn files_of_the_namespace(machine: &Machine) -> Result<()> {
         machine.run(&format!(
             "systemctl stop s; rm -f /run/seen; mv {file} /run/kept"
         ))?;
-        let start = machine.try_run("systemctl start s")?;
-        ensure!(start.status == Some(1), "{start}");
+        let start = machine.fails("systemctl start s", 1)?;
         machine.run(&format!(
             "test ! -e {file}; test ! -e /run/seen; test -e {other}"
         ))?;
@@ -294,7 +277,7 @@ fn files_of_the_namespace(machine: &Machine) -> Result<()> {
             &machine.run("journalctl -u s")?.stdout,
             &format!("AssertPathExists={file}"),
         )
-        .or_else(|_| expect_in(&start.stderr, "Assertion failed"))?;
+        .or_else(|_| start.says("Assertion failed"))?;
         machine.run(&format!("mv /run/kept {file}; systemctl start s"))?;
     }
     machine.run("netnsctl detach s; test -e /etc/netns/web/resolv.conf")?;
@@ -363,9 +346,8 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         ("require veth@web x", 2, "neither"),
         ("require veth@web lo@x --remove", 1, "does not require"),
     ] {
-        let refused = machine.try_run(&format!("netnsctl {command}"))?;
-        ensure!(refused.status == Some(status), "{refused}");
-        expect_in(&refused.stderr, part)?;
+        let refused = machine.fails(&format!("netnsctl {command}"), status)?;
+        refused.says(part)?;
         let lines = refused.stderr.lines().count();
         ensure!(status == 2 || lines == 1, "{refused}");
     }
@@ -376,8 +358,7 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         ("detach s", 4),
         ("attach s veth@web --print", 0),
     ] {
-        let done = machine.try_run(&format!("{user} netnsctl {command}"))?;
-        ensure!(done.status == Some(status), "{done}");
+        machine.fails(&format!("{user} netnsctl {command}"), status)?;
     }
     ensure!(files(machine)? == before, "something was written");
     // Read-only where it has to write: all stays as it was.
@@ -388,7 +369,7 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         refused.status == Some(1) && refused.stderr.lines().count() == 1,
         "{refused}"
     );
-    expect_in(&refused.stderr, "/etc/systemd/system/s.service.d/50-netns")?;
+    refused.says("/etc/systemd/system/s.service.d/50-netns")?;
     ensure!(files(machine)? == before, "something was written");
     Ok(())
 }

@@ -159,8 +159,7 @@ fn comes_back_after_a_reboot(machine: &Machine) -> Result<()> {
 fn a_namespace_of_somebody_else(machine: &Machine) -> Result<()> {
     install(machine)?;
     machine.run("ip netns add haproxy; ip -n haproxy link add theirs type veth peer name too")?;
-    let started = machine.try_run("systemctl start haproxy")?;
-    ensure!(started.status == Some(1), "{started}");
+    machine.fails("systemctl start haproxy", 1)?;
     expect_states(
         machine,
         &[
@@ -176,8 +175,7 @@ fn a_namespace_of_somebody_else(machine: &Machine) -> Result<()> {
 fn without_a_gateway_device(machine: &Machine) -> Result<()> {
     install(machine)?;
     machine.run("rm /etc/default/systemd-netns")?;
-    let started = machine.try_run("systemctl start haproxy")?;
-    ensure!(started.status == Some(1), "{started}");
+    machine.fails("systemctl start haproxy", 1)?;
     expect_states(
         machine,
         &[

@@ -36,22 +36,21 @@ fn up_and_down(machine: &Machine) -> Result<()> {
     // netnsupdate has not been run for it.
     machine.write("/etc/conf.d/netns/t.conf", &recording_type("t"))?;
     let up = machine.run("netnsctl up t@vm-001")?;
-    expect_in(&up.stderr, "netnsctl: NSTYPE t is new")?;
-    expect_in(&up.stderr, "netnsctl: t@vm-001 is up")?;
+    up.says("netnsctl: NSTYPE t is new")?;
+    up.says("netnsctl: t@vm-001 is up")?;
     expect_instance(machine, "t", "vm-001", [UP, UP, UP])?;
     let again = machine.run("netnsctl up t@vm-001")?;
-    expect_in(&again.stderr, "t@vm-001 is up already")?;
+    again.says("t@vm-001 is up already")?;
     machine.run("netnsctl exec vm-001 -- ip link show i-vm-001")?;
     let down = machine.run("netnsctl down t@vm-001")?;
-    expect_in(&down.stderr, "netnsctl: t@vm-001 is down")?;
+    down.says("netnsctl: t@vm-001 is down")?;
     nothing_left_now(machine)?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside vm-001, up inside vm-001, down inside vm-001, down outside vm-001",
-        "{calls}"
-    );
+    expect_calls(
+        machine,
+        "up outside vm-001, up inside vm-001, down inside vm-001, down outside vm-001",
+    )?;
     let again = machine.run("netnsctl down t@vm-001")?;
-    expect_in(&again.stderr, "t@vm-001 is not up")
+    again.says("t@vm-001 is not up")
 }
 
 fn types_share(machine: &Machine) -> Result<()> {
@@ -69,38 +68,30 @@ fn types_share(machine: &Machine) -> Result<()> {
 fn up_fails(machine: &Machine) -> Result<()> {
     let failing = recording_type("t") + "configure_t_up_inside() { echo tell-tale; exit 9; }\n";
     add_type(machine, "t", &failing)?;
-    let up = machine.try_run("netnsctl up t@a")?;
-    ensure!(up.status == Some(9), "{up}");
+    let up = machine.fails("netnsctl up t@a", 9)?;
     for part in [
         "netnsctl: netns-t@a failed (exit-code):",
         "    tell-tale",
         "configure_t_up_inside failed with status 9 at /etc/conf.d/netns/t.conf:",
         "netnsctl: t@a did not come up",
     ] {
-        expect_in(&up.stderr, part)?;
+        up.says(part)?;
     }
     nothing_left_now(machine)?;
     // The log of the failure before is none of this one's.
     let failing =
         recording_type("t") + "configure_t_up_outside() { ip link add h-a type bridge; exit 7; }\n";
     add_type(machine, "t", &failing)?;
-    let up = machine.try_run("netnsctl up t@a")?;
-    ensure!(up.status == Some(7), "{up}");
-    expect_in(&up.stderr, "netns_outside-t@a failed (exit-code):")?;
+    let up = machine.fails("netnsctl up t@a", 7)?;
+    up.says("netns_outside-t@a failed (exit-code):")?;
     ensure!(!up.stderr.contains("tell-tale"), "{up}");
-    expect_in(
-        &up.stderr,
-        "t@a did not come up; what it had set up is taken down again",
-    )?;
+    up.says("t@a did not come up; what it had set up is taken down again")?;
     nothing_left_now(machine)?;
     // It cannot be undone: there is no such link.
     let failing = recording_type("t") + "configure_t_up_outside() { exit 7; }\n";
     add_type(machine, "t", &failing)?;
     let up = machine.try_run("netnsctl up t@a")?;
-    expect_in(
-        &up.stderr,
-        "t@a did not come up; and not all that it had set up could be taken down",
-    )?;
+    up.says("t@a did not come up; and not all that it had set up could be taken down")?;
     machine.run("netnsctl gc")?;
     nothing_left_now(machine)?;
     add_type(machine, "t", &recording_type("t"))?;
@@ -112,35 +103,30 @@ fn down_fails(machine: &Machine) -> Result<()> {
     let failing = recording_type("t") + "configure_t_down_inside() { false; }\n";
     add_type(machine, "t", &failing)?;
     machine.run("netnsctl up t@a")?;
-    let down = machine.try_run("netnsctl down t@a")?;
-    ensure!(down.status == Some(1), "{down}");
-    expect_in(&down.stderr, "configure_t_down_inside failed with status 1")?;
-    expect_in(&down.stderr, "netnsctl: t@a is down, but not all went well")?;
+    let down = machine.fails("netnsctl down t@a", 1)?;
+    down.says("configure_t_down_inside failed with status 1")?;
+    down.says("netnsctl: t@a is down, but not all went well")?;
     nothing_left_now(machine)?;
     // That it failed is history.
     let down = machine.run("netnsctl down t@a")?;
-    expect_in(&down.stderr, "t@a is not up")
+    down.says("t@a is not up")
 }
 
 fn up_refuses(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
-    let up = machine.try_run("netnsctl up nosuch@a")?;
-    ensure!(up.status == Some(6), "{up}");
-    let up = machine.try_run("netnsctl up 't@a b'")?;
-    ensure!(up.status == Some(2), "{up}");
-    expect_in(&up.stderr, "systemd can have no unit for 'a b'")?;
+    machine.fails("netnsctl up nosuch@a", 6)?;
+    machine
+        .fails("netnsctl up 't@a b'", 2)?
+        .says("systemd can have no unit for 'a b'")?;
     machine.run("ip netns add theirs; ip -n theirs link add mine type bridge")?;
-    let up = machine.try_run("netnsctl up t@theirs")?;
-    ensure!(up.status == Some(1), "{up}");
-    expect_in(&up.stderr, "the network namespace 'theirs' exists already")?;
+    machine
+        .fails("netnsctl up t@theirs", 1)?
+        .says("the network namespace 'theirs' exists already")?;
     machine.run("ip -n theirs link show mine; ip netns del theirs")?;
     machine.run("systemctl mask netns-t@b")?;
-    let up = machine.try_run("netnsctl up t@b")?;
-    ensure!(up.status == Some(1), "{up}");
-    expect_in(&up.stderr, "masked")?;
+    machine.fails("netnsctl up t@b", 1)?.says("masked")?;
     ensure!(calls(machine)?.is_empty(), "a function was called");
-    let up = machine.try_run("setpriv --reuid 65534 --clear-groups netnsctl up t@a")?;
-    ensure!(up.status == Some(4), "{up}");
+    machine.fails("setpriv --reuid 65534 --clear-groups netnsctl up t@a", 4)?;
     nothing_left_now(machine)
 }
 
@@ -225,8 +211,7 @@ fn gc_removes_leftovers_only(machine: &Machine) -> Result<()> {
     ensure!(dry == expected, "{dry}");
     let gone = machine.run("netnsctl gc | sed 's/^removed //'")?.stdout;
     ensure!(gone == expected, "{gone}");
-    let again = machine.run("netnsctl gc")?;
-    expect_in(&again.stderr, "nothing is left over")?;
+    machine.run("netnsctl gc")?.says("nothing is left over")?;
     machine.run("ip link show theirs; ip link show mark-up; test -e /run/netns/byhand")?;
     expect_instance(machine, "t", "up", [UP, UP, UP])?;
     machine.run("ip link del h-failed || :; ip link del theirs; ip link del mark-up")?;

@@ -37,23 +37,19 @@ fn type_failing_in(phase: &str) -> String {
         )
 }
 
+/// The log of `t@a`, which must not start.
 fn start_fails(machine: &Machine) -> Result<String> {
-    let start = machine.try_run("systemctl start netns-t@a")?;
-    ensure!(start.status != Some(0), "it started: {start}");
-    machine.run("systemctl status --no-pager 'netns*' || :")?;
-    Ok(machine
-        .run("journalctl --no-pager -o cat -t netnsinit -t netnsctl")?
-        .stdout)
+    machine.fails("systemctl start netns-t@a", 1)?;
+    units("t", "a")
+        .iter()
+        .map(|unit| machine.journal(unit))
+        .collect()
 }
 
 fn recovers(machine: &Machine) -> Result<()> {
     calls(machine)?;
-    add_type(machine, "t", &recording_type("t"))?;
-    machine.run("systemctl start netns-t@a")?;
-    expect_instance(machine, "t", "a", [UP, UP, UP])?;
-    machine.run("systemctl stop netns-t@a")?;
-    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
-    nothing_left(machine)
+    start(machine)?;
+    stop(machine)
 }
 
 fn up_outside_fails(machine: &Machine) -> Result<()> {
@@ -64,8 +60,7 @@ fn up_outside_fails(machine: &Machine) -> Result<()> {
         "configure_t_up_outside failed with status 1 at /etc/conf.d/netns/t.conf:",
     )?;
     expect_instance(machine, "t", "a", [DOWN, FAILED, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(calls == "up outside a, down outside a", "{calls}");
+    expect_calls(machine, "up outside a, down outside a")?;
     nothing_left(machine)?;
     recovers(machine)
 }
@@ -78,11 +73,7 @@ fn up_inside_fails(machine: &Machine) -> Result<()> {
         "configure_t_up_inside failed with status 1 at /etc/conf.d/netns/t.conf:",
     )?;
     expect_instance(machine, "t", "a", [FAILED, DOWN, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, up inside a, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, LIFE)?;
     nothing_left(machine)?;
     recovers(machine)
 }
@@ -91,11 +82,7 @@ fn down_inside_fails(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &type_failing_in("down_inside"))?;
     machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [FAILED, DOWN, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, up inside a, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, LIFE)?;
     nothing_left(machine)?;
     recovers(machine)
 }
@@ -104,11 +91,7 @@ fn down_outside_fails(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &type_failing_in("down_outside"))?;
     machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, FAILED, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, up inside a, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, LIFE)?;
     // The files that `down` may be called with again are kept until it succeeds.
     machine.sh(
         "test -e /run/systemd-netns/instances/t@a/3-type; rm -r /run/systemd-netns/instances/t@a",
@@ -128,20 +111,16 @@ fn start_takes_too_long(machine: &Machine) -> Result<()> {
     let log = start_fails(machine)?;
     expect_in(&log, "configure_t_up_inside was ended by SIGTERM")?;
     expect_instance(machine, "t", "a", ["failed/failed/timeout", DOWN, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, slow, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, "up outside a, slow, down inside a, down outside a")?;
     machine.run("! pgrep -f '[s]leep 1000'")?;
     nothing_left(machine)
 }
 
 fn unknown_type(machine: &Machine) -> Result<()> {
     machine.run("netnsupdate")?;
-    let start = machine.try_run("systemctl start netns-nosuch@a")?;
-    ensure!(start.status != Some(0), "it started");
-    expect_in(&start.stderr, "not found")?;
+    machine
+        .fails("systemctl start netns-nosuch@a", 5)?
+        .says("not found")?;
     nothing_left(machine)
 }
 
@@ -165,16 +144,10 @@ fn config_is_gone_while_up(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("systemctl start netns-t@a; rm /etc/conf.d/netns/t.conf")?;
     // Nor does it matter that netnsupdate is run before the stop.
-    let update = machine.try_run("netnsupdate")?;
-    ensure!(update.status == Some(1), "netnsupdate: {update}");
-    expect_in(&update.stderr, "netns-t@a.service")?;
+    machine.fails("netnsupdate", 1)?.says("netns-t@a.service")?;
     machine.run("systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, up inside a, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, LIFE)?;
     nothing_left(machine)?;
     machine.run("netnsupdate; test ! -e /etc/systemd/system/netns-t@.service")?;
     Ok(())
@@ -183,9 +156,7 @@ fn config_is_gone_while_up(machine: &Machine) -> Result<()> {
 fn config_is_broken_while_up(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("systemctl start netns-t@a; echo 'if then' >>/etc/conf.d/netns/t.conf")?;
-    machine.run("systemctl stop netns-t@a")?;
-    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
-    nothing_left(machine)?;
+    stop(machine)?;
     let log = start_fails(machine)?;
     expect_in(&log, "syntax error in /etc/conf.d/netns/t.conf")?;
     nothing_left(machine)
@@ -196,11 +167,7 @@ fn namespace_deleted_behind_its_back(machine: &Machine) -> Result<()> {
     machine.run("systemctl start netns-t@a; ip netns del a")?;
     machine.run("systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, up inside a, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, LIFE)?;
     nothing_left(machine)?;
     recovers(machine)
 }

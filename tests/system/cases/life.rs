@@ -1,6 +1,6 @@
 //! An instance from start to stop, in the ways that administrators drive units.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::support::*;
 use crate::harness::{Case, Machine};
@@ -24,34 +24,26 @@ pub const CASES: &[Case] = &[
 ];
 
 fn start_and_stop(machine: &Machine) -> Result<()> {
-    add_type(machine, "t", &recording_type("t"))?;
-    machine.run("systemctl start netns-t@a")?;
-    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    start(machine)?;
     machine.run("systemctl is-active netns-t@a; ip -n a link show i-a; ip link show h-a")?;
     machine.run("systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
-    let calls = calls(machine)?;
-    ensure!(
-        calls == "up outside a, up inside a, down inside a, down outside a",
-        "{calls}"
-    );
+    expect_calls(machine, LIFE)?;
     nothing_left(machine)
 }
 
 fn restart(machine: &Machine) -> Result<()> {
-    add_type(machine, "t", &recording_type("t"))?;
-    machine.run("systemctl start netns-t@a")?;
+    start(machine)?;
     let namespace = "stat -L -c %i /run/netns/a";
     let before = machine.run(namespace)?.stdout;
     calls(machine)?;
     for _ in 0..3 {
         machine.run("systemctl restart netns-t@a")?;
         expect_instance(machine, "t", "a", [UP, UP, UP])?;
-        let calls = calls(machine)?;
-        ensure!(
-            calls == "down inside a, down outside a, up outside a, up inside a",
-            "{calls}"
-        );
+        expect_calls(
+            machine,
+            "down inside a, down outside a, up outside a, up inside a",
+        )?;
     }
     // The name is needed all the time: services that were bound to the namespace keep theirs.
     let after = machine.run(namespace)?.stdout;
@@ -113,9 +105,8 @@ fn hyphens_in_the_name(machine: &Machine) -> Result<()> {
 
 fn escaped_name_is_refused(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
-    let start = machine.try_run(r"systemctl start 'netns-t@vm\x2d001'")?;
-    ensure!(start.status != Some(0), "it started: {start}");
-    let journal = machine.run("journalctl --no-pager")?.stdout;
+    machine.fails(r"systemctl start 'netns-t@vm\x2d001'", 1)?;
+    let journal = machine.journal(r"netns_name@vm\x2d001.service")?;
     expect_in(&journal, "use the plain name")?;
     machine.run("systemctl reset-failed")?;
     ensure!(calls(machine)?.is_empty(), "a function was called");
@@ -125,9 +116,10 @@ fn escaped_name_is_refused(machine: &Machine) -> Result<()> {
 fn helpers_cannot_be_started_by_hand(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     for unit in ["netns_outside-t@a", "netns_name@a"] {
-        let start = machine.try_run(&format!("systemctl start {unit}"))?;
-        ensure!(start.status != Some(0), "{unit} started");
-        expect_in(&start.stderr, "may be requested by dependency only")?;
+        let why = "may be requested by dependency only";
+        machine
+            .fails(&format!("systemctl start {unit}"), 4)?
+            .says(why)?;
     }
     nothing_left(machine)
 }
@@ -258,12 +250,8 @@ fn veth_of_the_library(machine: &Machine) -> Result<()> {
         ("VETH_NSNAME_OUTSIDE=nowhere", "VETH_NSNAME_OUTSIDE=nowhere"),
     ] {
         machine.sh(&format!("echo '{line}' >>/etc/conf.d/netns/veth-demo.conf"))?;
-        let start = machine.try_run("systemctl start netns-veth@demo")?;
-        ensure!(start.status != Some(0), "it started with {line}");
-        let journal = machine.journal("netns_outside-veth@demo")?;
-        expect_in(&journal, names)?;
-        expect_in(&journal, "status=6/NOTCONFIGURED")?;
-        machine.run("systemctl reset-failed; sed -i '$d' /etc/conf.d/netns/veth-demo.conf")?;
+        misconfigured(machine, "veth", "demo", names).with_context(|| format!("with {line}"))?;
+        machine.run("sed -i '$d' /etc/conf.d/netns/veth-demo.conf")?;
         nothing_left(machine)?;
     }
     Ok(())

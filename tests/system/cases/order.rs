@@ -54,10 +54,11 @@ fn requires_in_a_file(machine: &Machine) -> Result<()> {
 fn requires_by_hand(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("netnsctl require t@a lo@b t@c; netnsctl require t@c netns_name@d")?;
-    let cycle = machine.try_run("netnsctl require lo@b t@a")?;
-    ensure!(cycle.status == Some(1), "{cycle}");
-    expect_in(&cycle.stderr, "circle")?;
-    expect_in(&cycle.stderr, "t@a -> lo@b").or_else(|_| expect_in(&cycle.stderr, "lo@b -> t@a"))?;
+    let cycle = machine.fails("netnsctl require lo@b t@a", 1)?;
+    cycle.says("circle")?;
+    cycle
+        .says("t@a -> lo@b")
+        .or_else(|_| cycle.says("lo@b -> t@a"))?;
     machine.run("netnsupdate; systemctl start netns-t@a")?;
     expect_instance(machine, "lo", "b", [UP, UP, UP])?;
     expect_instance(machine, "t", "c", [UP, UP, UP])?;
@@ -87,9 +88,9 @@ fn publish(machine: &Machine) -> Result<()> {
         "netnsctl publish web 8080:80; netnsctl publish veth@web '[::1]:8081:80' --to 10.9.1.2",
     )?;
     machine.run("curl -sf http://127.0.0.1:8080/; curl -sf http://10.9.1.1:8080/; curl -sf http://[::1]:8080/; curl -sf http://[::1]:8081/")?;
-    let twice = machine.try_run("netnsctl publish web 8080:81")?;
-    ensure!(twice.status == Some(1), "{twice}");
-    expect_in(&twice.stderr, "'netnsctl unpublish web 8080' first")?;
+    machine
+        .fails("netnsctl publish web 8080:81", 1)?
+        .says("'netnsctl unpublish web 8080' first")?;
     // With the namespace, in its new self, and not without it.
     machine.run("systemctl restart netns-veth@web")?;
     soon(machine, "curl -sf http://127.0.0.1:8080/")?;
@@ -125,9 +126,8 @@ fn publish_takes_back_what_fails(machine: &Machine) -> Result<()> {
     soon(machine, "ss -Hltn | grep -q :8080")?;
     let units = "find /etc/systemd/system | sort";
     let before = machine.run(units)?.stdout;
-    let refused = machine.try_run("netnsctl publish web 8080:80")?;
-    ensure!(refused.status == Some(1), "{refused}");
-    expect_in(&refused.stderr, "port 8080 cannot be listened on")?;
+    let refused = machine.fails("netnsctl publish web 8080:80", 1)?;
+    refused.says("port 8080 cannot be listened on")?;
     ensure!(refused.stderr.lines().count() == 1, "{refused}");
     let after = machine.run(units)?.stdout;
     ensure!(before == after, "{after}");

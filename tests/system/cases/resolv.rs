@@ -40,11 +40,9 @@ fn own_name_servers(machine: &Machine) -> Result<()> {
     service(machine, "ask", ASK)?;
     let host = machine.read("/etc/resolv.conf")?;
     // The namespace is down, and there is no file: one is made, and that it is empty is told.
-    let attach = machine.run("netnsctl attach ask veth@web")?;
-    expect_in(
-        &attach.stderr,
-        "/etc/netns/web/resolv.conf names no server yet",
-    )?;
+    machine
+        .run("netnsctl attach ask veth@web")?
+        .says("/etc/netns/web/resolv.conf names no server yet")?;
     machine.run("systemctl start ask")?;
     let seen = ask(machine, "")?;
     ensure!(!seen.contains("nameserver"), "{seen}");

@@ -49,6 +49,41 @@ pub fn calls(machine: &Machine) -> Result<String> {
     Ok(calls.lines().collect::<Vec<_>>().join(", "))
 }
 
+/// The phases of an instance `a` that comes and goes.
+pub const LIFE: &str = "up outside a, up inside a, down inside a, down outside a";
+
+/// Fails unless these phases were run, and no others; forgets them.
+pub fn expect_calls(machine: &Machine, expected: &str) -> Result<()> {
+    let found = calls(machine)?;
+    ensure!(found == expected, "ran {found}; expected {expected}");
+    Ok(())
+}
+
+/// Starts the instance `t@a` of the recording type.
+pub fn start(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])
+}
+
+/// Stops `t@a`, which leaves nothing.
+pub fn stop(machine: &Machine) -> Result<()> {
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    nothing_left(machine)
+}
+
+/// Fails unless the instance does not start, as its configuration is at fault (exit code 6), which the log
+/// of its outside part tells with `text`.
+pub fn misconfigured(machine: &Machine, nstype: &str, nsname: &str, text: &str) -> Result<()> {
+    machine.fails(&format!("systemctl start netns-{nstype}@{nsname}"), 1)?;
+    let journal = machine.journal(&units(nstype, nsname)[1])?;
+    expect_in(&journal, text)?;
+    expect_in(&journal, "status=6/NOTCONFIGURED")?;
+    machine.run("systemctl reset-failed")?;
+    Ok(())
+}
+
 /// Fails unless `units` come to be in these states, written `active/sub/result`, soon.
 pub fn expect_states(machine: &Machine, expected: &[(&str, &str)]) -> Result<()> {
     let mut found = String::new();

@@ -73,7 +73,7 @@ fn keeps_what_runs(machine: &Machine) -> Result<()> {
         let update = machine.try_run(command)?;
         ensure!(update.status == Some(1), "{command}: {update}");
         for name in ["netns-t@a.service", "netns-t@b.service", "--force"] {
-            expect_in(&update.stderr, name)?;
+            update.says(name)?;
         }
         machine.run("test -e /etc/systemd/system/netns-t@.service")?;
         machine.run("test -e /etc/systemd/system/netns_outside-t@.service")?;
@@ -114,10 +114,7 @@ fn replaces_the_copies_of_the_original(machine: &Machine) -> Result<()> {
         &update.stdout,
         "removed /etc/systemd/system/netns-gone@.service",
     )?;
-    expect_in(
-        &update.stderr,
-        "/etc/systemd/system/netns-mine@.service is not ours",
-    )?;
+    update.says("/etc/systemd/system/netns-mine@.service is not ours")?;
     machine.run("test -e /etc/systemd/system/netns-mine@.service")?;
     // What the original's units leave is a namespace and functions that were called, no record.
     machine.run("ip netns add b; netnsinit t b up outside; netnsinit t b up inside; rm -r /run/systemd-netns")?;

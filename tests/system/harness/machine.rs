@@ -43,6 +43,17 @@ impl fmt::Display for Output {
     }
 }
 
+impl Output {
+    /// Fails unless this is on its stderr.
+    pub fn says(&self, part: &str) -> Result<()> {
+        ensure!(
+            self.stderr.contains(part),
+            "'{part}' is not on stderr: {self}"
+        );
+        Ok(())
+    }
+}
+
 /// The state of a unit, displayed as `active/running/success`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitState {
@@ -113,6 +124,16 @@ impl Machine {
     pub fn try_run(&self, command: &str) -> Result<Output> {
         let mut output = transcript(&mut self.exec(&["bash", "-c", command]), None)?;
         output.command = command.to_owned();
+        Ok(output)
+    }
+
+    /// Runs a command line of bash that must end with this exit code.
+    pub fn fails(&self, command: &str, code: i32) -> Result<Output> {
+        let output = self.try_run(command)?;
+        ensure!(
+            output.status == Some(code),
+            "expected exit code {code}: {output}"
+        );
         Ok(output)
     }
 
