@@ -120,7 +120,7 @@ impl System<'_> {
         match called.as_str() {
             "NAME" | "NSNAME" | "NAMESPACE" => self.names(),
             "TYPE" | "NSTYPE" => self.types(),
-            "TYPE@NAME" | "INSTANCE" => self.instances(),
+            "TYPE@NAME" | "NSTYPE@NSNAME" | "INSTANCE" | "REQUIRED" => self.instances(),
             "TYPE[@NAME]" => [self.types(), self.instances()].concat(),
             "SERVICE" | "UNIT" => self.services(),
             _ => Vec::new(),
