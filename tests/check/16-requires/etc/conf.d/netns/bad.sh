@@ -1,0 +1,1 @@
+configure_bad_up_inside() { :; }

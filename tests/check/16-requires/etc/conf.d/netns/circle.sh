@@ -1,0 +1,1 @@
+configure_circle_up_inside() { :; }

@@ -1,0 +1,1 @@
+configure_computed_up_inside() { :; }

@@ -1,0 +1,1 @@
+configure_good_up_inside() { :; }
