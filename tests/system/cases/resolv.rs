@@ -154,7 +154,7 @@ fn packets(machine: &Machine) -> Result<usize> {
 
 fn capture(machine: &Machine) -> Result<()> {
     machine.run(
-        "systemctl stop capture 2>/dev/null; rm -f /run/names.pcap
+        "systemctl stop capture 2>/dev/null || :; rm -f /run/names.pcap
         systemd-run -q --unit capture --property=Type=exec tcpdump -U -Z root -n -i any -w /run/names.pcap \
             'port 53 or port 5353 or port 5355'",
     )?;
