@@ -77,6 +77,8 @@ configure_nft_up_inside() {
         errors=$(printf 'flush ruleset\ninclude "%s"\n' "$_nft_rules" | nft -f - 2>&1) || status=$?
         # Of the lines of nft, the one that says where and what.
         errors=$(grep -m 1 Error <<<"$errors" || echo "$_nft_rules: ${errors%%$'\n'*}")
+        # An error at the end of the file is one of our line that includes it.
+        [[ $errors != /dev/stdin:* ]] || errors="$_nft_rules: ${errors#* }"
     fi
     if ((status)); then
         echo "$errors: nothing but loopback works in $NSNAME from now on" >&2
