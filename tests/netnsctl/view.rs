@@ -107,7 +107,7 @@ fn status_tells_all_of_one() {
         ip netns exec web perl -MIO::Socket::INET -e '
             $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 1) or die;
             print "ready\n"; close STDOUT; sleep 60' >/run/ready &
-        until grep -q ready /run/ready; do sleep 0.02; done
+        timeout 10 sh -c 'until grep -q ready /run/ready; do sleep 0.02; done'
     "#;
     let prepared = format!("{HOST} {listener}");
     let web = json(
