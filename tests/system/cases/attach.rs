@@ -20,12 +20,9 @@ pub const CASES: &[Case] = &[
 
 /// An instance of the library's veth: 10.9.NUMBER.1 outside and 10.9.NUMBER.2 inside.
 pub fn veth(machine: &Machine, name: &str, number: u8) -> Result<()> {
-    machine.write(
-        &format!("/etc/conf.d/netns/veth-{name}.conf"),
-        &format!("VETH_IFADDR_OUTSIDE=10.9.{number}.1/24\nVETH_IFADDR_INSIDE=10.9.{number}.2/24\n"),
-    )?;
-    machine.run("netnsupdate --quiet")?;
-    Ok(())
+    let conf =
+        format!("VETH_IFADDR_OUTSIDE=10.9.{number}.1/24\nVETH_IFADDR_INSIDE=10.9.{number}.2/24\n");
+    add_type(machine, &format!("veth-{name}"), &conf)
 }
 
 /// A service, or a template, that runs `command`.

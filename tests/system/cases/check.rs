@@ -61,8 +61,7 @@ fn instances_are_checked(machine: &Machine) -> Result<()> {
 
 fn what_is_up_is_not_in_its_own_way(machine: &Machine) -> Result<()> {
     let conf = "VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
-    machine.write("/etc/conf.d/netns/veth-web.conf", conf)?;
-    machine.run("netnsupdate --quiet")?;
+    add_type(machine, "veth-web", conf)?;
     for start in [
         "true",
         "systemctl start netns-veth@web",

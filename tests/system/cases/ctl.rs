@@ -18,16 +18,9 @@ pub const CASES: &[Case] = &[
     ("gc_removes_leftovers_only", gc_removes_leftovers_only),
 ];
 
-/// What is there right after a command has returned, without any wait.
-const LEFT: &str = "
-    ls -A /run/netns 2>/dev/null || :
-    find /run/systemd-netns -type f 2>/dev/null || :
-    ip -o link | grep -v ' lo: ' || :
-    systemctl list-units --plain --no-legend --state=active,activating,deactivating 'netns*'
-";
-
+/// Right after a command has returned, without any wait.
 fn nothing_left_now(machine: &Machine) -> Result<()> {
-    let left = machine.sh(LEFT)?.stdout;
+    let left = left(machine)?;
     ensure!(left.is_empty(), "left behind:\n{left}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::support::{SOON, add_type};
+use super::support::{SOON, add_type, comes_to};
 use crate::harness::Machine;
 
 /// Gives out addresses by DHCP and by announcements: dnsmasq's options.
@@ -93,22 +93,7 @@ pub fn traces(machine: &Machine) -> Result<String> {
 
 /// Fails unless, soon, all is as it was.
 pub fn expect_as_before(machine: &Machine, before: &str) -> Result<()> {
-    let mut now = String::new();
-    let outcome = machine.wait_until("all is as it was", SOON, |machine| {
-        now = traces(machine)?;
-        Ok(now == before)
-    });
-    outcome.map_err(|error| {
-        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let (old, new) = (lines(before), lines(&now));
-        let gone = old.iter().filter(|line| !new.contains(line));
-        let come = new.iter().filter(|line| !old.contains(line));
-        let difference: String = gone
-            .map(|line| format!("- {line}\n"))
-            .chain(come.map(|line| format!("+ {line}\n")))
-            .collect();
-        error.context(format!("what has changed:\n{difference}"))
-    })
+    comes_to(machine, before, traces)
 }
 
 /// Fails unless `netnsinit NSTYPE bad up outside`, with this configuration, exits with 6, says this, and

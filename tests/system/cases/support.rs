@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::harness::Machine;
 
@@ -117,9 +117,8 @@ pub const UP: &str = "active/exited/success";
 pub const DOWN: &str = "inactive/dead/success";
 pub const FAILED: &str = "failed/failed/exit-code";
 
-/// Fails unless, soon, no namespace, no link, no record and no running unit is left.
-pub fn nothing_left(machine: &Machine) -> Result<()> {
-    let mut found = String::new();
+/// The namespaces, links, records and running units that there are.
+pub fn left(machine: &Machine) -> Result<String> {
     let look = "
         ls -A /run/netns 2>/dev/null || :
         find /run/systemd-netns -type f 2>/dev/null || :
@@ -127,11 +126,34 @@ pub fn nothing_left(machine: &Machine) -> Result<()> {
         grep /run/netns/ /proc/self/mountinfo || :
         systemctl list-units --plain --no-legend --state=active,activating,deactivating 'netns*'
     ";
-    let outcome = machine.wait_until("nothing is left", SOON, |machine| {
-        found = machine.sh(look)?.stdout;
-        Ok(found.is_empty())
+    Ok(machine.sh(look)?.stdout)
+}
+
+/// Fails unless, soon, nothing of that is left.
+pub fn nothing_left(machine: &Machine) -> Result<()> {
+    comes_to(machine, "", left)
+}
+
+/// Fails unless a look at the machine comes to be `before` again, soon.
+pub fn comes_to(
+    machine: &Machine,
+    before: &str,
+    look: fn(&Machine) -> Result<String>,
+) -> Result<()> {
+    let mut now = String::new();
+    let outcome = machine.wait_until("it looks as before", SOON, |machine| {
+        now = look(machine)?;
+        Ok(now == before)
     });
-    outcome.map_err(|error| error.context(format!("left behind:\n{found}")))
+    outcome.with_context(|| {
+        let only_in = |text: &str, other: &str, mark: char| -> String {
+            let others: Vec<&str> = other.lines().collect();
+            let lines = text.lines().filter(|line| !others.contains(line));
+            lines.map(|line| format!("{mark} {line}\n")).collect()
+        };
+        let (gone, new) = (only_in(before, &now, '-'), only_in(&now, before, '+'));
+        format!("what differs from before:\n{gone}{new}")
+    })
 }
 
 /// Fails unless `text` holds `part`.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::support::{SOON, misconfigured};
+use super::support::{comes_to, misconfigured};
 use crate::harness::Machine;
 
 /// What a machine is like, less what is allowed to differ after an instance has come and gone.
@@ -28,20 +28,7 @@ pub fn look(machine: &Machine) -> Result<String> {
 
 /// Fails unless the machine comes to look as it did `before`, soon.
 pub fn looks_like(machine: &Machine, before: &str) -> Result<()> {
-    let mut now = String::new();
-    let outcome = machine.wait_until("it looks as before", SOON, |machine| {
-        now = look(machine)?;
-        Ok(now == before)
-    });
-    outcome.with_context(|| {
-        let gone = before.lines().filter(|line| !now.contains(line));
-        let new = now.lines().filter(|line| !before.contains(line));
-        let lines: Vec<String> = gone
-            .map(|line| format!("- {line}"))
-            .chain(new.map(|line| format!("+ {line}")))
-            .collect();
-        format!("what differs from before:\n{}", lines.join("\n"))
-    })
+    comes_to(machine, before, look)
 }
 
 /// Fails unless an instance does not start with `line` at the end of its configuration, says `text`, which

@@ -209,7 +209,7 @@ impl Machine {
     /// booted: what an earlier start has logged is no evidence of the next one.
     pub fn journal(&self, unit: &str) -> Result<String> {
         let script = r#"journalctl --sync
-            journalctl --no-pager --quiet --boot --unit="$1" --cursor-file="/run/journal-of-$1""#;
+            journalctl --no-pager --quiet --boot --unit="$1" --cursor-file="/run/journal-of-${1%.service}""#;
         let journal = transcript(
             &mut self.exec(&["bash", "-ec", script, "journal", unit]),
             None,
