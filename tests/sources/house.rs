@@ -203,7 +203,6 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-#[ignore = "verbs still use each other"]
 fn rooms_use_only_what_is_below_them() {
     let faults = faults(&repository("src"));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
