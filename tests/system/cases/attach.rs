@@ -327,7 +327,7 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         ("attach s late@web", 6, "run netnsupdate"),
         ("attach s veth@a/b", 2, "a file name"),
         ("attach s veth", 2, "NSTYPE@NSNAME"),
-        ("attach s 'veth@a b'", 2, "the name of a unit"),
+        ("attach s 'veth@a b'", 2, "must be letters"),
         ("attach a/b veth@web", 2, "not the name of a service"),
         ("attach s.socket veth@web", 2, "is not a service"),
         ("attach s veth@web --dns nobody", 2, "nobody"),

@@ -110,7 +110,7 @@ fn up_refuses(machine: &Machine) -> Result<()> {
     machine.fails("netnsctl up nosuch@a", 6)?;
     machine
         .fails("netnsctl up 't@a b'", 2)?
-        .says("systemd can have no unit for 'a b'")?;
+        .says("NSNAME 'a b' must be letters")?;
     machine.run("ip netns add theirs; ip -n theirs link add mine type bridge")?;
     machine
         .fails("netnsctl up t@theirs", 1)?
