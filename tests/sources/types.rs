@@ -1,4 +1,4 @@
-//! The script of every shipped type, its sample and its README tell the same of its variables.
+//! The type library: script, sample and README of each type agree, and its pages are well-formed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,6 +17,20 @@ fn types() -> Vec<PathBuf> {
     types.sort();
     assert!(types.len() >= 2);
     types
+}
+
+/// All pages in Markdown: the project's, and the README of each type.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut directories = vec![root.to_owned(), root.join("docs"), root.join("contrib/types")];
+    directories.extend(types());
+    let files = directories.iter().flat_map(|directory| {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    });
+    files
+        .filter(|path| path.extension().is_some_and(|e| e == "md"))
+        .collect()
 }
 
 fn read(nstype: &Path, extension: &str) -> String {
@@ -71,6 +85,37 @@ fn variables_are_the_same_everywhere() {
         let readme = fs::read_to_string(nstype.join("README.md")).unwrap();
         assert_eq!(declared, of_readme(&readme), "the README of {shown}");
     }
+}
+
+/// The cells of a row of a table; a `|` in a code span needs a backslash there, too.
+fn cells(row: &str) -> usize {
+    row.replace("\\|", "").matches('|').count()
+}
+
+#[test]
+fn tables_are_well_formed() {
+    let mut tables = 0;
+    for path in pages() {
+        let page = fs::read_to_string(&path).unwrap();
+        let mut lines = (1..).zip(page.lines()).peekable();
+        while let Some((number, header)) = lines.next() {
+            if !header.starts_with('|') {
+                continue;
+            }
+            let at = format!("{}:{number}", path.display());
+            let (_, rule) = lines.next().unwrap_or_default();
+            assert!(
+                rule.starts_with("|---") && rule.chars().all(|c| "|-:".contains(c)),
+                "{at}: '{rule}' stands where the line |---| under the header belongs"
+            );
+            assert_eq!(cells(header), cells(rule), "{at}");
+            while let Some((number, row)) = lines.next_if(|(_, line)| line.starts_with('|')) {
+                assert_eq!(cells(row), cells(header), "{}:{number}", path.display());
+            }
+            tables += 1;
+        }
+    }
+    assert!(tables > 10);
 }
 
 #[test]
