@@ -113,7 +113,7 @@ _netns_dhcp_for() {
 _netns_dhcp_has_gateway() {
     local word
     local -a REPLY
-    _netns_words "$1_GATEWAY"
+    netns_words "$1_GATEWAY"
     for word in "${REPLY[@]}"; do
         ! "netns_is_ipv$2" "$word" || return 0
     done

@@ -41,7 +41,7 @@ netns_dns_write_from() {
         fi
     done
     for word in "${@:3}"; do
-        if _netns_is_domain "$word"; then
+        if netns_is_domain "$word"; then
             search+=" $word"
         else
             printf 'search domain %q is left out: it is no name of a domain\n' "$word" >&2
@@ -61,15 +61,15 @@ netns_dns_remove() {
 netns_check_dns() {
     local word
     local -a REPLY
-    _netns_words NETNS_DNS
+    netns_words NETNS_DNS
     for word in "${REPLY[@]}"; do
         if [[ $word == */* ]] || ! netns_is_address "$word"; then
             netns_reject NETNS_DNS "'$word' is no IP address"
         fi
     done
-    _netns_words NETNS_DNS_SEARCH
+    netns_words NETNS_DNS_SEARCH
     for word in "${REPLY[@]}"; do
-        _netns_is_domain "$word" || netns_reject NETNS_DNS_SEARCH "'$word' is no name of a domain"
+        netns_is_domain "$word" || netns_reject NETNS_DNS_SEARCH "'$word' is no name of a domain"
     done
 }
 
@@ -77,15 +77,15 @@ netns_check_dns() {
 # netns_dns_remove is the opposite.
 netns_dns_configure() {
     local -a REPLY search
-    _netns_words NETNS_DNS_SEARCH
+    netns_words NETNS_DNS_SEARCH
     search=("${REPLY[@]}")
-    _netns_words NETNS_DNS
+    netns_words NETNS_DNS
     ((${#REPLY[@]} + ${#search[@]})) || return 0
     netns_undo netns_dns_remove
     netns_dns_write "${REPLY[*]}" "${search[@]}"
 }
 
-_netns_is_domain() {
+netns_is_domain() {
     local label='[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?'
     [[ ${#1} -le 253 && $1 =~ ^$label(\.$label)*\.?$ ]]
 }

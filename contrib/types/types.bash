@@ -105,7 +105,7 @@ netns_is_address() {
 }
 
 # Splits a variable, an array or a string, into its words, in the array REPLY.
-_netns_words() {
+netns_words() {
     local -n _netns_array=$1
     IFS=$' \t\n' read -r -d '' -a REPLY <<<"${_netns_array[*]-}" || :
 }
@@ -117,7 +117,7 @@ _netns_words() {
 netns_addresses() {
     local word value=no
     local -a words
-    _netns_words "$1"
+    netns_words "$1"
     words=("${REPLY[@]}")
     REPLY=()
     for word in "${words[@]}"; do
@@ -153,7 +153,7 @@ netns_check_addresses() {
 netns_check_gateways() {
     local word v4=0 v6=0
     local -a REPLY
-    _netns_words "$1"
+    netns_words "$1"
     for word in "${REPLY[@]}"; do
         if [[ $word == */* ]]; then
             netns_reject "$1" "'$word' must be an address without a prefix length"
@@ -229,7 +229,7 @@ netns_add_addresses() {
 netns_add_gateways() {
     local gateway
     local -a REPLY
-    _netns_words "$2"
+    netns_words "$2"
     for gateway in "${REPLY[@]}"; do
         # onlink: a gateway need not be in the subnet of an address, as with a /32.
         ip "${@:3}" route add default via "$gateway" dev "$1" onlink

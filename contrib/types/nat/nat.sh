@@ -129,7 +129,7 @@ _nat_addresses() {
 _nat_publish() {
     local entry
     local -a REPLY
-    _netns_words NAT_PUBLISH
+    netns_words NAT_PUBLISH
     for entry in "${REPLY[@]}"; do
         [[ $entry =~ ^((\[([^]/]+)\]|([0-9]+\.[0-9.]+)):)?([0-9]{1,5})(:([0-9]{1,5}))?(/(tcp|udp))?$ ]] ||
             _nat_reject_port "$entry" 'is not [ADDRESS:]PORT[:PORT_INSIDE][/tcp|udp]'
@@ -160,7 +160,7 @@ _nat_check_host_access() {
 _nat_host_access() {
     local word
     local -a REPLY
-    _netns_words NAT_HOST_ACCESS
+    netns_words NAT_HOST_ACCESS
     for word in "${REPLY[@]}"; do
         if [[ ! $word =~ ^([0-9]{1,5})/(tcp|udp)$ ]] || ((10#${BASH_REMATCH[1]} > 65535)); then
             netns_reject NAT_HOST_ACCESS "'$word' is neither yes, no nor PORT/tcp or PORT/udp"

@@ -132,12 +132,12 @@ _wireguard_check() {
     # IPv6 needs 1280 bytes, but a tunnel may be without.
     netns_check_number WIREGUARD_MTU 576 65535
     netns_check_dns
-    _netns_words WIREGUARD_DNS
+    netns_words WIREGUARD_DNS
     for word in "${REPLY[@]}"; do
-        { [[ $word != */* ]] && netns_is_address "$word"; } || _netns_is_domain "$word" ||
+        { [[ $word != */* ]] && netns_is_address "$word"; } || netns_is_domain "$word" ||
             netns_reject WIREGUARD_DNS "'$word' is neither an IP address nor a domain"
     done
-    _netns_words WIREGUARD_ROUTES
+    netns_words WIREGUARD_ROUTES
     for word in "${REPLY[@]}"; do
         [[ ${#REPLY[@]}:$word == 1:off ]] || netns_is_address "$word" ||
             netns_reject WIREGUARD_ROUTES "'$word' is no IP address"
@@ -211,7 +211,7 @@ _wireguard_set() {
 _wireguard_dns() {
     local word servers='' search=()
     local -a REPLY
-    _netns_words WIREGUARD_DNS
+    netns_words WIREGUARD_DNS
     ((${#REPLY[@]})) || { netns_dns_configure; return 0; }
     [[ ${REPLY[*]} != off ]] || return 0
     for word in "${REPLY[@]}"; do
@@ -240,7 +240,7 @@ configure_wireguard_up_outside() {
 _wireguard_routes() {
     local known=$WIREGUARD_IFNAME route
     local -a REPLY
-    _netns_words WIREGUARD_ROUTES
+    netns_words WIREGUARD_ROUTES
     [[ ${REPLY[*]-} != off ]] || return 0
     if ((!${#REPLY[@]})); then
         # wireguard-go knows the interface by the name that it was born with.
