@@ -25,7 +25,8 @@ pub fn check(candidate: &Candidate, types: &Types) -> Vec<Finding> {
             continue;
         }
         let of_other = |phase: Phase| types.found.iter().any(|t| phase.function(t) == name);
-        if Phase::LIFE.into_iter().any(of_other) || !looks_like_ours(name, &expected) {
+        let called = || candidate.texts.iter().any(|text| text.calls(name));
+        if Phase::LIFE.into_iter().any(of_other) || !looks_like_ours(name, &expected) || called() {
             continue;
         }
         let text = candidate.texts.iter().find(|t| t.path == function.file);

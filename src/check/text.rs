@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::instance::sources::{self, Slot, Source};
+use crate::instance::sources::{self, Slot, Source, occurrences};
 
 /// A file that is sourced.
 #[derive(Debug)]
@@ -26,16 +26,21 @@ impl Text {
 
     /// The last line that gives a value to a variable, as far as that can be read off.
     pub fn line_that_sets(&self, variable: &str) -> Option<u32> {
-        let numbered = (1..).zip(self.text.lines());
-        let sets = numbered.filter(|(_, line)| {
-            occurrences(line, variable).any(|(before, after)| {
-                let after = after.strip_prefix('+').unwrap_or(after);
-                !before.trim_start().starts_with('#')
-                    && !before.ends_with(['$', '{'])
-                    && (after.starts_with('=') || after.starts_with('['))
+        sources::line_that_sets(&self.text, variable)
+    }
+
+    /// Whether a function is mentioned other than where it is defined.
+    pub fn calls(&self, function: &str) -> bool {
+        let mut lines = self
+            .text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        lines.any(|line| {
+            occurrences(line, function).any(|(before, after)| {
+                let defined = after.trim_start().starts_with("()");
+                !defined && !before.trim_end().ends_with("function")
             })
-        });
-        sets.last().map(|(number, _)| number)
+        })
     }
 
     /// Whether the value of a variable is made use of, or may be: it is mentioned but for where it
@@ -54,15 +59,6 @@ impl Text {
     }
 }
 
-/// Where a word stands in a line: what is before it and what is after.
-fn occurrences<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    line.match_indices(word).filter_map(move |(at, _)| {
-        let (before, after) = (&line[..at], &line[at + word.len()..]);
-        (!before.ends_with(part) && !after.starts_with(part)).then_some((before, after))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +75,9 @@ mod tests {
         assert_eq!(file.line_that_sets("A"), Some(5));
         assert_eq!(file.line_that_sets("Z"), None);
         assert!(file.uses("X") && file.uses("Z"));
+        let file_of_functions = text("f() { g; }\nfunction h { f\n}\n# h\n");
+        assert!(file_of_functions.calls("f") && file_of_functions.calls("g"));
+        assert!(!file_of_functions.calls("h"));
         assert!(!file.uses("A") && !file.uses("XY") && !file.uses("Q"));
     }
 }

@@ -37,6 +37,41 @@ pub struct Sources {
     pub unconfigured: bool,
 }
 
+impl Sources {
+    /// The file and the line that give a variable its value, less the script: what that sets is a
+    /// default.
+    pub fn line_that_sets(&self, variable: &str) -> Option<(&Path, u32)> {
+        let own = self.files.iter().filter(|file| file.slot != Slot::Script);
+        own.rev().find_map(|file| {
+            let text = String::from_utf8_lossy(&read(file).ok()?).into_owned();
+            Some((&*file.path, line_that_sets(&text, variable)?))
+        })
+    }
+}
+
+/// The last line of a bash script that gives a value to a variable, as far as its text shows.
+pub fn line_that_sets(text: &str, variable: &str) -> Option<u32> {
+    let numbered = (1..).zip(text.lines());
+    let sets = numbered.filter(|(_, line)| {
+        occurrences(line, variable).any(|(before, after)| {
+            let after = after.strip_prefix('+').unwrap_or(after);
+            !before.trim_start().starts_with('#')
+                && !before.ends_with(['$', '{'])
+                && (after.starts_with('=') || after.starts_with('['))
+        })
+    });
+    sets.last().map(|(number, _)| number)
+}
+
+/// Where a word stands in a line: what is before it and what is after.
+pub fn occurrences<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.match_indices(word).filter_map(move |(at, _)| {
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        (!before.ends_with(part) && !after.starts_with(part)).then_some((before, after))
+    })
+}
+
 /// Finds the files of `instance`: all there, readable, and written by nobody but their owner.
 ///
 /// # Errors

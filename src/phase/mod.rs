@@ -65,7 +65,7 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
     };
     let outcome = call.run()?;
     settle(&record, *phase, &snapshot, &outcome)?;
-    tell(root, request, &outcome);
+    tell(root, request, &sources, &outcome);
     Ok(outcome.status())
 }
 
@@ -223,7 +223,7 @@ fn settle(record: &Record, phase: Phase, snapshot: &Snapshot, outcome: &Outcome)
 }
 
 /// Says in one line how it went.
-fn tell(root: &Root, request: &PhaseRequest, outcome: &Outcome) {
+fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcome) {
     let function = request.phase.function(&request.instance.nstype);
     let instance = &request.instance;
     match outcome {
@@ -232,6 +232,17 @@ fn tell(root: &Root, request: &PhaseRequest, outcome: &Outcome) {
             log::info(&format!(
                 "{instance}: no function {function}: nothing to do"
             ));
+        }
+        Outcome::Refused { variable, fault } => {
+            let place = sources.line_that_sets(variable);
+            log::error(&match place {
+                Some((file, line)) => format!("{instance}: {}:{line}: {fault}", file.display()),
+                None if variable.is_empty() => format!("{instance}: {fault}"),
+                None => format!(
+                    "{instance}: {fault} (set it in {})",
+                    root.instance_conf(instance).display()
+                ),
+            });
         }
         Outcome::Skipped { file } => log::warn(&format!(
             "{instance}: {} exited with status 0 before {function} was reached",

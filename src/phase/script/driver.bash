@@ -7,7 +7,7 @@
 #   UNCONFIGURED  'yes': the first file is a script that must set NO_CONFIG_REQUIRED
 #
 # Names begin with __netns_, even local ones (a file may have made any other readonly), but for what
-# the files may call: assert_non_empty. `exit` is a function so that the place of a deliberate exit
+# the files may call: assert_non_empty. The type library calls __netns_fault. `exit` is a function so that the place of a deliberate exit
 # can be told. Where options are set, they are put back:
 # `set -x` of a file stays on in the next, and does not show our own steps.
 
@@ -90,6 +90,20 @@ assert_non_empty() {
     fi
     __netns_failed 1 "assert_non_empty $*"
     builtin exit 1
+}
+
+# Ends the run because of what the configuration holds, for netns_reject of the type library.
+#   __netns_fault VARIABLE TEXT    TEXT is for the reader, and VARIABLE may be empty
+# Does nothing where that cannot be reported: in a subshell, or before the function was called.
+__netns_fault() {
+    { local -; set +x; } 2>/dev/null
+    [[ $BASHPID == "$$" && $__netns_stage == calling ]] || return 0
+    __netns_stage=fault
+    __netns_tell "$@"
+    # Traps on EXIT may fail too, which does not change the reason.
+    # shellcheck disable=SC2317
+    __netns_tell() { :; }
+    builtin exit 6
 }
 
 # Whether bash can parse a file with the options that it has come to, of which extglob counts.

@@ -72,6 +72,8 @@ pub enum Outcome {
     },
     /// The network did not become ready for use in time.
     NotReady { missing: String, end: Termination },
+    /// The type library refuses what the configuration holds: the variable, if it is one, and why.
+    Refused { variable: String, fault: String },
     /// The function failed or was ended by a signal.
     Failed {
         end: Termination,
@@ -106,7 +108,7 @@ impl Outcome {
     pub fn status(&self) -> u8 {
         match self {
             Outcome::Done | Outcome::Undefined | Outcome::Skipped { .. } => 0,
-            Outcome::Broken(_) => Exit::Config as u8,
+            Outcome::Broken(_) | Outcome::Refused { .. } => Exit::Config as u8,
             Outcome::FailedInFile { end, .. }
             | Outcome::NotReady { end, .. }
             | Outcome::Failed { end, .. } => end.status(),
@@ -209,6 +211,10 @@ fn outcome(end: Termination, report: &[u8]) -> Outcome {
         b"syntax" => Outcome::Broken(Broken::Syntax { file }),
         b"unconfigured" => Outcome::Broken(Broken::Unconfigured),
         b"gate" => Outcome::Broken(Broken::Gate { fault: first(rest) }),
+        b"fault" if end == Termination::Exited(Exit::Config as u8) => Outcome::Refused {
+            variable: first(rest),
+            fault: unwrapped(rest.get(1).copied().unwrap_or_default()),
+        },
         b"waiting" if !end.success() => Outcome::NotReady {
             missing: first(rest),
             end,
@@ -245,11 +251,16 @@ fn place(end: Termination, words: &[&OsStr]) -> Option<FailedCommand> {
     })
 }
 
+/// A text as one line.
+fn unwrapped(text: &OsStr) -> String {
+    let text = text.to_string_lossy();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A command as one line of readable length.
 fn one_line(command: &str) -> String {
     const LONGEST: usize = 160;
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let line = words.join(" ");
+    let line = unwrapped(command.as_ref());
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
