@@ -9,7 +9,7 @@ use super::host::Host;
 use super::{Candidate, Finding, Severity};
 
 /// The words of `ip address add` that a value follows (ip-address(8)).
-const WITH_VALUE: [&str; 11] = [
+const WITH_VALUE: [&str; 13] = [
     "peer",
     "remote",
     "broadcast",
@@ -18,6 +18,8 @@ const WITH_VALUE: [&str; 11] = [
     "label",
     "scope",
     "metric",
+    "priority",
+    "preference",
     "valid_lft",
     "preferred_lft",
     "proto",
@@ -146,15 +148,33 @@ fn addresses(value: &str) -> Vec<IpNet> {
     let mut words = value.split_whitespace();
     let mut found = Vec::new();
     while let Some(word) = words.next() {
-        let net = word.parse::<IpNet>();
-        let net = net.or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
-        match net {
-            Ok(net) => found.push(net),
-            Err(_) if WITH_VALUE.contains(&word) => drop(words.next()),
-            Err(_) => {}
+        if WITH_VALUE.contains(&word) {
+            words.next();
+        } else {
+            found.extend(address(word));
         }
     }
     found
+}
+
+/// An address as ip(8) reads it: IPv4 also as `10.9/16`, and with a netmask for a prefix length.
+fn address(word: &str) -> Option<IpNet> {
+    let (address, length) = match word.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (word, None),
+    };
+    let missing = match address.contains(':') {
+        true => 0,
+        false => 4_usize.checked_sub(address.split('.').count())?,
+    };
+    let address: IpAddr = format!("{address}{}", ".0".repeat(missing)).parse().ok()?;
+    match length {
+        None => Some(address.into()),
+        Some(length) => match length.parse() {
+            Ok(length) => IpNet::new(address, length).ok(),
+            Err(_) => IpNet::with_netmask(address, length.parse().ok()?).ok(),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +186,9 @@ mod tests {
         let found = addresses("192.0.2.1/30 broadcast 192.0.2.3 nodad 2001:db8::1 label x");
         let found: Vec<String> = found.iter().map(IpNet::to_string).collect();
         assert_eq!(found, ["192.0.2.1/30", "2001:db8::1/128"]);
+        let found = addresses("local 10.9/16 peer 10.8.0.1 10.7.0.1/255.255.255.0 metric 10 x");
+        let found: Vec<String> = found.iter().map(IpNet::to_string).collect();
+        assert_eq!(found, ["10.9.0.0/16", "10.7.0.1/24"]);
     }
 
     #[test]
