@@ -6,26 +6,25 @@
 #     source /usr/share/systemd-netns/types.bash
 #     source /usr/share/systemd-netns/dns.bash
 #
-# The file is made before anybody enters the namespace, and is then only ever written in place: a
-# bind mount shows an inode, and would stay on the old one if a new file took its place.
-# Several instances may share it (veth@web and wireguard@web): each has a part of its own, and the
-# last one removes it. A file without our first line is the administrator's, and left alone.
+# The file is created before any process enters the namespace, and then only written in place: a bind
+# mount refers to the inode, and would not see a new file.
+# Instances of one namespace (veth@web and wireguard@web) share it: each has its own part, and the
+# last one removes the file. A file without our first line is the administrator's and not changed.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
-# Makes sure that the file exists, in `up outside`; a new one holds no server.
+# Creates the file without a server if it does not exist, in `up outside`.
 netns_dns_prepare() {
     _netns_dns_change "# $NSTYPE@$NSNAME"
 }
 
-# Replaces the servers and search domains that this instance has in the file.
+# Replaces the servers and search domains of this instance in the file.
 #   netns_dns_write NAMESERVERS [SEARCH_DOMAIN...]
 # The servers are one string: netns_dns_write '192.0.2.53 2001:db8::53' example.com
 netns_dns_write() {
     netns_dns_write_from '' "$@"
 }
 
-# The same for one of several sources within an instance, a word such as dhcp4 or dhcp6; all of
-# them count.
+# The same for one of several sources of an instance, such as dhcp4 and dhcp6; the file has those of all.
 #   netns_dns_write_from SOURCE NAMESERVERS [SEARCH_DOMAIN...]
 netns_dns_write_from() {
     local word search='' part
@@ -33,48 +32,48 @@ netns_dns_write_from() {
     local -a servers
     IFS=$' \t\n' read -r -d '' -a servers <<<"$2" || :
     for word in "${servers[@]}"; do
-        # Such as fe80::1%eth0, what a router announces.
+        # A router may announce fe80::1%eth0.
         if netns_is_address "${word%%%*}" && [[ $word =~ ^[^/%]+(%[A-Za-z0-9._-]+)?$ ]]; then
             part+="nameserver $word"$'\n'
         else
-            printf 'name server %q is left out: it is no IP address\n' "$word" >&2
+            printf 'ignoring name server %q: not an IP address\n' "$word" >&2
         fi
     done
     for word in "${@:3}"; do
         if netns_is_domain "$word"; then
             search+=" $word"
         else
-            printf 'search domain %q is left out: it is no name of a domain\n' "$word" >&2
+            printf 'ignoring search domain %q: not a domain name\n' "$word" >&2
         fi
     done
     _netns_dns_change "$part${search:+search$search$'\n'}"
 }
 
-# Takes the part of this instance out, in `down outside`; the last one removes the file, and its
-# directory if that was made with it.
+# Removes the part of this instance, in `down outside`. The last one removes the file, and its directory
+# if it was created with the file.
 netns_dns_remove() {
     _netns_dns_change -
 }
 
-# For every type: the variables NETNS_DNS (servers) and NETNS_DNS_SEARCH (domains), each a string
-# or an array. Ends the run unless they hold such, if anything.
+# Exits with 6 unless the variables NETNS_DNS and NETNS_DNS_SEARCH, which every type has, are unset or hold
+# name servers and search domains.
 netns_check_dns() {
     local word
     local -a REPLY
     netns_words NETNS_DNS
     for word in "${REPLY[@]}"; do
         if [[ $word == */* ]] || ! netns_is_address "$word"; then
-            netns_reject NETNS_DNS "'$word' is no IP address"
+            netns_reject NETNS_DNS "'$word' is not an IP address"
         fi
     done
     netns_words NETNS_DNS_SEARCH
     for word in "${REPLY[@]}"; do
-        netns_is_domain "$word" || netns_reject NETNS_DNS_SEARCH "'$word' is no name of a domain"
+        netns_is_domain "$word" || netns_reject NETNS_DNS_SEARCH "'$word' is not a domain name"
     done
 }
 
-# Puts NETNS_DNS and NETNS_DNS_SEARCH into force, if one is set; the end of `up outside`.
-# netns_dns_remove is the opposite.
+# Writes NETNS_DNS and NETNS_DNS_SEARCH into the file if one of them is set, at the end of `up outside`.
+# netns_dns_remove undoes it.
 netns_dns_configure() {
     local -a REPLY search
     netns_words NETNS_DNS_SEARCH
@@ -85,19 +84,20 @@ netns_dns_configure() {
     netns_dns_write "${REPLY[*]}" "${search[@]}"
 }
 
+# Whether a word is a domain name.
 netns_is_domain() {
     local label='[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?'
     [[ ${#1} -le 253 && $1 =~ ^$label(\.$label)*\.?$ ]]
 }
 
-# The first line of a file of ours; it tells whether the directory came with it.
+# The first line of our file, which also says whether its directory was created with it.
 _netns_dns_mark='# Written by systemd-netns, which removes it'
 
-# Changes the file, one process at a time: the types of a namespace start in parallel.
-#   _netns_dns_change PART|-   puts in a part, of which the first line, a comment, tells whose it is,
-#                              in place of the one that was; or takes out all of this instance
+# Changes the file, under a lock because the types of a namespace start in parallel.
+#   _netns_dns_change PART|-   adds or replaces a part, whose first line is a comment that names its
+#                              owner; or removes all parts of this instance
 _netns_dns_change() {
-    # The lock is on a directory that every system has, so that none is left behind.
+    # A directory that always exists, so that no lock file remains.
     (flock --timeout 30 9 && _netns_dns_change_locked "$1") 9</run
 }
 
@@ -108,7 +108,7 @@ _netns_dns_change_locked() {
         [[ -f $file && ! -L $file ]] && old=$(<"$file")
         if [[ $old != "$_netns_dns_mark"* ]]; then
             [[ $part == - ]] ||
-                echo "$file is left as it is: systemd-netns has not written it"
+                echo "not changing $file: not written by systemd-netns"
             return 0
         fi
         mark=${old%%$'\n'*}
@@ -124,18 +124,18 @@ _netns_dns_change_locked() {
     if [[ $part == - && -z $rest ]]; then
         rm -f "$file"
         if [[ $mark == *directory. ]]; then
-            # Others may have put something there since; an empty /etc/netns means nothing.
+            # Unless it holds other files by now.
             rmdir --ignore-fail-on-non-empty "$directory" /etc/netns
         fi
         return 0
     fi
     [[ $part != - ]] || part=''
     new=$mark$'\n'${rest:+$rest$'\n'}${part%$'\n'}
-    # Not if it is the same: to write means that for a moment there is nothing in it.
+    # Only if it differs: while it is written, the file is empty for a moment.
     [[ $new == "$old" ]] || printf '%s\n' "${new%$'\n'}" >"$file"
 }
 
-# Prints the parts of a file, without the mark and without one part, or all those of an instance.
+# Prints the parts of the file, except one part, or all parts of this instance.
 #   _netns_dns_without PART|-
 _netns_dns_without() {
     local line owner='' drop=${1%%$'\n'*} mine="# $NSTYPE@$NSNAME"

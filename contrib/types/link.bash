@@ -1,21 +1,22 @@
 # shellcheck shell=bash
 #
-# What types have in common that give a namespace a link to the network of the host: a sub-interface
-# of a parent (macvlan, ipvlan, vlan), or an interface of the host itself (phys). For types:
+# What types share that put a link to the host's network into a namespace: a sub-interface of a parent
+# (macvlan, ipvlan, vlan), or an interface of the host itself (phys). For types:
 #
 #     source /usr/share/systemd-netns/types.bash
 #     source /usr/share/systemd-netns/link.bash
 #
-# PREFIX is what the names of a type's variables begin with, such as MACVLAN; these are read where
-# they are set: PREFIX_IFADDR, PREFIX_GATEWAY, PREFIX_MAC, PREFIX_MTU, PREFIX_DHCP.
+# PREFIX is what the variables of a type begin with, such as MACVLAN. Those that are set of PREFIX_IFADDR,
+# PREFIX_GATEWAY, PREFIX_MAC, PREFIX_MTU and PREFIX_DHCP are used.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
 # shellcheck source=contrib/types/dhcp.bash
 source /usr/share/systemd-netns/dhcp.bash
 
-# Ends the run unless the variables that the types have in common are sound, and the namespace has
-# no interface of that name and none of the addresses yet.
-#   netns_link_check PREFIX IFNAME_VARIABLE
+# Exits with 6 unless the variables that these types share are valid, and the namespace has neither an
+# interface of that name nor one of the addresses.
+#   netns_link_check PREFIX IFNAME_VARIABLE [replace]
+# With `replace`, an interface of that name is there and will be replaced.
 netns_link_check() {
     netns_require "$2"
     netns_check_ifname "$2"
@@ -24,14 +25,15 @@ netns_link_check() {
     netns_check_mac "$1_MAC"
     netns_check_number "$1_MTU" 68 65535
     netns_dhcp_check "$1"
+    [[ ${3-} != replace ]] || return 0
     if ip -n "$NSNAME" link show dev "${!2}" &>/dev/null; then
-        netns_reject "$2" "there is such an interface in $NSNAME already"
+        netns_reject "$2" "the interface already exists in $NSNAME"
     fi
     netns_check_addresses_free "$1_IFADDR" -n "$NSNAME"
 }
 
-# Waits for the interface that the variable names, for it may come late in a boot; ends the run if
-# it does not within NETNS_LINK_TIMEOUT seconds (5).
+# Waits for the interface that the variable names, which may appear late in a boot. Exits with 6 if it
+# does not exist after NETNS_LINK_TIMEOUT seconds (5).
 #   netns_wait_for_link VARIABLE
 netns_wait_for_link() {
     local end
@@ -40,41 +42,41 @@ netns_wait_for_link() {
     netns_check_number NETNS_LINK_TIMEOUT 0 200
     end=$((SECONDS + 10#${NETNS_LINK_TIMEOUT:-5}))
     until ip link show dev "${!1}" &>/dev/null; do
-        ((SECONDS < end)) || netns_reject "$1" 'there is no such interface'
+        ((SECONDS < end)) || netns_reject "$1" 'no such interface'
         sleep 0.2
     done
 }
 
-# Waits for the parent of a link that is to be made, and ends the run if it can be none.
+# Waits for the parent, and exits with 6 if it cannot have sub-interfaces.
 #   netns_parent_check PREFIX [VARIABLE]
-# The variable that names it is PREFIX_PARENT_IFNAME unless said otherwise.
+# VARIABLE names the parent: PREFIX_PARENT_IFNAME by default.
 netns_parent_check() {
     local _netns_parent=${2:-$1_PARENT_IFNAME} line mtu=$1_MTU
     netns_wait_for_link "$_netns_parent"
     line=$(ip -oneline link show dev "${!_netns_parent}")
-    [[ $line == *' link/ether '* ]] || netns_reject "$_netns_parent" 'is no Ethernet interface'
+    [[ $line == *' link/ether '* ]] || netns_reject "$_netns_parent" 'not an Ethernet interface'
     line=${line#* mtu } line=${line%% *}
     if [[ -n ${!mtu-} ]] && ((10#${!mtu} > line)); then
-        netns_reject "$mtu" "${!_netns_parent} takes no more than $line"
+        netns_reject "$mtu" "the MTU of ${!_netns_parent} is $line"
     fi
 }
 
-# Makes a link of a parent, right in the namespace, so that its name need not be free on the host.
+# Creates a sub-interface directly in the namespace, so that its name need not be free on the host.
 #   netns_link_make PREFIX PARENT NAME TYPE [ARGUMENT...]
 # The arguments are those of `ip link add type TYPE`.
 netns_link_make() {
     local mac=$1_MAC mtu=$1_MTU said
     netns_undo netns_parent_release
     netns_parent_up "$2"
-    # What else a parent has, in whatever namespace, only the kernel knows.
+    # Only the kernel knows what other sub-interfaces a parent has.
     said=$(ip link add link "$2" name "$3" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
         netns "$NSNAME" type "${@:4}" 2>&1) ||
-        netns_reject "$1_PARENT_IFNAME" "the kernel makes no '${*:4}' of it: ${said//$'\n'/ }"
+        netns_reject "$1_PARENT_IFNAME" "the kernel refuses '${*:4}' on it: ${said//$'\n'/ }"
     netns_undo ip -n "$NSNAME" link delete dev "$3"
     netns_claim_link "$3" -n "$NSNAME"
 }
 
-# Gives the interface what is configured for it, in `up inside`: addresses, gateways, DHCP.
+# Configures the interface, in `up inside`: addresses, gateways, DHCP.
 #   netns_link_up PREFIX INTERFACE [UDHCPC_OPTION...]
 netns_link_up() {
     ip link set dev lo up
@@ -85,28 +87,27 @@ netns_link_up() {
     netns_dhcp_start "$@"
 }
 
-# Deletes what netns_link_make has made, in `down outside`. Links are told by their mark: the
+# Deletes what netns_link_make has created, in `down outside`: all links with our mark, because the
 # configuration may name another one by now.
 netns_link_delete() {
-    local link
-    local -a REPLY
-    netns_claimed_links -n "$NSNAME"
-    for link in "${REPLY[@]}"; do
-        ip -n "$NSNAME" link delete dev "$link"
-    done
-    netns_parent_release
+    netns_run_all _netns_links_inside_delete netns_parent_release
 }
 
-# Whether the namespace that we are inside of has lost its name, so that nobody outside reaches it.
+_netns_links_inside_delete() {
+    netns_delete_links -netns "$NSNAME"
+}
+
+# Whether the namespace that this runs in has lost its name (`ip netns delete`): no command outside can
+# reach it any more.
 netns_is_nameless() {
     [[ ! /run/netns/$NSNAME -ef /proc/self/ns/net ]]
 }
 
-# A sub-interface works only while its parent is up. One that is down is set up, and down again by
-# the last instance that needed it. In that directory, each instance leaves a file for its parent.
+# A sub-interface works only while its parent is up. A parent that is down is set up, and set down again
+# by the last instance that needs it. Each instance has a file PARENT/NSTYPE@NSNAME in this directory.
 _netns_parents=/run/systemd-netns/parents
 
-# Sets the parent up if it is down.
+# Sets a parent up if it is down.
 #   netns_parent_up INTERFACE
 netns_parent_up() {
     (flock --timeout 30 9 && _netns_parent_up "$1") 9</run
@@ -114,17 +115,17 @@ netns_parent_up() {
 
 _netns_parent_up() {
     if [[ $(ip -oneline link show dev "$1") == *[\<,]UP[,\>]* ]]; then
-        # Up by another instance, or by somebody else.
+        # Set up by another instance if there is a directory, else by the administrator.
         [[ -d $_netns_parents/$1 ]] || return 0
     else
-        echo "$1 is down: setting it up until no instance needs it"
+        echo "$1 is down: setting it up for as long as an instance needs it"
         ip link set dev "$1" up
     fi
     mkdir -p "$_netns_parents/$1"
     : >"$_netns_parents/$1/$NSTYPE@$NSNAME"
 }
 
-# Sets the parents down that this instance was the last one to need.
+# Sets those parents down again that this instance was the last one to need.
 netns_parent_release() {
     [[ -d $_netns_parents ]] || return 0
     (flock --timeout 30 9 && _netns_parent_release) 9</run
@@ -136,9 +137,9 @@ _netns_parent_release() {
         [[ -e $mark ]] || continue
         parent=${mark%/*} parent=${parent##*/}
         rm -f "$mark"
-        # Another instance needs it yet.
+        # Another instance still needs it.
         rmdir "${mark%/*}" 2>/dev/null || continue
-        # Meanwhile the host may have begun to use it, at boot above all.
+        # The host may use it by now.
         if [[ -z $(ip -oneline address show dev "$parent" scope global 2>/dev/null) ]] &&
             ! compgen -G "/sys/class/net/$parent/upper_*" >/dev/null; then
             ip link set dev "$parent" down 2>/dev/null || :

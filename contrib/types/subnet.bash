@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 #
-# Subnets for types that join a namespace to the host and need addresses that nobody else has:
+# Subnets for types that connect a namespace to the host with addresses that nothing else uses:
 #
 #     source /usr/share/systemd-netns/subnet.bash
 #
-# Each instance keeps its subnet, also over reboots: /var/lib/systemd-netns/subnets/NSTYPE@NSNAME
-# holds it. Whoever removes that file makes the subnet free again.
+# Each instance keeps its subnet across reboots, in /var/lib/systemd-netns/subnets/NSTYPE@NSNAME.
+# Remove that file to free the subnet.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
 _netns_subnet_state=/var/lib/systemd-netns/subnets
@@ -29,26 +29,26 @@ _netns_ipv4_range() {
     REPLY="$((REPLY & mask)) $((REPLY | 0xffffffff ^ mask))"
 }
 
-# Ends the run unless the variable is an IPv4 subnet that has room for a few instances.
+# Exits with 6 unless the variable is an IPv4 subnet with a prefix length from 8 to 30.
 #   netns_check_pool VARIABLE
 netns_check_pool() {
     local range
     if ! netns_is_ipv4 "${!1}" || [[ ${!1} != */* ]]; then
-        netns_reject "$1" 'is no IPv4 subnet, such as 100.64.0.0/10'
+        netns_reject "$1" 'not an IPv4 subnet such as 100.64.0.0/10'
     fi
     ((${!1#*/} >= 8 && ${!1#*/} <= 30)) || netns_reject "$1" 'must have a prefix length from 8 to 30'
     _netns_ipv4_range "${!1}"
     range=$REPLY
     _netns_ipv4_number "${!1%/*}"
-    [[ $range == "$REPLY "* ]] || netns_reject "$1" 'is an address in a subnet, and no subnet'
+    [[ $range == "$REPLY "* ]] || netns_reject "$1" 'an address in a subnet, not the address of a subnet'
 }
 
-# The ranges of IPv4 addresses that the host has routes to or addresses in, as far as they touch a
-# pool. Routes of fewer than 8 bits are default routes, whole or in parts.
+# Prints the ranges of IPv4 addresses that overlap a pool and that the host has routes or addresses for.
+# Routes with a prefix length below 8 are default routes, or halves of one.
 _netns_host_ranges() {
     local line word
     {
-        # All tables: those of policy routing and VPNs count.
+        # Also the tables of policy routing and VPNs.
         ip -4 route show table all root "$1"
         ip -4 route show table all match "$1"
         ip -4 -oneline address show
@@ -74,8 +74,8 @@ _netns_subnet_ranges() {
     done
 }
 
-# Gives this instance a /30 of a pool that no other has and the host knows nothing of: the one it
-# had before, if that is still so.
+# Takes a /30 of a pool for this instance that neither another instance nor the host uses: the one that
+# it had before, if it is still free.
 #   netns_take_subnet VARIABLE_OF_THE_POOL
 netns_take_subnet() {
     local pool=${!1} file=$_netns_subnet_state/$NSTYPE@$NSNAME had='' lock ranges first last begin end
@@ -93,11 +93,11 @@ netns_take_subnet() {
             exec {lock}<&-
             return
         fi
-        echo "$had is of no use any more: it is in use by others, or not in $pool"
+        echo "cannot use $had again: it is in use, or not in $pool"
     fi
     local candidate=$first
     while read -r begin end; do
-        # Sorted by their beginnings, so none that is passed by can overlap what comes later.
+        # Sorted by their first address, so a range that was skipped cannot overlap a later candidate.
         ((${end:-0} >= candidate)) || continue
         ((begin <= candidate + 3)) || break
         candidate=$(((end + 4) / 4 * 4))
@@ -116,7 +116,7 @@ _netns_is_free() {
     done <<<"$2"
 }
 
-# Writes a file in one step.
+# Writes a file atomically.
 _netns_write() {
     local temporary
     temporary=$(mktemp "${1%/*}/.new.XXXXXX")
@@ -126,13 +126,13 @@ _netns_write() {
     mv "$temporary" "$1"
 }
 
-# The addresses of both ends in the subnet that this instance has taken, in two arrays named by the
-# caller: one of IPv4, and one of IPv6 that ends in the same 32 bits, if the kernel has IPv6.
+# Sets two arrays to the addresses of both ends in the subnet that this instance has taken: an IPv4
+# address and, if the kernel has IPv6, one that ends in the same 32 bits.
 #   netns_subnet_addresses ARRAY_OUTSIDE ARRAY_INSIDE
 netns_subnet_addresses() {
     local -n _netns_outside=$1 _netns_inside=$2
     local file=$_netns_subnet_state/$NSTYPE@$NSNAME number prefix end
-    [[ -e $file ]] || { echo "$file, the subnet of this instance, is missing" >&2; return 1; }
+    [[ -e $file ]] || { echo "the subnet of this instance is missing: $file" >&2; return 1; }
     end=$(<"$file")
     _netns_ipv4_number "${end%/*}"
     number=$REPLY
@@ -142,14 +142,14 @@ netns_subnet_addresses() {
     _netns_inside=("$REPLY/30")
     [[ -e /proc/sys/net/ipv6 ]] || return 0
     prefix=$(_netns_ula)
-    # nodad: nobody else can have them, and they are of use at once.
+    # nodad: nothing else can have them, and they can be used at once.
     printf -v end '%x:%x' $((number >> 16)) $(((number & 0xffff) + 1))
     _netns_outside+=("$prefix::$end/126 nodad")
     printf -v end '%x:%x' $((number >> 16)) $(((number & 0xffff) + 2))
     _netns_inside+=("$prefix::$end/126 nodad")
 }
 
-# The prefix of 48 bits for private addresses of this host: fd and 40 random bits (RFC 4193).
+# Prints the /48 for private addresses of this host: fd and 40 random bits (RFC 4193).
 _netns_ula() {
     local file=$_netns_subnet_state/../ula lock bits
     exec {lock}<"$_netns_subnet_state"

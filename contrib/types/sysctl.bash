@@ -1,21 +1,21 @@
 # shellcheck shell=bash
 #
-# Switches of the kernel that the whole host shares, for types that need one of them:
+# Kernel parameters (sysctl) of the whole host, for types that need a certain value:
 #
 #     source /usr/share/systemd-netns/sysctl.bash
 #
-# A switch that stands as needed is left alone. Otherwise it is set, which is said, and the last
-# instance that needs it sets it back. Only phases that run outside may call these functions.
-# /run/systemd-netns/sysctl/KEY/ holds what the values were, and who needs the one that was set.
+# A parameter that has the value already is not changed. Otherwise it is set, with a message, and restored
+# when the last instance that needs it stops. Only phases outside may call these functions.
+# /run/systemd-netns/sysctl/KEY/ holds the old values and the instances that need the new one.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
 _netns_sysctl_state=/run/systemd-netns/sysctl
 
-# Sets a sysctl until this instance, and every other that needs it, calls netns_sysctl_restore.
-# Paths that change by themselves along with it, or that must be set by PREPARE, are put back too.
+# Sets a parameter until this instance, and every other that needs it, calls netns_sysctl_restore.
+# Other parameters that change with it, by the kernel or by PREPARE, are restored too.
 #   netns_sysctl_set KEY VALUE [-p PREPARE] [PATH...]
 #     KEY      as a path below /proc/sys, such as net/ipv4/ip_forward
-#     PREPARE  a command that is run right before, if the value differs
+#     PREPARE  a command to run first, if the value differs
 #     PATH     below /proc/sys
 netns_sysctl_set() {
     local key=$1 value=$2 prepare='' lock
@@ -31,12 +31,12 @@ netns_sysctl_set() {
     old=$(<"/proc/sys/$key")
     if [[ -d $state ]]; then
         [[ $(<"$state/value") == "$value" ]] || {
-            echo "sysctl ${key//\//.}: another instance needs it to be $(<"$state/value"), this one $value" >&2
+            echo "sysctl ${key//\//.}: another instance needs $(<"$state/value"), this one $value" >&2
             return 1
         }
         : >"$state/user-$NSTYPE@$NSNAME"
     elif [[ $old != "$value" ]]; then
-        # All of it in one step: whoever is killed in the middle leaves a whole record, or none.
+        # Renamed when complete: if this is killed, there is a whole record or none.
         rm -rf "$state.new"
         mkdir "$state.new"
         printf '%s\n' "$key" "$@" | _netns_sysctl_read >"$state.new/was"
@@ -45,27 +45,27 @@ netns_sysctl_set() {
         mv "$state.new" "$state"
         $prepare
     fi
-    # Also where another has set it, and somebody else has changed it since.
+    # Also if another instance set it, and it was changed since.
     if [[ $old != "$value" ]]; then
         echo "$value" >"/proc/sys/$key"
-        echo "sysctl ${key//\//.} was $old, is $value until no instance needs it"
+        echo "sysctl ${key//\//.}: set from $old to $value for as long as an instance needs it"
         _netns_sysctl_read <"$state/was" >"$state/is"
     fi
     exec {lock}<&-
 }
 
-# Prints a line `PATH VALUE` for each line that begins with a path, less those that are gone by then:
-# interfaces come and go meanwhile.
+# Reads lines that begin with a path and prints `PATH VALUE` for each path that exists: interfaces
+# come and go.
 _netns_sysctl_read() {
     local path value
     while read -r path _; do
-        # Not $(<FILE), which ends bash 5.2 if the file is missing.
+        # Not $(<FILE): bash 5.2 exits if the file does not exist.
         { read -r value <"/proc/sys/$path"; } 2>/dev/null || continue
         echo "$path $value"
     done
 }
 
-# Gives up every sysctl that this instance has needed.
+# Releases every parameter that this instance needed.
 netns_sysctl_restore() {
     local state lock
     [[ -d $_netns_sysctl_state ]] || return 0
@@ -79,10 +79,10 @@ netns_sysctl_restore() {
     exec {lock}<&-
 }
 
-# Writes the values that were, less those that somebody else has changed meanwhile.
+# Restores the old values, except of parameters that were changed by others since.
 _netns_sysctl_put_back() {
     local path old key='' set='' same='' is
-    # Missing if whoever set it was killed.
+    # Does not exist if netns_sysctl_set was killed.
     if [[ -e $1/is ]]; then
         set=$(<"$1/is")
         same=$(_netns_sysctl_read <<<"$set" | grep -Fx "$set") || :
@@ -91,23 +91,23 @@ _netns_sysctl_put_back() {
         { read -r is <"/proc/sys/$path"; } 2>/dev/null || continue
         if [[ -n $set && $'\n'$same$'\n' != *$'\n'"$path "* ]]; then
             [[ -n $key ]] || {
-                echo "sysctl ${path//\//.} was changed by somebody else, and is left alone"
+                echo "sysctl ${path//\//.}: not restored, it was changed since"
                 break
             }
         elif [[ $is != "$old" ]]; then
             echo "$old" >"/proc/sys/$path" || :
-            [[ -n $key ]] || echo "sysctl ${path//\//.} is $old again"
+            [[ -n $key ]] || echo "sysctl ${path//\//.}: restored to $old"
         fi
         key=${key:-$path}
     done <"$1/was"
     rm -r "$1"
 }
 
-# Has the host forward packets of both families, with all else as it was.
+# Makes the host forward packets of both address families, and keeps all other parameters as they are.
 netns_forward() {
     local key=net/ipv4/ip_forward
     local -a paths
-    # Setting it gives all of these the values of a router, or of a host.
+    # The kernel sets all of these to the defaults of a router, or of a host.
     mapfile -t paths < <(cd /proc/sys && printf '%s\n' net/ipv4/conf/*/{forwarding,accept_redirects})
     netns_sysctl_set "$key" 1 "${paths[@]}"
     [[ -e /proc/sys/net/ipv6 ]] || return 0
@@ -116,8 +116,8 @@ netns_forward() {
     netns_sysctl_set "$key" 1 -p _netns_keep_router_advertisements "${paths[@]}"
 }
 
-# A router takes no router advertisements, so the host would lose the addresses and the default
-# route that it has from them, were it not for the value 2: take them all the same.
+# A router ignores router advertisements, and the host would lose the addresses and the default route that
+# it has from them. accept_ra=2 accepts them all the same.
 _netns_keep_router_advertisements() {
     local directory accepts forwards
     for directory in /proc/sys/net/ipv6/conf/*; do

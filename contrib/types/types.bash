@@ -1,44 +1,68 @@
 # shellcheck shell=bash
 #
-# What the shipped types have in common. A type of your own may use it too:
+# What the types of the library share. Your own type may use it too:
 #
 #     source /usr/share/systemd-netns/types.bash
 #
-# Functions named netns_* are for types; those named _netns_* are not, and may change.
-# What a variable of a configuration holds is checked before anything is made: a function that
-# finds a fault prints one line with the variable and its value, and exits with 6, which systemd
-# shows as NOTCONFIGURED.
+# /usr/share/doc/systemd-netns/types/README.md lists every function and variable that a type may
+# use, here and in link.bash, dhcp.bash, dns.bash, subnet.bash and sysctl.bash. They are called
+# netns_*; what is called _netns_* is internal and may change.
+#
+# Check the whole configuration before you create anything. A check that finds a fault prints one line
+# with the variable, its value and the line that set it, and exits with 6 (NOTCONFIGURED in systemd).
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
-# The group of a link that stays on the host, for `ip link add name NAME group "$netns_group" ...`. By
-# it, 60-systemd-netns.rules tells networkd and NetworkManager to leave the link alone; the alias
-# that netns_claim_link gives comes too late for that.
+# The group of a link that stays on the host, for `ip link add name NAME group "$netns_group" ...`.
+# It makes networkd and NetworkManager ignore the link (60-systemd-netns.rules) from its first moment;
+# the alias that netns_claim_link sets comes too late for that.
 # shellcheck disable=SC2034 # for the types
 netns_group=28275
 
-# The directory of this instance, which only root can read, for what has to be known on the way
-# down. netnsinit makes it before `up`, and removes it when the instance has come down.
-# shellcheck disable=SC2034 # of use to types
+# A directory of this instance for what `down` has to know. Only root can read it; netnsinit creates it
+# before `up` and removes it after `down`.
+# shellcheck disable=SC2034 # for the types
 netns_state=/run/systemd-netns/instances/$NSTYPE@$NSNAME
 
-# Ends the run because of a fault in the configuration.
-#   netns_reject VARIABLE WHY
+# Exits with 6 because of the value of a variable.
+#   netns_reject VARIABLE REASON
 netns_reject() {
-    printf '%s=%q: %s\n' "$1" "${!1-}" "$2" >&2
+    local -n _netns_value=$1
+    local shown=${_netns_value[*]-}
+    # The elements of an array are shown as in a string, which is read in the same way.
+    [[ ${shown// /} =~ ^[A-Za-z0-9_.:/@%+,-]+$ && (${#_netns_value[@]} != 1 || $shown != *' '*) ]] ||
+        shown=${_netns_value[*]@Q}
+    _netns_reject "$1" "$1=${shown:-"''"}: $2"
+}
+
+# Exits with 6 because of a file that the configuration names, or a line of it.
+#   netns_reject_file FILE[:LINE] REASON
+netns_reject_file() {
+    _netns_reject '' "$1: $2"
+}
+
+_netns_reject() {
+    # netnsinit prints the text, with the line that set the variable. It cannot in a subshell.
+    ! declare -F __netns_fault >/dev/null || __netns_fault "$@"
+    printf '%s\n' "$2" >&2
     exit 6
 }
 
-# Ends the run unless all of the variables are set and not empty.
+# Exits with 6 unless all of the variables are set and not empty.
 #   netns_require VARIABLE...
 netns_require() {
     local _netns_variable
     for _netns_variable; do
-        (trap - ERR; assert_non_empty "$_netns_variable") || exit 6
+        local -n _netns_value=$_netns_variable
+        if [[ -z ${_netns_value[*]+set} ]]; then
+            _netns_reject "$_netns_variable" "Variable $_netns_variable is not set!"
+        elif [[ -z ${_netns_value[*]} ]]; then
+            _netns_reject "$_netns_variable" "Variable $_netns_variable is empty!"
+        fi
     done
 }
 
-# Ends the run unless the variable, if it is set, can name an interface: at most 15 bytes, for the
-# kernel holds names in 16 (IFNAMSIZ), none of them white, a slash or a colon.
+# Exits with 6 unless the variable is unset or a valid interface name: at most 15 bytes (the kernel's
+# IFNAMSIZ is 16), without white space, slash or colon.
 #   netns_check_ifname VARIABLE...
 netns_check_ifname() {
     local _netns_variable _netns_name LC_ALL=C
@@ -47,28 +71,28 @@ netns_check_ifname() {
         ((${#_netns_name} <= 15)) ||
             netns_reject "$_netns_variable" "an interface name has at most 15 characters, this has ${#_netns_name}"
         case $_netns_name in
-            *[/:[:space:][:cntrl:]]* | . | ..) netns_reject "$_netns_variable" 'is no name of an interface' ;;
+            *[/:[:space:][:cntrl:]]* | . | ..) netns_reject "$_netns_variable" 'not a valid interface name' ;;
         esac
     done
 }
 
-# Ends the run unless the variable, if it is set, is an Ethernet address of one station.
+# Exits with 6 unless the variable is unset or a unicast MAC address.
 #   netns_check_mac VARIABLE...
 netns_check_mac() {
     local _netns_variable
     for _netns_variable; do
         [[ -z ${!_netns_variable-} ]] || netns_is_mac "${!_netns_variable}" ||
-            netns_reject "$_netns_variable" 'is no MAC address of an interface, such as 02:00:00:00:00:01'
+            netns_reject "$_netns_variable" 'not a unicast MAC address such as 02:00:00:00:00:01'
     done
 }
 
-# Whether a word is an Ethernet address of one station.
+# Whether a word is a unicast MAC address.
 netns_is_mac() {
     local pair='[0-9A-Fa-f]{2}'
     [[ $1 =~ ^[0-9A-Fa-f][02468ACEace](:$pair){5}$ ]]
 }
 
-# Ends the run unless the variable, if it is set, is a number in a range.
+# Exits with 6 unless the variable is unset or a number in a range.
 #   netns_check_number VARIABLE LOWEST HIGHEST
 netns_check_number() {
     [[ -n ${!1-} ]] || return 0
@@ -104,41 +128,117 @@ netns_is_address() {
     netns_is_ipv4 "$1" || netns_is_ipv6 "$1"
 }
 
-# Splits a variable, an array or a string, into its words, in the array REPLY.
+# Splits a variable, an array or a string, into words: the array REPLY.
+#   netns_words VARIABLE
 netns_words() {
     local -n _netns_array=$1
     IFS=$' \t\n' read -r -d '' -a REPLY <<<"${_netns_array[*]-}" || :
 }
 
-# Splits a variable of addresses into one string for each address: the address and the words of
-# `ip address add` that follow it, such as `broadcast 192.0.2.255`. The variable is an array or a
-# string, and each string holds one or more addresses. The result is in the array REPLY.
+# Splits a variable of addresses, an array or a string, into the array REPLY. Each element is one
+# address with its prefix length, followed by the words of `ip address add` that belong to it, such as
+# `broadcast 192.0.2.255`. What ip(8) takes is taken: also `local ADDRESS`, a netmask in place of the
+# prefix length, and 10.9/16 for 10.9.0.0/16.
 #   netns_addresses VARIABLE
 netns_addresses() {
-    local word value=no
-    local -a words
+    local word value='' address='' options='' REPLY_ADDRESS
+    local -a words found=()
     netns_words "$1"
     words=("${REPLY[@]}")
-    REPLY=()
     for word in "${words[@]}"; do
-        if [[ $value == no ]] && netns_is_address "$word"; then
-            REPLY+=("$word")
-            continue
+        if [[ -n $value ]]; then
+            _netns_check_option "$1" "$value" "$word"
+            [[ $value == local ]] || options+=" $word"
         fi
-        ((${#REPLY[@]})) || netns_reject "$1" "'$word' is no IP address"
-        REPLY[-1]+=" $word"
         case $value:$word in
-            no:peer | no:remote | no:broadcast | no:brd | no:anycast | no:label | no:scope | \
-                no:metric | no:valid_lft | no:preferred_lft | no:proto) value=yes ;;
-            no:home | no:mngtmpaddr | no:nodad | no:optimistic | no:noprefixroute | no:autojoin) ;;
-            no:*) netns_reject "$1" "'$word' is no IP address and no word of 'ip address add'" ;;
-            yes:*) value=no ;;
+            :peer | :remote | :broadcast | :brd | :anycast | :label | :scope | :metric | :priority | \
+                :preference | :valid_lft | :preferred_lft | :proto)
+                [[ " $options " != *" $word "* ]] || _netns_end_of_address "$1"
+                options+=" $word" value=$word
+                continue
+                ;;
+            :home | :mngtmpaddr | :nodad | :optimistic | :noprefixroute | :autojoin) options+=" $word" ;;
+            :local)
+                value=local
+                continue
+                ;;
+            local:* | :*)
+                _netns_normalize_address "$word" || netns_reject "$1" \
+                    "'$word' is neither an IP address nor a word of 'ip address add'"
+                [[ -z $address ]] || _netns_end_of_address "$1"
+                address=$REPLY_ADDRESS
+                ;;
         esac
+        value=''
     done
-    [[ $value == no ]] || netns_reject "$1" "a value is missing after '${words[-1]}'"
+    [[ -z $value ]] || netns_reject "$1" "a value is missing after '$value'"
+    [[ -z $address$options ]] || _netns_end_of_address "$1"
+    REPLY=("${found[@]}")
 }
 
-# Ends the run unless a variable holds addresses as netns_addresses takes them.
+# Adds `address` and its `options` to the array `found`.
+_netns_end_of_address() {
+    [[ -n $address ]] || netns_reject "$1" "there is no address with '${options# }'"
+    local word previous=''
+    for word in $options; do
+        case $previous:$word in
+            broadcast:* | brd:*) [[ $address != *:* ]] || netns_reject "$1" "IPv6 has no broadcast: '$address'" ;;&
+            *:+ | *:-) ;;
+            peer:* | remote:* | broadcast:* | brd:* | anycast:*)
+                if [[ $address == *:* && $word != *:* || $address != *:* && $word == *:* ]]; then
+                    netns_reject "$1" "'$word' is not of the address family of '$address'"
+                fi
+                ;;
+        esac
+        previous=$word
+    done
+    found+=("$address$options")
+    address='' options=''
+}
+
+# Exits with 6 unless a word can be the value of an option of `ip address add`.
+#   _netns_check_option VARIABLE OPTION WORD
+_netns_check_option() {
+    case $2 in
+        local | peer | remote) _netns_normalize_address "$3" ;;
+        broadcast | brd) [[ $3 == [+-] ]] || netns_is_address "$3" ;;
+        anycast) netns_is_address "$3" ;;
+        scope) [[ $3 =~ ^(global|site|link|host|nowhere|[0-9]+)$ ]] ;;
+        label) ((${#3} <= 15)) ;;
+        valid_lft | preferred_lft) [[ $3 =~ ^(forever|[0-9]+(sec)?)$ ]] ;;
+        metric | priority | preference) [[ $3 =~ ^[0-9]+$ ]] ;;
+    esac || netns_reject "$1" "'$3' cannot follow '$2'"
+}
+
+# Sets REPLY_ADDRESS to an address of ip(8) as others know it: an IPv4 address with all four numbers,
+# and a prefix length in place of a netmask.
+_netns_normalize_address() {
+    local address=${1%%/*} length='' mask
+    if [[ $1 == *:* ]]; then
+        REPLY_ADDRESS=$1
+        netns_is_ipv6 "$1"
+        return
+    fi
+    # ip(8) reads 10.9 as 10.9.0.0, and not as inet_aton(3) does.
+    while [[ $address =~ ^[0-9]+(\.[0-9]+){0,2}$ ]]; do address+=.0; done
+    if [[ $1 == */*.* ]]; then
+        netns_is_ipv4 "${1#*/}" && [[ $1 != */*/* ]] || return 1
+        local -a octets
+        IFS=. read -r -a octets <<<"${1#*/}"
+        mask=$((octets[0] << 24 | octets[1] << 16 | octets[2] << 8 | octets[3]))
+        for ((length = 32; length >= 0; length--)); do
+            ((mask != (0xffffffff << (32 - length) & 0xffffffff))) || break
+        done
+        ((length >= 0)) || return 1
+        length=/$length
+    elif [[ $1 == */* ]]; then
+        length=/${1#*/}
+    fi
+    REPLY_ADDRESS=$address$length
+    netns_is_ipv4 "$REPLY_ADDRESS"
+}
+
+# Exits with 6 unless the variables hold addresses as netns_addresses takes them.
 #   netns_check_addresses VARIABLE...
 netns_check_addresses() {
     local _netns_variable
@@ -148,7 +248,7 @@ netns_check_addresses() {
     done
 }
 
-# Ends the run unless a variable, if it is set, holds at most one gateway of each family.
+# Exits with 6 unless the variable holds at most one gateway of each address family.
 #   netns_check_gateways VARIABLE
 netns_check_gateways() {
     local word v4=0 v6=0
@@ -162,13 +262,13 @@ netns_check_gateways() {
         elif netns_is_ipv6 "$word"; then
             ((v6 += 1))
         else
-            netns_reject "$1" "'$word' is no IP address"
+            netns_reject "$1" "'$word' is not an IP address"
         fi
     done
-    ((v4 <= 1 && v6 <= 1)) || netns_reject "$1" 'holds more than one gateway of a family'
+    ((v4 <= 1 && v6 <= 1)) || netns_reject "$1" 'more than one gateway of an address family'
 }
 
-# Whether a variable says yes. Ends the run where it says neither yes nor no; unset is no.
+# Whether a variable says yes; one that is unset says no. Exits with 6 if it says neither.
 #   netns_is_on VARIABLE
 netns_is_on() {
     case ${!1-} in
@@ -178,7 +278,7 @@ netns_is_on() {
     netns_reject "$1" 'must be yes or no'
 }
 
-# Ends the run if an address of the variable is in use on an interface already: of the host, or of
+# Exits with 6 if an interface already has an address of the variable: an interface of the host, or of
 # another namespace by options of ip(8).
 #   netns_check_addresses_free VARIABLE [IP_OPTION...]
 netns_check_addresses_free() {
@@ -187,22 +287,22 @@ netns_check_addresses_free() {
     netns_addresses "$1"
     for address in "${REPLY[@]}"; do
         address=${address%%[ /]*}
-        # Each link has link-local addresses of its own.
+        # Link-local addresses are unique only on their link.
         [[ ${address,,} != fe[89ab]?:* ]] || continue
         line=$(ip "${@:2}" -oneline address show to "$address" 2>/dev/null) || continue
         read -r _ where _ <<<"$line"
-        [[ -z $line ]] || netns_reject "$1" "$where has the address $address already"
+        [[ -z $line ]] || netns_reject "$1" "$where already has the address $address"
     done
 }
 
-# Makes a veth pair, one end here and one in the namespace, claims it, and takes it back if the
-# function fails later. MAC and MTU may be empty.
+# Creates a veth pair, with one end here and one in the namespace, and claims it; if the function fails
+# later, the pair is deleted. MAC addresses and MTU may be empty.
 #   netns_add_pair OUTSIDE INSIDE MAC_OUTSIDE MAC_INSIDE MTU [IP_OPTION...]
 netns_add_pair() {
     local mac=$3 random
     if [[ -z $mac ]]; then
-        # udev replaces an address that the kernel has chosen, when the inside end may have learned
-        # it already. A high one, for a bridge takes the lowest of its ports for itself.
+        # udev would replace an address that the kernel chose, after the inside end may have learned
+        # it. A high one, because a bridge takes over the lowest address of its ports.
         read -r random </proc/sys/kernel/random/uuid
         mac=fe:${random:0:2}:${random:2:2}:${random:4:2}:${random:6:2}:${random:9:2}
     fi
@@ -224,7 +324,7 @@ netns_add_addresses() {
     done
 }
 
-# Adds the default routes of a variable by an interface.
+# Adds the default routes of a variable through an interface.
 #   netns_add_gateways INTERFACE VARIABLE [IP_OPTION...]
 netns_add_gateways() {
     local gateway
@@ -236,9 +336,8 @@ netns_add_gateways() {
     done
 }
 
-# Splits a variable of routes into one string for each: the words of `ip route add`, which begin with
-# an address of a network or `default`. The variable is an array with a route in each element, or a
-# string with a route in each line. The result is in the array REPLY.
+# Splits a variable of routes, an array with one in each element or a string with one in each line, into
+# the array REPLY. A route is the words of `ip route add`, the destination first.
 _netns_routes() {
     local -n _netns_array=$1
     local -a words
@@ -248,12 +347,12 @@ _netns_routes() {
         [[ -n $line ]] || continue
         read -r -a words <<<"$line"
         [[ ${words[0]} == default ]] || netns_is_address "${words[0]}" ||
-            netns_reject "$1" "'${words[0]}' is no destination of a route"
+            netns_reject "$1" "'${words[0]}' is not the destination of a route"
         REPLY+=("${words[*]}")
     done < <(printf '%s\n' "${_netns_array[@]}")
 }
 
-# Ends the run unless a variable, if it is set, holds routes: DESTINATION [via GATEWAY] [WORD...]
+# Exits with 6 unless the variable is unset or holds routes: DESTINATION [via GATEWAY] [WORD...]
 #   netns_check_routes VARIABLE
 netns_check_routes() {
     local route gateway
@@ -263,15 +362,15 @@ netns_check_routes() {
         read -r -a words <<<"$route"
         gateway=${words[2]-}
         [[ ${words[1]-} != via ]] || { netns_is_address "$gateway" && [[ $gateway != */* ]]; } ||
-            netns_reject "$1" "'$gateway' is no gateway, in '$route'"
+            netns_reject "$1" "'$gateway' is not a gateway, in '$route'"
         if [[ ${words[1]-} == via && ${words[0]} == *:* && $gateway != *:* ||
             ${words[0]} == *.* && $gateway == *:* ]]; then
-            netns_reject "$1" "network and gateway are of two families in '$route'"
+            netns_reject "$1" "destination and gateway are of different address families in '$route'"
         fi
     done
 }
 
-# Adds the routes of a variable by an interface.
+# Adds the routes of a variable through an interface.
 #   netns_add_routes INTERFACE VARIABLE [IP_OPTION...]
 netns_add_routes() {
     local route
@@ -286,8 +385,8 @@ netns_add_routes() {
     done
 }
 
-# Runs commands, last one first, if the function does not succeed. To be called with the command
-# that takes back what has just been made.
+# Registers a command that undoes what was just done. If the function fails later, the commands run,
+# the last one first.
 #   netns_undo COMMAND [ARGUMENT...]
 netns_undo() {
     ((${#_netns_undo[@]})) || trap _netns_unwind EXIT
@@ -300,46 +399,119 @@ _netns_unwind() {
     local status=$? step
     ((status)) || return 0
     for ((step = ${#_netns_undo[@]} - 1; step >= 0; step--)); do
-        eval "${_netns_undo[step]}" || echo "undoing failed: ${_netns_undo[step]}" >&2
+        eval "${_netns_undo[step]}" || echo "could not undo: ${_netns_undo[step]}" >&2
     done
 }
 
-# Marks a link as made by this instance, so that nobody else's is ever taken for it.
+# Runs functions one after another, for `down outside`: each runs even if those before it failed.
+# Fails if one of them failed.
+#   netns_run_all FUNCTION...
+netns_run_all() {
+    local - function status result=0
+    # Not `|| status=$?`: bash would then ignore commands that fail within the function.
+    set +e
+    for function; do
+        (
+            set -e
+            "$function"
+        )
+        status=$?
+        ((status == 0)) || {
+            echo "$function failed with status $status" >&2
+            result=$status
+        }
+    done
+    return "$result"
+}
+
+# Whether an instance of another type uses the namespace, too.
+netns_is_shared() {
+    local other
+    for other in /run/systemd-netns/instances/*; do
+        [[ ${other##*/} == "$NSTYPE@$NSNAME" || ${other#*@} != "$NSNAME" ]] || return 0
+    done
+    return 1
+}
+
+# Marks a link as created by this instance: down and `netnsctl gc` delete no others.
 #   netns_claim_link INTERFACE [IP_OPTION...]
 netns_claim_link() {
     ip "${@:2}" link set dev "$1" alias "systemd-netns $NSTYPE@$NSNAME"
 }
 
-# Puts the links that this instance has made into the array REPLY, whatever they are called now.
+# Puts the names of the links that this instance has claimed into the array REPLY.
 #   netns_claimed_links [IP_OPTION...]
 netns_claimed_links() {
     local line name
     REPLY=()
     while read -r _ name line; do
         name=${name%:}
-        # The text of the mark has to end there: NSNAME may begin that of another instance.
+        # The mark has to end there: NSNAME may be the beginning of another.
         [[ "$line\\" != *"alias systemd-netns $NSTYPE@$NSNAME"*([[:space:]])\\* ]] || REPLY+=("${name%@*}")
     done < <(ip "$@" -oneline link show 2>/dev/null)
 }
 
-# Deletes a link that this instance has made. That it is gone, or somebody else's, is no error.
+# Deletes a link if this instance has claimed it. If it is gone, or not ours, nothing happens.
 #   netns_delete_link INTERFACE [IP_OPTION...]
 netns_delete_link() {
     local link
     local -a REPLY
     netns_claimed_links "${@:2}"
     for link in "${REPLY[@]}"; do
-        [[ $link != "$1" ]] || ip "${@:2}" link delete dev "$1"
+        [[ $link != "$1" ]] || _netns_delete "$link" "${@:2}"
     done
 }
 
-# Deletes all links that this instance has made, also if the configuration names others by now.
+# Deletes all links that this instance has claimed, whatever their names are in the configuration now.
 #   netns_delete_links [IP_OPTION...]
 netns_delete_links() {
-    local link
+    local link status=0
     local -a REPLY
     netns_claimed_links "$@"
     for link in "${REPLY[@]}"; do
-        ip "$@" link delete dev "$link"
+        _netns_delete "$link" "$@" || status=$?
     done
+    return "$status"
+}
+
+# Links disappear with a namespace, also between a look and a deletion.
+_netns_delete() {
+    local said
+    said=$(ip "${@:2}" link delete dev "$1" 2>&1) || ! ip "${@:2}" link show dev "$1" &>/dev/null || {
+        echo "could not delete the link $1: $said" >&2
+        return 1
+    }
+}
+
+# Whether there is a veth pair without a mark that is exactly what this instance would create: the ends
+# have these names, one is here and the other in the namespace. It came up before this package was
+# installed, or was created by a function that overrides ours: this instance may delete it.
+#   netns_is_unmarked_pair OUTSIDE INSIDE [IP_OPTION...]
+netns_is_unmarked_pair() {
+    local outside inside
+    outside=$(_netns_unmarked_link veth "$1" "${@:3}")
+    inside=$(_netns_unmarked_link veth "$2" -netns "$NSNAME")
+    [[ -n $outside && $inside == "${outside#* } ${outside% *}" ]]
+}
+
+# The same for a link in the namespace with a parent on the host.
+#   netns_is_unmarked_link KIND INTERFACE PARENT
+netns_is_unmarked_link() {
+    local link parent
+    link=$(_netns_unmarked_link "$1" "$2" -netns "$NSNAME")
+    parent=$(ip -oneline link show dev "$3" 2>/dev/null) || return
+    [[ -n $link && ${link#* } == "${parent%%:*}" ]]
+}
+
+# Prints the index of a link that has no alias, and the index of its peer or parent in another namespace.
+#   _netns_unmarked_link KIND INTERFACE [IP_OPTION...]
+_netns_unmarked_link() {
+    local line name
+    line=$(ip "${@:3}" -oneline -details link show dev "$2" 2>/dev/null) || return 0
+    read -r _ name _ <<<"$line"
+    # "$2" may be an alternative name.
+    if [[ $name == "$2@if"*: && $line != *'    alias '* && $line == *"    $1 "* ]]; then
+        name=${name#*@if}
+        echo "${line%%:*} ${name%:}"
+    fi
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE bridge: a cable from the namespace to a bridge of the host.
+# NSTYPE bridge: a veth pair from the namespace to a bridge of the host.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH BRIDGE BRIDGE_IFADDR BRIDGE_GATEWAY BRIDGE_ROUTES
 # netns-variables: BRIDGE_DHCP BRIDGE_VLAN BRIDGE_IFNAME BRIDGE_IFNAME_OUTSIDE BRIDGE_IFNAME_INSIDE
@@ -13,7 +13,7 @@ source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/link.bash
 source /usr/share/systemd-netns/link.bash
 
-# Here, so that a configuration file can make use of it. It may be empty.
+# Set here, so that configuration files can use it. It may be empty.
 : "${BRIDGE_IFNAME=bp-}"
 
 _bridge_names() {
@@ -27,15 +27,15 @@ _bridge_check() {
     netns_check_number BRIDGE_VLAN 1 4094
     netns_check_routes BRIDGE_ROUTES
     netns_wait_for_link BRIDGE
-    # In the network of the bridge, the host answers for all addresses that it has.
+    # The host answers in the network of the bridge for all of its addresses.
     netns_check_addresses_free BRIDGE_IFADDR
     [[ $(ip -details link show dev "$BRIDGE") == *$'\n    bridge '* ]] ||
-        netns_reject BRIDGE 'is an interface, and no bridge'
+        netns_reject BRIDGE 'not a bridge'
     if [[ -n ${BRIDGE_VLAN-} && $(cat "/sys/class/net/$BRIDGE/bridge/vlan_filtering" 2>&1) != 1 ]]; then
-        netns_reject BRIDGE_VLAN "$BRIDGE knows no VLANs: 'ip link set $BRIDGE type bridge vlan_filtering 1'"
+        netns_reject BRIDGE_VLAN "$BRIDGE does not filter VLANs: run 'ip link set $BRIDGE type bridge vlan_filtering 1'"
     fi
     if ip link show dev "$BRIDGE_IFNAME_OUTSIDE" &>/dev/null; then
-        netns_reject BRIDGE_IFNAME_OUTSIDE 'there is such an interface already'
+        netns_reject BRIDGE_IFNAME_OUTSIDE 'the interface already exists'
     fi
 }
 
@@ -43,16 +43,16 @@ configure_bridge_up_outside() {
     local vlan
     _bridge_names
     _bridge_check
-    # The bridge has the MTU of its smallest port, unless set: that is not to become ours.
+    # A bridge takes over the MTU of its smallest port unless its own is set: keep it as it is.
     netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" '' "${BRIDGE_MAC-}" \
         "${BRIDGE_MTU:-$(<"/sys/class/net/$BRIDGE/mtu")}"
-    # Only the bridge has addresses.
+    # The bridge has the addresses, its ports have none.
     if [[ -e /proc/sys/net/ipv6/conf/$BRIDGE_IFNAME_OUTSIDE ]]; then
         echo 1 >"/proc/sys/net/ipv6/conf/$BRIDGE_IFNAME_OUTSIDE/disable_ipv6"
     fi
     ip link set dev "$BRIDGE_IFNAME_OUTSIDE" master "$BRIDGE"
     if [[ -n ${BRIDGE_VLAN-} ]]; then
-        # The VLAN that the bridge gives to every new port.
+        # The bridge puts every new port into this VLAN.
         vlan=$(<"/sys/class/net/$BRIDGE/bridge/default_pvid")
         ((vlan == 0)) || bridge vlan delete dev "$BRIDGE_IFNAME_OUTSIDE" vid "$vlan"
         bridge vlan add dev "$BRIDGE_IFNAME_OUTSIDE" vid "$BRIDGE_VLAN" pvid untagged
@@ -72,9 +72,5 @@ configure_bridge_down_inside() {
 }
 
 configure_bridge_down_outside() {
-    local status=0
-    # shellcheck disable=SC2119 # those on the host
-    netns_delete_links || status=$?
-    netns_dhcp_remove || status=$?
-    return "$status"
+    netns_run_all netns_delete_links netns_dhcp_remove
 }

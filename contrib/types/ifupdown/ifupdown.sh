@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE ifupdown: a namespace whose network is written as stanzas of Debian's interfaces(5):
-# /etc/network/namespaces/NSNAME inside, and those of /etc/network/services/* that name it outside.
+# NSTYPE ifupdown: a namespace whose network is described by stanzas of Debian's interfaces(5):
+# /etc/network/namespaces/NSNAME inside, and outside those of /etc/network/services/* that name it.
 #
 # netns-variables:
 # netns-programs: ip ifup ifdown
@@ -15,23 +15,18 @@ source /usr/share/systemd-netns/types.bash
 _ifupdown_names() {
     _ifupdown_namespace=/etc/network/namespaces/$NSNAME
     _ifupdown_services=/etc/network/services
-    # As the files were at `up`: a stanza goes down as it came up.
+    # Copies made at `up`, so that each stanza goes down as it came up.
     _ifupdown_inside=$netns_state/interfaces-inside
     _ifupdown_outside=$netns_state/interfaces-outside
-    # A line for each interface outside that is up: its name, and where ifupdown knows that.
+    # A line for each interface outside that is up: its name, and ifupdown's state directory for it.
     _ifupdown_up=$netns_state/interfaces-up
-    # With a state of the host's, or of another namespace, an interface of the same name would be
-    # taken for configured already.
+    # With the state directory of the host or of another namespace, ifupdown would take an interface
+    # of the same name for configured.
     _ifupdown_state_inside=$netns_state/ifstate-inside
     _ifupdown_state_outside=$netns_state/ifstate-outside
 }
 
-_ifupdown_reject() {
-    echo "$1: $2" >&2
-    exit 6
-}
-
-# Finds the stanzas outside: _ifupdown_interfaces in their order, and of each what is known.
+# Finds the stanzas outside: their interfaces in order, and the peer and the file of each.
 declare -a _ifupdown_interfaces=() _ifupdown_files=()
 declare -A _ifupdown_peer=() _ifupdown_ours=()
 
@@ -81,7 +76,7 @@ _ifupdown_find() {
     done
 }
 
-# Copies files of stanzas, with their own relative names made whole.
+# Prints files of stanzas, with relative file names in them made absolute.
 _ifupdown_copy() {
     local file
     for file; do
@@ -96,7 +91,7 @@ _ifupdown_check() {
         echo 'ifup is missing: install ifupdown' >&2
         exit 5
     fi
-    [[ -f $_ifupdown_namespace ]] || _ifupdown_reject "$_ifupdown_namespace" 'there is no such file'
+    [[ -f $_ifupdown_namespace ]] || netns_reject_file "$_ifupdown_namespace" 'no such file'
     _ifupdown_copy "$_ifupdown_namespace" >"$_ifupdown_inside"
     _ifupdown_find
     _ifupdown_copy "${_ifupdown_files[@]}" >"$_ifupdown_outside"
@@ -108,32 +103,32 @@ _ifupdown_check() {
         _ifupdown_check_name "$interface" "$interface"
         _ifupdown_check_name "$interface" "$peer"
         if ip link show dev "$interface" &>/dev/null; then
-            _ifupdown_reject "${_ifupdown_ours[$interface]}" "there is an interface $interface already"
+            netns_reject_file "${_ifupdown_ours[$interface]}" "the interface $interface already exists"
         elif ip -n "$NSNAME" link show dev "$peer" &>/dev/null; then
-            _ifupdown_reject "${_ifupdown_ours[$interface]}" "there is an interface $peer in $NSNAME already"
+            netns_reject_file "${_ifupdown_ours[$interface]}" "the interface $peer already exists in $NSNAME"
         fi
     done
 }
 
-# Ends the run unless ifupdown understands a copy, with its message about the file.
+# Exits with 6 and ifupdown's message unless ifupdown can parse a copy.
 _ifupdown_parse() {
     local message
     message=$(ifquery --list -i "$1" 2>&1 >/dev/null) && return
     message=${message%%$'\n'*} message=${message#ifquery: }
-    _ifupdown_reject "$2" "${message#"$1:"}"
+    netns_reject_file "$2" "${message#"$1:"}"
 }
 
 _ifupdown_check_name() {
     local LC_ALL=C
     if ((${#2} > 15)); then
-        _ifupdown_reject "${_ifupdown_ours[$1]}" "$2: an interface name has at most 15 characters, this has ${#2}"
+        netns_reject_file "${_ifupdown_ours[$1]}" "$2: an interface name has at most 15 characters, this has ${#2}"
     fi
     case $2 in
-        *[/:[:space:][:cntrl:]]* | . | ..) _ifupdown_reject "${_ifupdown_ours[$1]}" "$2 is no name of an interface" ;;
+        *[/:[:space:][:cntrl:]]* | . | ..) netns_reject_file "${_ifupdown_ours[$1]}" "$2: not a valid interface name" ;;
     esac
 }
 
-# Whether a line of the stanzas inside speaks of an interface outside.
+# Whether the stanzas inside mention an interface outside.
 _ifupdown_is_named_inside() {
     grep -v '^[[:space:]]*#' "$_ifupdown_inside" | grep -qwF -e "$1"
 }
@@ -146,7 +141,7 @@ _ifupdown_run_inside() {
 # Sets an interface outside up.
 _ifupdown_ifup() {
     local interface=$1 link=${1%%[:=]*} state=$_ifupdown_state_outside existed=yes
-    # The host's ifupdown may set it up by itself as soon as it appears: it must not be done twice.
+    # The host's ifupdown may set it up by itself when it appears, which must not happen twice.
     if ifquery "$interface" &>/dev/null; then
         state=/run/network
     fi
@@ -160,7 +155,7 @@ _ifupdown_ifup() {
     fi
 }
 
-# Takes back an interface that has come up, or not quite.
+# Takes down an interface that came up, or was about to.
 _ifupdown_undo() {
     ifdown --force --state-dir="$2" -i "$_ifupdown_outside" "$1" || :
     [[ $3 == yes ]] || ip link delete dev "${1%%[:=]*}" 2>/dev/null || :
@@ -180,7 +175,7 @@ configure_ifupdown_up_outside() {
     done
     ip -n "$NSNAME" link set dev lo up
     if [[ $early == yes ]]; then
-        # The link is made inside, and sent out.
+        # A stanza inside creates the link and moves it out.
         netns_undo _ifupdown_run_inside ifdown ip netns exec "$NSNAME"
         _ifupdown_run_inside ifup ip netns exec "$NSNAME"
     fi
@@ -196,8 +191,8 @@ configure_ifupdown_up_inside() {
     _ifupdown_keep
 }
 
-# The unit stops when nothing needs it. When nobody has asked for it but the administrator, it is
-# kept until he stops it.
+# The unit stops when no other unit needs it (StopWhenUnneeded=). One that the administrator has started
+# or enabled has no other unit that needs it: another unit keeps it up until it is stopped.
 _ifupdown_keep() {
     local unit=netns-ifupdown@$NSNAME.service user
     [[ -n ${INVOCATION_ID-} && -d /run/systemd/system ]] || return 0
@@ -216,19 +211,20 @@ configure_ifupdown_down_inside() {
 }
 
 configure_ifupdown_down_outside() {
-    local i line interface
-    local -a lines=()
     _ifupdown_names
+    netns_run_all _ifupdown_ifdown netns_delete_links
+}
+
+_ifupdown_ifdown() {
+    local i status=0
+    local -a lines=()
     [[ ! -e $_ifupdown_up ]] || mapfile -t lines <"$_ifupdown_up"
     for ((i = ${#lines[@]} - 1; i >= 0; i--)); do
-        line=${lines[i]} interface=${line%% *}
-        ifdown --state-dir="${line#* }" -i "$_ifupdown_outside" "$interface" ||
-            echo "$interface: ifdown failed with status $?" >&2
-    done
-    local -a REPLY
-    netns_claimed_links
-    for interface in "${REPLY[@]}"; do
-        ip link delete dev "$interface"
+        ifdown --state-dir="${lines[i]#* }" -i "$_ifupdown_outside" "${lines[i]%% *}" || {
+            status=$?
+            echo "ifdown ${lines[i]%% *} failed with status $status" >&2
+        }
     done
     rm -f "$_ifupdown_up"
+    return "$status"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE ipvlan: an interface in the namespace with IP addresses of its own in the network of the
-# parent, whose MAC address it shares.
+# NSTYPE ipvlan: an interface in the network of a parent interface, with the parent's MAC address and
+# its own IP addresses.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH IPVLAN_PARENT_IFNAME IPVLAN_IFADDR IPVLAN_GATEWAY
 # netns-variables: IPVLAN_DHCP IPVLAN_MODE IPVLAN_FLAG IPVLAN_IFNAME IPVLAN_MTU
@@ -19,7 +19,7 @@ _ipvlan_names() {
 _ipvlan_check() {
     netns_require IPVLAN_PARENT_IFNAME
     netns_link_check IPVLAN IPVLAN_IFNAME
-    [[ -z ${IPVLAN_MAC-} ]] || netns_reject IPVLAN_MAC 'an ipvlan has the MAC address of its parent'
+    [[ -z ${IPVLAN_MAC-} ]] || netns_reject IPVLAN_MAC 'an ipvlan interface has the MAC address of its parent'
     case ${IPVLAN_MODE-} in
         '' | l2 | l3 | l3s) ;;
         *) netns_reject IPVLAN_MODE 'must be l2, l3 or l3s' ;;
@@ -29,10 +29,10 @@ _ipvlan_check() {
         *) netns_reject IPVLAN_FLAG 'must be bridge, private or vepa' ;;
     esac
     if [[ -n ${IPVLAN_DHCP-} && ${IPVLAN_MODE:-l2} != l2 ]]; then
-        netns_reject IPVLAN_DHCP "needs IPVLAN_MODE=l2: $IPVLAN_MODE passes no broadcasts on"
+        netns_reject IPVLAN_DHCP "needs IPVLAN_MODE=l2: $IPVLAN_MODE does not forward broadcasts"
     fi
     netns_parent_check IPVLAN
-    # The host answers in the parent's network for all addresses it has.
+    # The host answers in the parent's network for all of its addresses.
     netns_check_addresses_free IPVLAN_IFADDR
 }
 
@@ -47,8 +47,8 @@ configure_ipvlan_up_outside() {
 configure_ipvlan_up_inside() {
     _ipvlan_names
     local hash
-    # A server tells clients by the MAC address, unless they name themselves. And until there is an
-    # address, only what is sent to all (-B) finds its way into the namespace.
+    # The MAC address is the parent's, so a DHCP server needs a client identifier (option 61) to tell
+    # clients apart. Without an address, only broadcast replies (-B) reach the namespace.
     read -r hash _ < <(printf '%s' "$(<"/sys/class/net/$IPVLAN_IFNAME/address") $NSNAME" | sha256sum)
     netns_link_up IPVLAN "$IPVLAN_IFNAME" -B -C -x "0x3d:00${hash:0:24}"
 }
@@ -58,6 +58,5 @@ configure_ipvlan_down_inside() {
 }
 
 configure_ipvlan_down_outside() {
-    netns_dhcp_remove
-    netns_link_delete
+    netns_run_all netns_dhcp_remove netns_link_delete
 }

@@ -5,6 +5,9 @@
 # netns-variables:
 # netns-programs: ip
 
+# shellcheck source=contrib/types/types.bash
+source /usr/share/systemd-netns/types.bash
+
 # shellcheck disable=SC2034 # read by netnsinit
 NO_CONFIG_REQUIRED=yes
 
@@ -13,5 +16,5 @@ configure_lo_up_inside() {
 }
 
 configure_lo_down_inside() {
-    ip link set dev lo down
+    netns_is_shared || ip link set dev lo down
 }

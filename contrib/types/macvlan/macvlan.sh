@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE macvlan: an interface in the namespace with a MAC address of its own in the network of the
-# parent.
+# NSTYPE macvlan: an interface in the network of a parent interface, with its own MAC address.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH MACVLAN_PARENT_IFNAME MACVLAN_IFADDR MACVLAN_GATEWAY
 # netns-variables: MACVLAN_DHCP MACVLAN_MODE MACVLAN_SOURCE_MAC MACVLAN_IFNAME MACVLAN_MAC
@@ -21,27 +20,43 @@ _macvlan_names() {
 _macvlan_check() {
     local mac
     netns_require MACVLAN_PARENT_IFNAME
-    netns_link_check MACVLAN MACVLAN_IFNAME
+    netns_link_check MACVLAN MACVLAN_IFNAME "$(_macvlan_if_unmarked echo replace)"
     case ${MACVLAN_MODE-} in
         '' | private | vepa | bridge | passthru | source) ;;
         *) netns_reject MACVLAN_MODE 'must be private, vepa, bridge, passthru or source' ;;
     esac
     for mac in "${_macvlan_sources[@]}"; do
-        netns_is_mac "$mac" || netns_reject MACVLAN_SOURCE_MAC "'$mac' is no MAC address of an interface"
+        netns_is_mac "$mac" || netns_reject MACVLAN_SOURCE_MAC "'$mac' is not a unicast MAC address"
     done
     if [[ ${MACVLAN_MODE-} == source && ${#_macvlan_sources[@]} == 0 ]]; then
-        # No fault: somebody else may add them later, by `ip link set`.
-        echo "$MACVLAN_IFNAME hears nobody: MACVLAN_SOURCE_MAC is not set"
+        # Not a fault: senders can be added later with `ip link set`.
+        echo "$MACVLAN_IFNAME receives nothing yet: MACVLAN_SOURCE_MAC is not set"
     fi
     netns_parent_check MACVLAN
-    # The host answers in the parent's network for all addresses it has.
+    # The host answers in the parent's network for all of its addresses.
     netns_check_addresses_free MACVLAN_IFADDR
+}
+
+# Runs a command if the link is there without a mark.
+_macvlan_if_unmarked() {
+    ! netns_is_unmarked_link macvlan "$MACVLAN_IFNAME" "${MACVLAN_PARENT_IFNAME-}" || "$@"
+}
+
+_macvlan_delete_unmarked() {
+    _macvlan_if_unmarked ip -netns "$NSNAME" link delete dev "$MACVLAN_IFNAME"
+}
+
+# For functions that override those below: deletes what up_outside has created, however far it came.
+cleanup_macvlan_up_outside() {
+    _macvlan_names
+    netns_run_all netns_link_delete _macvlan_delete_unmarked
 }
 
 configure_macvlan_up_outside() {
     local -a mode=(${MACVLAN_MODE:+mode "$MACVLAN_MODE"})
     _macvlan_names
     _macvlan_check
+    _macvlan_delete_unmarked
     [[ ${MACVLAN_MODE-} != source || ${#_macvlan_sources[@]} == 0 ]] ||
         mode+=(macaddr set "${_macvlan_sources[@]}")
     netns_link_make MACVLAN "$MACVLAN_PARENT_IFNAME" "$MACVLAN_IFNAME" macvlan "${mode[@]}"
@@ -58,6 +73,5 @@ configure_macvlan_down_inside() {
 }
 
 configure_macvlan_down_outside() {
-    netns_dhcp_remove
-    netns_link_delete
+    netns_run_all netns_dhcp_remove cleanup_macvlan_up_outside
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE phys: an interface of the host, moved into the namespace, and back again.
+# NSTYPE phys: an interface of the host, moved into the namespace and back.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH PHYS_IFNAME PHYS_IFNAME_INSIDE PHYS_IFADDR
 # netns-variables: PHYS_GATEWAY PHYS_DHCP PHYS_MAC PHYS_MTU
@@ -14,7 +14,7 @@ source /usr/share/systemd-netns/link.bash
 
 _phys_names() {
     PHYS_IFNAME_INSIDE=${PHYS_IFNAME_INSIDE:-${PHYS_IFNAME-}}
-    # How the interface was on the host, from up to down.
+    # The state of the interface on the host, kept from up to down.
     _phys_file=$netns_state/phys
 }
 
@@ -25,26 +25,26 @@ _phys_check() {
     netns_wait_for_link PHYS_IFNAME
     line=$(ip -oneline link show dev "$PHYS_IFNAME")
     if [[ $line == *[\<,]LOOPBACK[,\>]* ]]; then
-        netns_reject PHYS_IFNAME 'is the loopback interface, which every namespace has'
+        netns_reject PHYS_IFNAME 'every namespace has a loopback interface of its own'
     elif [[ $line == *'alias systemd-netns '* ]]; then
         line=${line#*alias systemd-netns }
         netns_reject PHYS_IFNAME "belongs to ${line%%[[:space:]\\]*}"
     elif [[ -e /sys/class/net/$PHYS_IFNAME/phy80211 ]]; then
-        netns_reject PHYS_IFNAME 'a wireless interface moves only with its radio (iw phy PHY set netns)'
+        netns_reject PHYS_IFNAME 'a wireless interface can only be moved with its radio (iw phy PHY set netns)'
     elif compgen -G "/sys/class/net/$PHYS_IFNAME/upper_*" >/dev/null; then
-        # The kernel would delete the ones and take it out of the others.
-        netns_reject PHYS_IFNAME 'has interfaces on top of it, or is part of a bridge or bond'
+        # The kernel would delete interfaces on top, and remove it from a bridge or bond.
+        netns_reject PHYS_IFNAME 'other interfaces are on top of it, or it is part of a bridge or bond'
     fi
 }
 
 configure_phys_up_outside() {
     _phys_names
     _phys_check
-    # Later than this it might be the file of another start.
+    # From an earlier start.
     rm -f "$_phys_file"
     _phys_save >"$_phys_file"
     netns_undo _phys_back
-    # Marked before it moves: whatever happens then, it is found again.
+    # Marked before it moves, so that down finds it whatever happens.
     netns_claim_link "$PHYS_IFNAME"
     ip link set dev "$PHYS_IFNAME" netns "$NSNAME" name "$PHYS_IFNAME_INSIDE"
     if [[ -n ${PHYS_MAC-}${PHYS_MTU-} ]]; then
@@ -63,7 +63,7 @@ configure_phys_down_inside() {
     local link
     local -a REPLY
     netns_dhcp_stop
-    # With the namespace, a virtual interface would end; and nobody outside could get at it.
+    # Nothing outside can reach it any more, and the kernel deletes virtual interfaces with the namespace.
     if netns_is_nameless; then
         netns_claimed_links
         for link in "${REPLY[@]}"; do
@@ -74,11 +74,10 @@ configure_phys_down_inside() {
 
 configure_phys_down_outside() {
     _phys_names
-    netns_dhcp_remove
-    _phys_back
+    netns_run_all netns_dhcp_remove _phys_back
 }
 
-# Prints how the interface is, as assignments.
+# Prints the state of the interface as assignments.
 _phys_save() {
     local name mtu mac up=down alias='' line word
     local -a REPLY altnames=() addresses=() routes=() sysctls=()
@@ -98,12 +97,12 @@ _phys_save() {
     addresses=("${REPLY[@]}")
     _phys_routes "$name"
     routes=("${REPLY[@]}")
-    # Some cannot be read.
+    # Not all of them can be read.
     mapfile -t sysctls < <(grep -s . "/proc/sys/net/ipv4/conf/$name"/* "/proc/sys/net/ipv6/conf/$name"/* 2>/dev/null)
     declare -p name mtu mac up alias altnames addresses routes sysctls
     if ((${#addresses[@]})); then
         word=${addresses[*]/%[ ]*/}
-        echo "$name leaves the host, with its addresses, until $NSTYPE@$NSNAME stops: $word" >&2
+        echo "$name and its addresses leave the host until $NSTYPE@$NSNAME stops: $word" >&2
     fi
 }
 
@@ -114,8 +113,8 @@ _phys_after() {
     REPLY=${line#*"$1"} REPLY=${REPLY%%[ \\]*}
 }
 
-# Sets REPLY to the addresses that do not expire, as words for `ip address add`. Those that do are
-# of DHCP and of routers, and come again.
+# Sets REPLY to the addresses that do not expire, as words for `ip address add`. Those that do expire
+# come from DHCP and router announcements, which will bring them again.
 _phys_addresses() {
     local line word keep address
     local -a words found=()
@@ -137,7 +136,7 @@ _phys_addresses() {
     REPLY=("${found[@]}")
 }
 
-# Sets REPLY to the routes of the interface that somebody has set, as words for ip(8).
+# Sets REPLY to the routes of the interface that were set by hand, as words for ip(8).
 _phys_routes() {
     local family line
     REPLY=()
@@ -151,9 +150,9 @@ _phys_routes() {
     done
 }
 
-# Brings the interface back to the host as it was. That it is gone is no error.
+# Moves the interface back to the host and restores its state. If it no longer exists, only says so.
 _phys_back() {
-    local name mtu mac up alias try link=''
+    local name mtu mac up alias try link='' status=0
     local -a REPLY altnames addresses routes sysctls
     [[ -e $_phys_file ]] || return 0
     # shellcheck disable=SC1090
@@ -162,7 +161,7 @@ _phys_back() {
     if ((${#REPLY[@]})); then
         ip -n "$NSNAME" link set dev "${REPLY[0]}" netns $$
     fi
-    # From a namespace that has ended, the kernel brings a physical one back, in its own time.
+    # When its namespace is gone, the kernel returns a physical interface a little later.
     for ((try = 0; try < 20; try++)); do
         netns_claimed_links
         link=${REPLY[0]-}
@@ -170,21 +169,23 @@ _phys_back() {
         sleep 0.1
     done
     if [[ -z $link ]]; then
-        echo "$name has not come back: a virtual interface ends with its namespace" >&2
-    else
-        _phys_restore
+        echo "$name has not come back: a virtual interface is deleted with its namespace" >&2
+        rm -f "$_phys_file"
+        return 0
     fi
+    _phys_restore
     rm -f "$_phys_file"
+    return "$status"
 }
 
-# Gives the interface `link` the state that _phys_save has printed. What cannot be had back is said,
-# and the rest is done.
+# Gives the interface `link` the state that _phys_save has printed. What cannot be restored is
+# reported, and sets `status`; the rest is done all the same.
 _phys_restore() {
     local line words
-    ip link set dev "$link" down
-    if [[ $link != "$name" ]] && ! _phys_try link set dev "$link" name "$name"; then
-        echo "it stays on the host as $link" >&2
-        name=$link
+    _phys_try link set dev "$link" down
+    if [[ $link != "$name" ]]; then
+        _phys_try link set dev "$link" name "$name"
+        ip link show dev "$name" &>/dev/null || name=$link
     fi
     _phys_try link set dev "$name" mtu "$mtu"
     [[ -z $mac ]] || _phys_try link set dev "$name" address "$mac"
@@ -197,21 +198,21 @@ _phys_restore() {
         read -r -a words <<<"$line"
         _phys_try address replace "${words[@]}" dev "$name"
     done
-    # Routes that lead by way of others come after these.
+    # Twice: gateways may be reachable only through routes that come later.
     for line in "${routes[@]}" "${routes[@]}"; do
         read -r -a words <<<"$line"
         ip "${words[0]}" route replace "${words[@]:1}" dev "$name" 2>/dev/null || :
     done
-    # Last: it is ours as long as it is not as it was.
-    ip link set dev "$name" alias "$alias"
+    # Last, because the mark stays until all is done.
+    _phys_try link set dev "$name" alias "$alias"
 }
 
-# In another namespace, the kernel starts with its defaults.
+# The kernel resets them when an interface changes its namespace.
 _phys_restore_sysctls() {
     local line file value
     for line in "${sysctls[@]}"; do
         file=${line%%:*} value=''
-        # Its name may be another now.
+        # The name may have changed.
         file=${file%/*/*}/$name/${file##*/}
         { read -r value <"$file"; } 2>/dev/null || continue
         [[ $value == "${line#*:}" ]] || { echo "${line#*:}" >"$file"; } 2>/dev/null || :
@@ -220,7 +221,7 @@ _phys_restore_sysctls() {
 
 _phys_try() {
     ip "$@" || {
-        echo "not restored: ip $*" >&2
-        false
+        echo "could not restore $name: ip $*" >&2
+        status=1
     }
 }

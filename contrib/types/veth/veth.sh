@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE veth: a cable between the namespace and the host, or another namespace.
+# NSTYPE veth: a veth pair between the namespace and the host, or another namespace.
 #
 # netns-variables: VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE VETH_GATEWAY VETH_IFNAME
 # netns-variables: VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE VETH_MAC_OUTSIDE VETH_MAC_INSIDE VETH_MTU
@@ -12,12 +12,30 @@ source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/dns.bash
 source /usr/share/systemd-netns/dns.bash
 
-# Here, so that a configuration file can make use of it. It may be empty.
+# Set here, so that configuration files can use it. It may be empty.
 : "${VETH_IFNAME=ve-}"
 
-_veth_names() {
+# For functions that override those below: sets the names that the configuration leaves out.
+set_ifnames() {
+    VETH_IFNAME=${VETH_IFNAME-ve-}
     VETH_IFNAME_OUTSIDE=${VETH_IFNAME_OUTSIDE:-$VETH_IFNAME${NSNAME}0}
     VETH_IFNAME_INSIDE=${VETH_IFNAME_INSIDE:-$VETH_IFNAME${NSNAME}1}
+}
+
+# The same: deletes what up_outside has created, however far it came.
+cleanup_veth_up_outside() {
+    _veth_names
+    netns_delete_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
+    _veth_delete_unmarked
+}
+
+_veth_delete_unmarked() {
+    ! netns_is_unmarked_pair "$VETH_IFNAME_OUTSIDE" "$VETH_IFNAME_INSIDE" "${_veth_outside[@]}" ||
+        ip "${_veth_outside[@]}" link delete dev "$VETH_IFNAME_OUTSIDE"
+}
+
+_veth_names() {
+    set_ifnames
     # The options of ip(8) that reach the outside end.
     _veth_outside=()
     [[ -z ${VETH_NSNAME_OUTSIDE-} ]] || _veth_outside=(-netns "$VETH_NSNAME_OUTSIDE")
@@ -32,16 +50,18 @@ _veth_check() {
     netns_check_gateways VETH_GATEWAY
     netns_check_dns
     if [[ -n ${VETH_NSNAME_OUTSIDE-} && ! -e /run/netns/$VETH_NSNAME_OUTSIDE ]]; then
-        netns_reject VETH_NSNAME_OUTSIDE 'there is no such network namespace'
+        netns_reject VETH_NSNAME_OUTSIDE 'no such network namespace'
     fi
-    if ip "${_veth_outside[@]}" link show dev "$VETH_IFNAME_OUTSIDE" &>/dev/null; then
-        netns_reject VETH_IFNAME_OUTSIDE 'there is such an interface already'
+    if ip "${_veth_outside[@]}" link show dev "$VETH_IFNAME_OUTSIDE" &>/dev/null &&
+        ! netns_is_unmarked_pair "$VETH_IFNAME_OUTSIDE" "$VETH_IFNAME_INSIDE" "${_veth_outside[@]}"; then
+        netns_reject VETH_IFNAME_OUTSIDE 'the interface already exists'
     fi
 }
 
 configure_veth_up_outside() {
     _veth_names
     _veth_check
+    _veth_delete_unmarked
     netns_add_pair "$VETH_IFNAME_OUTSIDE" "$VETH_IFNAME_INSIDE" \
         "${VETH_MAC_OUTSIDE-}" "${VETH_MAC_INSIDE-}" "${VETH_MTU-}" "${_veth_outside[@]}"
     netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
@@ -58,7 +78,5 @@ configure_veth_up_inside() {
 }
 
 configure_veth_down_outside() {
-    _veth_names
-    netns_delete_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
-    netns_dns_remove
+    netns_run_all cleanup_veth_up_outside netns_dns_remove
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE vlan: an interface in the namespace for one VLAN (IEEE 802.1Q) of the parent.
+# NSTYPE vlan: an 802.1Q VLAN interface of a parent interface.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH VLAN_PARENT_IFNAME VLAN_ID VLAN_IFADDR VLAN_GATEWAY
 # netns-variables: VLAN_DHCP VLAN_IFNAME VLAN_MAC VLAN_MTU
@@ -39,6 +39,5 @@ configure_vlan_down_inside() {
 }
 
 configure_vlan_down_outside() {
-    netns_dhcp_remove
-    netns_link_delete
+    netns_run_all netns_dhcp_remove netns_link_delete
 }

@@ -151,6 +151,7 @@ fn renamed(text: &str, from: &NsType, to: &NsType) -> String {
             &format!("configure_{to}"),
         )
         .or_else(|| of(word, &format!("_{from}"), &format!("_{to}")))
+        .or_else(|| of(word, &format!("cleanup_{from}"), &format!("cleanup_{to}")))
         .or_else(|| of(word, &upper_from, &upper_to))
         .or_else(|| (word == upper_from && from != upper_from).then(|| upper_to.clone()));
         function.or_else(|| {

@@ -22,6 +22,7 @@ mod type_nat;
 mod type_nft;
 mod type_phys;
 mod type_support;
+mod type_veth;
 mod type_vip;
 mod type_wireguard;
 mod unmanaged;
@@ -43,6 +44,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_wireguard", type_wireguard::CASES),
     ("unmanaged", unmanaged::CASES),
     ("view", view::CASES),
+    ("type_veth", type_veth::CASES),
     ("type_macvlan", type_macvlan::CASES),
     ("type_phys", type_phys::CASES),
     ("type_bridge", type_bridge::CASES),

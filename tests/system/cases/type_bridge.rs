@@ -94,18 +94,15 @@ fn bad_input(machine: &Machine) -> Result<()> {
     machine.run("netnsupdate; ip link add port type veth peer name other")?;
     for (line, text) in [
         ("BRIDGE=", "Variable BRIDGE is empty!"),
-        (
-            "BRIDGE=nowhere",
-            "BRIDGE=nowhere: there is no such interface",
-        ),
-        ("BRIDGE=port", "BRIDGE=port: is an interface, and no bridge"),
+        ("BRIDGE=nowhere", "BRIDGE=nowhere: no such interface"),
+        ("BRIDGE=port", "BRIDGE=port: not a bridge"),
         (
             "BRIDGE_IFADDR=192.0.2.300/24",
             "BRIDGE_IFADDR=192.0.2.300/24: ",
         ),
         (
             "BRIDGE_IFADDR=192.0.2.1/24",
-            "lan has the address 192.0.2.1 already",
+            "lan already has the address 192.0.2.1",
         ),
         (
             "BRIDGE_GATEWAY=192.0.2.1/24",
@@ -120,18 +117,21 @@ fn bad_input(machine: &Machine) -> Result<()> {
             "BRIDGE_VLAN=4095",
             "BRIDGE_VLAN=4095: must be a number from 1 to 4094",
         ),
-        ("BRIDGE_VLAN=10", "BRIDGE_VLAN=10: lan knows no VLANs"),
+        (
+            "BRIDGE_VLAN=10",
+            "BRIDGE_VLAN=10: lan does not filter VLANs",
+        ),
         (
             "BRIDGE_ROUTES=('lan via 192.0.2.1')",
-            "'lan' is no destination of a route",
+            "'lan' is not the destination of a route",
         ),
         (
             "BRIDGE_ROUTES='10.0.0.0/8 via 2001:db8::1'",
-            "are of two families",
+            "are of different address families",
         ),
         (
             "BRIDGE_IFNAME_OUTSIDE=port",
-            "BRIDGE_IFNAME_OUTSIDE=port: there is such an interface",
+            "BRIDGE_IFNAME_OUTSIDE=port: the interface already exists",
         ),
         (
             "BRIDGE_IFNAME_OUTSIDE=longer-than-fifteen",

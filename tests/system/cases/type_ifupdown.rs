@@ -343,11 +343,7 @@ fn bad_stanzas_are_rejected(machine: &Machine) -> Result<()> {
          mkdir -p /etc/network/services /etc/network/namespaces")?;
     let good = "auto lo\niface lo inet loopback\n";
     for (namespace, service, says) in [
-        (
-            None,
-            "",
-            "/etc/network/namespaces/web: there is no such file",
-        ),
+        (None, "", "/etc/network/namespaces/web: no such file"),
         (
             Some("iface eth0 inet stetic\n"),
             "",
@@ -366,17 +362,17 @@ fn bad_stanzas_are_rejected(machine: &Machine) -> Result<()> {
         (
             Some(good),
             "iface ve inet manual\n    netns web\n    netns-peer a/b\n",
-            "/etc/network/services/x: a/b is no name of an interface",
+            "/etc/network/services/x: a/b: not a valid interface name",
         ),
         (
             Some(good),
             "iface host0 inet manual\n    netns web\n    netns-peer eth0\n",
-            "/etc/network/services/x: there is an interface host0 already",
+            "/etc/network/services/x: the interface host0 already exists",
         ),
         (
             Some(good),
             "iface ve inet manual\n    netns web\n    netns-peer taken\n",
-            "/etc/network/services/x: there is an interface taken in web already",
+            "/etc/network/services/x: the interface taken already exists in web",
         ),
     ] {
         match namespace {

@@ -159,7 +159,7 @@ fn only_listed_senders_are_heard(machine: &Machine) -> Result<()> {
     machine.run("sed -i /SOURCE/d /etc/conf.d/netns/macvlan-deaf.conf")?;
     machine.run("systemctl restart netns-macvlan@deaf")?;
     let journal = machine.journal("netns_outside-macvlan@deaf")?;
-    expect_in(&journal, "mv-deaf hears nobody")?;
+    expect_in(&journal, "mv-deaf receives nothing yet")?;
     Ok(())
 }
 
@@ -261,41 +261,44 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ("", "Variable MACVLAN_PARENT_IFNAME is not set!"),
         (
             "PARENT=eth8",
-            "MACVLAN_PARENT_IFNAME=eth8: there is no such interface",
+            "MACVLAN_PARENT_IFNAME=eth8: no such interface",
         ),
         (
             "PARENT=lo",
-            "MACVLAN_PARENT_IFNAME=lo: is no Ethernet interface",
+            "MACVLAN_PARENT_IFNAME=lo: not an Ethernet interface",
         ),
-        ("PARENT=a/b", "MACVLAN_PARENT_IFNAME=a/b: is no name"),
+        (
+            "PARENT=a/b",
+            "MACVLAN_PARENT_IFNAME=a/b: not a valid interface name",
+        ),
         (
             "IFNAME=interface-name-16",
             "MACVLAN_IFNAME=interface-name-1",
         ),
         (
             "IFNAME=taken",
-            "MACVLAN_IFNAME=taken: there is such an interface in bad already",
+            "MACVLAN_IFNAME=taken: the interface already exists in bad",
         ),
         ("MODE=brigde", "MACVLAN_MODE=brigde: must be private, vepa"),
         (
             "SOURCE_MAC='02:00:00:00:00:01 x'",
-            "'x' is no MAC address of an interface",
+            "'x' is not a unicast MAC address",
         ),
         ("MAC=01:00:00:00:00:01", "MACVLAN_MAC=01:00:00:00:00:01: "),
-        ("MTU=1500", "MACVLAN_MTU=1500: eth9 takes no more than 1400"),
+        ("MTU=1500", "MACVLAN_MTU=1500: the MTU of eth9 is 1400"),
         ("MTU=big", "MACVLAN_MTU=big: must be a number"),
         ("IFADDR=192.0.2.300/24", "MACVLAN_IFADDR=192.0.2.300/24: "),
         (
             "IFADDR='192.0.2.7/24 192.0.2.9/24'",
-            "eth9 has the address 192.0.2.9 already",
+            "eth9 already has the address 192.0.2.9",
         ),
         (
             "IFADDR=2001:db8:0::9/64",
-            "eth9 has the address 2001:db8:0::9 already",
+            "eth9 already has the address 2001:db8:0::9",
         ),
         (
             "IFADDR=192.0.2.5/24",
-            "taken has the address 192.0.2.5 already",
+            "taken already has the address 192.0.2.5",
         ),
         ("GATEWAY=192.0.2.1/24", "without a prefix length"),
         ("DHCP=yes", "MACVLAN_DHCP=yes: must be ipv4, ipv6 or both"),
@@ -376,7 +379,7 @@ fn the_kernel_refuses(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-macvlan@two")?;
     expect_in(
         &journal,
-        "MACVLAN_PARENT_IFNAME=eth9: the kernel makes no 'macvlan mode passthru' of it",
+        "MACVLAN_PARENT_IFNAME=eth9: the kernel refuses 'macvlan mode passthru' on it",
     )?;
     expect_in(&journal, "status=6/NOTCONFIGURED")?;
     expect_as_before(machine, &before)

@@ -281,7 +281,7 @@ fn bad_input(machine: &Machine) -> Result<()> {
         ("IPADDR=10.66.0.300", "IPADDR=10.66.0.300: "),
         (
             "IPADDR_OUTSIDE=198.51.100.1/24",
-            "lan0 has the address 198.51.100.1 already",
+            "lan0 already has the address 198.51.100.1",
         ),
         (
             "IPADDR=198.51.100.9/24",
@@ -339,7 +339,7 @@ fn switches_of_the_host(machine: &Machine) -> Result<()> {
     let journal = machine.run("journalctl --boot --no-pager")?.stdout;
     ensure!(
         journal
-            .matches("sysctl net.ipv4.ip_forward was 0, is 1")
+            .matches("sysctl net.ipv4.ip_forward: set from 0 to 1")
             .count()
             == 1,
         "{journal}"
@@ -356,7 +356,7 @@ fn switches_of_the_host(machine: &Machine) -> Result<()> {
     looks_like(machine, &before)?;
     expect_in(
         &machine.run("journalctl --boot --no-pager")?.stdout,
-        "sysctl net.ipv4.ip_forward is 0 again",
+        "sysctl net.ipv4.ip_forward: restored to 0",
     )?;
     // What stood as needed stays so.
     machine.sh("echo 1 >/proc/sys/net/ipv4/ip_forward
@@ -396,10 +396,7 @@ fn subnets_stay_and_avoid(machine: &Machine) -> Result<()> {
         a.trim()
     ))?;
     expect(&subnet("a")?, "100.64.0.20/30\n", "the new subnet")?;
-    expect_in(
-        &machine.journal("netns_outside-nat@a")?,
-        "is of no use any more",
-    )?;
+    expect_in(&machine.journal("netns_outside-nat@a")?, "cannot use ")?;
     // Another firewall, which nothing of ours can open.
     machine.sh("nft add table ip other
          nft add chain ip other forward '{ type filter hook forward priority 0; policy drop; }'

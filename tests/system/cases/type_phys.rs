@@ -50,7 +50,7 @@ fn moved_in_and_back(machine: &Machine) -> Result<()> {
     let gone = machine.try_run("ip link show dev eth9")?;
     ensure!(gone.status != Some(0), "still on the host: {gone}");
     let journal = machine.journal("netns_outside-phys@nic")?;
-    expect_in(&journal, "eth9 leaves the host, with its addresses")?;
+    expect_in(&journal, "eth9 and its addresses leave the host")?;
     machine.run("systemctl restart netns-phys@nic")?;
     ping(machine, "nic", "192.0.2.1")?;
     machine.run("systemctl stop netns-phys@nic")?;
@@ -99,18 +99,15 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
          echo NETNS_LINK_TIMEOUT=0 >/etc/conf.d/netns/default.conf")?;
     for (conf, says) in [
         ("", "Variable PHYS_IFNAME is not set!"),
-        (
-            "PHYS_IFNAME=eth10",
-            "PHYS_IFNAME=eth10: there is no such interface",
-        ),
+        ("PHYS_IFNAME=eth10", "PHYS_IFNAME=eth10: no such interface"),
         ("PHYS_IFNAME=lo", "PHYS_IFNAME"),
         (
             "PHYS_IFNAME=eth8",
-            "PHYS_IFNAME=eth8: has interfaces on top",
+            "PHYS_IFNAME=eth8: other interfaces are on top",
         ),
         (
             "PHYS_IFNAME=eth7",
-            "PHYS_IFNAME=eth7: has interfaces on top",
+            "PHYS_IFNAME=eth7: other interfaces are on top",
         ),
         (
             "PHYS_IFNAME=eth6",
@@ -118,7 +115,7 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ),
         (
             "PHYS_IFNAME=eth9 PHYS_IFNAME_INSIDE=taken",
-            "PHYS_IFNAME_INSIDE=taken: there is such an interface in bad already",
+            "PHYS_IFNAME_INSIDE=taken: the interface already exists in bad",
         ),
         ("PHYS_IFNAME=eth9 PHYS_MTU=0", "PHYS_MTU=0: "),
     ] {

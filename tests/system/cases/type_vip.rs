@@ -266,19 +266,19 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ("", "Variable GATEWAY_DEVICE is not set!"),
         (
             "GATEWAY_DEVICE=eth8",
-            "GATEWAY_DEVICE=eth8: there is no such interface",
+            "GATEWAY_DEVICE=eth8: no such interface",
         ),
         (
             "GATEWAY_DEVICE=lo",
-            "GATEWAY_DEVICE=lo: is no Ethernet interface",
+            "GATEWAY_DEVICE=lo: not an Ethernet interface",
         ),
         (
             "VIP_ADDRESSES=192.0.2.300",
-            "'192.0.2.300' is no IP address",
+            "'192.0.2.300' is neither an IP address",
         ),
         (
             "VIP_ADDRESSES=192.0.2.9/24",
-            "eth9 has the address 192.0.2.9 already",
+            "eth9 already has the address 192.0.2.9",
         ),
         (
             "VIP_ADDRESSES=192.0.2.91/24",
@@ -290,10 +290,10 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ),
         (
             "VIP_GATEWAY='192.0.2.1 192.0.2.2'",
-            "more than one gateway of a family",
+            "more than one gateway of an address family",
         ),
         ("VIP_MAC=01:00:00:00:00:01", "VIP_MAC=01:00:00:00:00:01: "),
-        ("VIP_MTU=9000", "VIP_MTU=9000: eth9 takes no more than 1500"),
+        ("VIP_MTU=9000", "VIP_MTU=9000: the MTU of eth9 is 1500"),
         (
             "VIP_IFNAME=taken",
             "there is such an interface in bad already",

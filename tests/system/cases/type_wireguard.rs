@@ -237,7 +237,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "echo NETNS_DNS=1.2.3 >C",
-        "NETNS_DNS=1.2.3: '1.2.3' is no IP address",
+        "NETNS_DNS=1.2.3: '1.2.3' is not an IP address",
     ),
     (
         "ip link add wg-a type veth peer name x",
