@@ -40,6 +40,7 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
 	$(foreach unit,$(wildcard systemd/*.service systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
+	0644:contrib/types/README.md:$(DOCDIR)/types/README.md \
 	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
 	$(foreach network,$(wildcard contrib/unmanaged/*.network),0644:$(network):$(NETWORKDIR)/$(notdir $(network))) \

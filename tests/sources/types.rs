@@ -22,7 +22,11 @@ fn types() -> Vec<PathBuf> {
 /// All pages in Markdown: the project's, and the README of each type.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut directories = vec![root.to_owned(), root.join("docs"), root.join("contrib/types")];
+    let mut directories = vec![
+        root.to_owned(),
+        root.join("docs"),
+        root.join("contrib/types"),
+    ];
     directories.extend(types());
     let files = directories.iter().flat_map(|directory| {
         let entries = fs::read_dir(directory).unwrap();
@@ -116,6 +120,60 @@ fn tables_are_well_formed() {
         }
     }
     assert!(tables > 10);
+}
+
+/// The functions and variables of the library that are not internal, and their files.
+fn library() -> BTreeSet<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/types");
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "bash") {
+            continue;
+        }
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let name = line.split(['(', '=', ' ']).next().unwrap_or_default();
+            let defines =
+                line[name.len()..].starts_with("()") || line[name.len()..].starts_with('=');
+            if defines && name.starts_with("netns_") {
+                found.insert((file.clone(), name.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_lists_what_the_library_has() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/types/README.md");
+    let mut listed = BTreeSet::new();
+    let mut file = String::new();
+    for line in fs::read_to_string(path).unwrap().lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            file = heading.to_owned();
+        }
+        let cell = line
+            .strip_prefix("| ")
+            .and_then(|row| row.split(" |").next());
+        let names = cell
+            .into_iter()
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let names = names.filter_map(|text| text.split_whitespace().next());
+        let names = names.filter(|name| name.starts_with("netns_"));
+        listed.extend(names.map(|name| (file.clone(), name.to_owned())));
+    }
+    assert_eq!(listed, library());
+}
+
+#[test]
+fn no_type_uses_internals_of_the_library() {
+    for nstype in types() {
+        let script = read(&nstype, "sh");
+        let mut words = script.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let internal = words.find(|word| word.starts_with("_netns_"));
+        assert_eq!(internal, None, "{}", nstype.display());
+    }
 }
 
 #[test]

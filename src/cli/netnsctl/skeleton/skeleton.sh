@@ -8,7 +8,8 @@
 # A function that you do not need, you can remove. What an administrator may change belongs into
 # skeleton.conf (for all namespaces) and skeleton-NSNAME.conf (for one).
 
-# Ready-made checks and helpers, which the types that come with the package use too.
+# Checks and helpers that the types of the package use too; the list of them is
+# /usr/share/doc/systemd-netns/types/README.md.
 # shellcheck source=/dev/null
 source /usr/share/systemd-netns/types.bash
 
