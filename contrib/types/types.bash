@@ -490,8 +490,9 @@ _netns_delete() {
 netns_is_unmarked_pair() {
     local outside inside
     outside=$(_netns_unmarked_link veth "$1" "${@:3}")
+    [[ -n $outside ]] || return 1
     inside=$(_netns_unmarked_link veth "$2" -netns "$NSNAME")
-    [[ -n $outside && $inside == "${outside#* } ${outside% *}" ]]
+    [[ $inside == "${outside#* } ${outside% *}" ]]
 }
 
 # The same for a link in the namespace with a parent on the host.
