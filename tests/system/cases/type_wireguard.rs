@@ -221,7 +221,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "sed -i 's/^DNS.*/DNS=a;b/' F",
-        "WIREGUARD_DNS=\\ a\\;b: 'a;b' is neither",
+        "WIREGUARD_DNS=' a;b': 'a;b' is neither",
     ),
     (
         "echo WIREGUARD_IFNAME=wg-of-sixteen-ch >C",
