@@ -14,6 +14,7 @@ NETWORKDIR = $(PREFIX)/lib/systemd/network
 UDEVDIR = $(PREFIX)/lib/udev/rules.d
 NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
 NFTDIR = $(UNITDIR)/netns-nft@.service.d
+NFTOUTSIDEDIR = $(UNITDIR)/netns_outside-nft@.service.d
 IFUPDOWNDIR = $(UNITDIR)/netns-ifupdown@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
@@ -59,7 +60,10 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
 	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
+	0755:contrib/types/nft/nft-guard:$(DATADIR)/nft-guard \
 	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
+	0644:systemd/netns-nft@.service.d/10-closed.conf:$(NFTDIR)/10-closed.conf \
+	0644:systemd/netns_outside-nft@.service.d/10-closed.conf:$(NFTOUTSIDEDIR)/10-closed.conf \
 	0644:systemd/netns-ifupdown@.service.d/10-unneeded.conf:$(IFUPDOWNDIR)/10-unneeded.conf \
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
@@ -74,7 +78,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own. That of the administrator goes only if it is empty.
-DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check check-vm deps lint test package clean
 

@@ -1,6 +1,6 @@
-//! NSTYPE nft: closed until the rules are in force, and when they do not come into force.
+//! NSTYPE nft: the namespace is closed until its rules are in force, and if they are refused.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::support::*;
 use super::type_support::*;
@@ -14,9 +14,13 @@ pub const CASES: &[Case] = &[
     ("saved_and_loaded", saved_and_loaded),
     ("save_by_hand", save_by_hand),
     ("units_of_lo", units_of_lo),
+    ("tables_of_others_stay", tables_of_others_stay),
+    ("functions_of_the_user", functions_of_the_user),
+    ("functions_without_systemd", functions_without_systemd),
+    ("save_survives_faults", save_survives_faults),
 ];
 
-/// A cable between the host and the namespace `web`, which something else than nft keeps alive.
+/// A veth pair between the host and the namespace `web`, which keeps it when nft is stopped.
 fn veth(machine: &Machine) -> Result<()> {
     machine.write(
         "/etc/conf.d/netns/veth-web.conf",
@@ -44,6 +48,12 @@ fn reached(machine: &Machine, expected: bool) -> Result<()> {
     Ok(())
 }
 
+/// Fails unless the namespace has exactly these tables.
+fn tables(machine: &Machine, expected: &str) -> Result<()> {
+    let found = machine.run("ip netns exec web nft list tables | sort | paste -sd,")?;
+    expect(found.stdout.trim(), expected, "tables")
+}
+
 fn default_drops(machine: &Machine) -> Result<()> {
     let before = look(machine)?;
     veth(machine)?;
@@ -53,10 +63,11 @@ fn default_drops(machine: &Machine) -> Result<()> {
     expect_instance(machine, "lo", "web", [UP, UP, UP])?;
     machine.run("systemctl restart netns-nft@web")?;
     reached(machine, false)?;
-    // Nothing of ours remains.
+    // The rules last as long as the namespace.
     machine.run("systemctl stop netns-nft@web")?;
-    let rules = machine.run("ip netns exec web nft list ruleset")?.stdout;
-    expect(&rules, "", "rules after the stop")?;
+    tables(machine, "table inet netns_filter")?;
+    reached(machine, false)?;
+    machine.run("ip netns exec web nft flush ruleset")?;
     reached(machine, true)?;
     machine.run("systemctl stop netns-lo@web netns-veth@web")?;
     looks_like(machine, &before)?;
@@ -122,9 +133,14 @@ fn closed_after_a_syntax_error(machine: &Machine) -> Result<()> {
         "/etc/conf.d/netns/nft-web.rules",
         "table inet x {\n  chain input { type filter hook input priority 0; policy accept; jump nowhere; }\n}\n",
     )?;
-    closed(machine, "nothing but loopback works in web from now on")?;
+    closed(
+        machine,
+        "nothing but loopback works in web until its rules are loaded",
+    )?;
+    machine.write("/etc/conf.d/netns/nft-web.rules", "\n")?;
+    closed(machine, "no table was loaded")?;
     machine.run("ln -sf nowhere /etc/conf.d/netns/nft-web.rules")?;
-    closed(machine, "nft-web.rules is no file that can be read")?;
+    closed(machine, "nft-web.rules cannot be read")?;
     let save = machine.try_run("netns-nft-save web")?;
     ensure!(save.status == Some(1), "{save}");
     // Good rules take over, from the closed state and from another set of good ones.
@@ -193,14 +209,18 @@ fn saved_and_loaded(machine: &Machine) -> Result<()> {
 
 fn save_by_hand(machine: &Machine) -> Result<()> {
     for (command, status, text) in [
-        ("netns-nft-save", 2, "usage: netns-nft-save NSNAME"),
+        (
+            "netns-nft-save",
+            2,
+            "usage: netns-nft-save [--force] NSNAME",
+        ),
         ("netns-nft-save a b", 2, "usage: "),
         ("netns-nft-save ../a", 2, "usage: "),
         ("netns-nft-save --all", 2, "usage: "),
         (
             "netns-nft-save nowhere",
             1,
-            "there is no network namespace 'nowhere'",
+            "no network namespace 'nowhere'",
         ),
         ("setpriv --reuid=1 netns-nft-save a", 4, "only root"),
         ("netns-nft-save --help", 0, ""),
@@ -224,9 +244,17 @@ fn save_by_hand(machine: &Machine) -> Result<()> {
          [[ -z $(find /etc/conf.d/netns -name '.*') ]]
          chattr +i /root/rules 2>/dev/null || :",
     )?;
-    // A namespace that is no unit's, and its empty set of rules.
-    let empty = machine.run("ip netns add bare; netns-nft-save bare; ip netns delete bare")?;
-    expect_in(&empty.stderr, "'bare' has no rules")
+    // Nothing is never saved, unless by force.
+    machine.sh("ip netns add bare; file=/etc/conf.d/netns/nft-bare.rules
+         (! netns-nft-save bare); [[ ! -e $file ]]
+         ip netns exec bare nft add table inet x; ip netns exec bare nft add chain inet x y
+         (! netns-nft-save bare); [[ ! -e $file ]]
+         netns-nft-save --force bare; grep 'chain y' $file
+         ip netns exec bare nft flush ruleset
+         (! netns-nft-save bare); grep 'chain y' $file
+         netns-nft-save --force bare; (! grep 'chain y' $file)
+         ip netns delete bare; rm $file")?;
+    Ok(())
 }
 
 fn units_of_lo(machine: &Machine) -> Result<()> {
@@ -240,5 +268,191 @@ fn units_of_lo(machine: &Machine) -> Result<()> {
     expect_instance(machine, "nft", "a", [DOWN, DOWN, DOWN])?;
     nothing_left(machine)?;
     machine.run("systemd-analyze verify netns-nft@a.service")?;
+    Ok(())
+}
+
+fn tables_of_others_stay(machine: &Machine) -> Result<()> {
+    veth(machine)?;
+    machine.sh("echo 'configure_veth_up_inside() { nft add table ip theirs; }' >>/etc/conf.d/netns/veth-web.conf
+         systemctl restart netns-veth@web
+         ip netns exec web nft add table inet netns_filter
+         ip netns exec web nft add chain inet netns_filter stale
+         systemctl start netns-nft@web")?;
+    tables(machine, "table inet netns_filter,table ip theirs")?;
+    machine.run("(! ip netns exec web nft list chain inet netns_filter stale)")?;
+    machine.run("systemctl restart netns-veth@web netns-nft@web")?;
+    tables(machine, "table inet netns_filter,table ip theirs")?;
+    // A file of other tables takes the place of the one before, whoever else has tables.
+    machine.write(
+        "/etc/conf.d/netns/nft-web.rules",
+        "table inet a {\n  chain input { type filter hook input priority 0; counter accept; }\n}\n\
+         add table ip b\n",
+    )?;
+    for _ in 0..2 {
+        machine.run("systemctl restart netns-nft@web")?;
+        tables(machine, "table inet a,table ip b,table ip theirs")?;
+        let rules = machine.run("ip netns exec web nft list table inet a | grep -c counter")?;
+        expect(&rules.stdout, "1\n", "rules")?;
+    }
+    // One of theirs that is added to while nft starts is not taken for ours either.
+    machine.sh("systemctl stop netns-nft@web
+         systemd-run --quiet --unit=adder bash -c 'for i in {1..20}; do ip netns exec web nft add table ip t$i; sleep 0.1; done'
+         systemctl start netns-nft@web; while systemctl is-active adder; do sleep 0.1; done
+         ip netns exec web nft list tables | sort >/root/before; grep 'ip t[0-9]' /root/before
+         systemctl restart netns-nft@web
+         ip netns exec web nft list tables | sort | diff /root/before -")?;
+    Ok(())
+}
+
+/// Rules that let in nothing but what comes from the host.
+const GOOD: &str = "table inet own {\n  chain input {\n\
+    type filter hook input priority 0; policy drop; iif lo accept; ip saddr 192.0.2.1 accept;\n\
+    meta l4proto icmpv6 accept; icmp type echo-reply accept;\n  }\n}\n";
+const BAD: &str = "table inet own {\n  chain input { typo }\n}\n";
+
+/// Functions of the user that load rules, from outside and inside, and whether they do it with traps,
+/// flushes, or in pieces.
+const LOADERS: &[&str] = &[
+    "configure_nft_up_outside() { ip netns exec $1 nft -f $F; }\nconfigure_nft_up_inside() { :; }",
+    "configure_nft_up_outside() { ip netns exec $1 nft flush ruleset; ip netns exec $1 nft -f $F; }\n\
+     configure_nft_up_inside() { :; }",
+    "configure_nft_up_inside() { nft -f $F; }",
+    "configure_nft_up_inside() { trap 'echo bye' EXIT; nft flush ruleset; nft -f $F; }",
+    "configure_nft_up_inside() { nft -f $F; }\nconfigure_nft_down_inside() { nft flush ruleset; }",
+    "configure_nft_up_inside() { nft -f $F; }\n\
+     configure_nft_down_inside() { :; }\n\
+     configure_nft_down_outside() { ip netns exec $1 nft flush ruleset; }",
+    "configure_nft_up_inside() { (nft -f $F); exit; }\n\
+     configure_nft_down_inside() { trap : EXIT; nft flush ruleset; }",
+    "configure_nft_up_outside() { nft -c -f $F; }",
+];
+
+fn functions_of_the_user(machine: &Machine) -> Result<()> {
+    veth(machine)?;
+    for (number, functions) in LOADERS.iter().enumerate() {
+        let context = || format!("with\n{functions}");
+        let conf = ["nft.conf", "nft-web.conf"][number % 2];
+        machine.write(
+            &format!("/etc/conf.d/netns/{conf}"),
+            &format!("F=/etc/conf.d/netns/nft-web.rules\n{functions}\n"),
+        )?;
+        machine.write("/etc/conf.d/netns/nft-web.rules", BAD)?;
+        machine.run("(! systemctl start netns-nft@web); systemctl reset-failed")?;
+        reached(machine, false).with_context(context)?;
+        machine
+            .run("(! netns-nft-save web)")
+            .with_context(context)?;
+        machine.write("/etc/conf.d/netns/nft-web.rules", GOOD)?;
+        machine
+            .run("systemctl start netns-nft@web")
+            .with_context(context)?;
+        for _ in 0..2 {
+            reached(machine, true).with_context(context)?;
+            tables(machine, "table inet own").with_context(context)?;
+            machine
+                .run("systemctl restart netns-nft@web")
+                .with_context(context)?;
+        }
+        let rules = machine.run("ip netns exec web nft list ruleset | grep -c saddr")?;
+        expect(&rules.stdout, "1\n", "rules").with_context(context)?;
+        // Stopped, it is no more open than before.
+        machine
+            .sh("systemctl stop netns-nft@web
+             ip netns exec web nft list ruleset | grep 'policy drop'")
+            .with_context(context)?;
+        machine.write("/etc/conf.d/netns/nft-web.rules", BAD)?;
+        machine.run("(! systemctl start netns-nft@web); systemctl reset-failed")?;
+        reached(machine, false).with_context(context)?;
+        machine.run(&format!(
+            "rm /etc/conf.d/netns/{conf}; ip netns exec web nft flush ruleset"
+        ))?;
+    }
+    // A file of the user that ends the run, and a killed function.
+    for conf in [
+        "exit 0",
+        "configure_nft_up_inside() { nft flush ruleset; kill -KILL $$; }",
+        "configure_nft_up_inside() { :; }",
+    ] {
+        machine.write("/etc/conf.d/netns/nft-web.conf", &format!("{conf}\n"))?;
+        machine
+            .run("(! systemctl start netns-nft@web); systemctl reset-failed")
+            .with_context(|| conf)?;
+        reached(machine, false).with_context(|| conf)?;
+    }
+    Ok(())
+}
+
+fn functions_without_systemd(machine: &Machine) -> Result<()> {
+    machine.sh("ip netns add web
+         ip link add v0 type veth peer name v1 netns web
+         ip address add 192.0.2.1/30 dev v0; ip address add 2001:db8::1/64 dev v0 nodad; ip link set v0 up
+         ip -n web address add 192.0.2.2/30 dev v1; ip -n web address add 2001:db8::2/64 dev v1 nodad
+         ip -n web link set v1 up; ip -n web link set lo up; mkdir -p /etc/conf.d/netns")?;
+    reached(machine, true)?;
+    for functions in &LOADERS[..3] {
+        machine.write(
+            "/etc/conf.d/netns/nft-web.conf",
+            &format!("F=/etc/conf.d/netns/nft-web.rules\n{functions}\n"),
+        )?;
+        let up = "netnsinit nft web up outside && netnsinit nft web up inside";
+        let down = "netnsinit nft web down inside && netnsinit nft web down outside";
+        machine.write("/etc/conf.d/netns/nft-web.rules", BAD)?;
+        machine.run(&format!("(! {{ {up}; }}); {down}"))?;
+        reached(machine, false)?;
+        machine.write("/etc/conf.d/netns/nft-web.rules", GOOD)?;
+        machine.run(&format!("{up}; {down}; {up}; netnsctl check"))?;
+        reached(machine, true)?;
+        machine.run(down)?;
+        reached(machine, true)?;
+        machine.sh("ip netns exec web nft list ruleset | grep 'policy drop'
+             [[ $(ip netns exec web nft list ruleset | grep -c saddr) == 1 ]]")?;
+    }
+    Ok(())
+}
+
+fn save_survives_faults(machine: &Machine) -> Result<()> {
+    machine.sh(
+        "netnsupdate; mkdir /root/small; mount -t tmpfs -o size=16k,mode=755 none /root/small
+         ip netns add web; echo 'table inet old {}' >/root/small/rules
+         mkdir -p /etc/conf.d/netns; ln -s /root/small/rules /etc/conf.d/netns/nft-web.rules
+         for i in {1..400}; do echo \"add rule inet new c tcp dport $i accept\"; done >/root/many
+         ip netns exec web nft add table inet new
+         ip netns exec web nft 'add chain inet new c { type filter hook input priority 0; }'
+         ip netns exec web nft -f /root/many",
+    )?;
+    let unharmed = |what: &str| -> Result<()> {
+        let left = machine
+            .run("cat /root/small/rules; ls -A /root/small")?
+            .stdout;
+        expect(&left, "table inet old {}\nrules\n", what)
+    };
+    // A full file system.
+    machine.run("(! netns-nft-save web)")?;
+    unharmed("after ENOSPC")?;
+    machine.run("(! (ulimit -f 1; netns-nft-save web))")?;
+    unharmed("after EFBIG")?;
+    machine.run("mount -o remount,size=1m /root/small")?;
+    // nft that fails, or says nothing, in its first or its second run.
+    machine.run("mkdir /root/bin")?;
+    for (script, status) in [
+        ("exit 1", 1),
+        ("kill -KILL $$", 1),
+        ("exit 0", 1),
+        ("[[ $* != *-c* ]] || exit 1; /usr/sbin/nft \"$@\"", 1),
+    ] {
+        machine.write("/root/bin/nft", &format!("#!/bin/bash\n{script}\n"))?;
+        let tried =
+            machine.try_run("chmod 755 /root/bin/nft; PATH=/root/bin:$PATH netns-nft-save web")?;
+        ensure!(tried.status == Some(status), "{script}: {tried}");
+        unharmed(script)?;
+    }
+    // Killed at any time: the old file or the new one, and the next run tidies up.
+    machine.sh("for i in {1..40}; do
+             timeout --signal=KILL 0.$(printf %03d $((i * 10))) netns-nft-save web || :
+             [[ $(tail -n 1 /root/small/rules) == 'table inet old {}' || $(grep -c dport /root/small/rules) == 400 ]]
+         done
+         netns-nft-save web; [[ $(ls -A /root/small) == rules ]]
+         for i in {1..8}; do netns-nft-save web & done; wait; [[ $(ls -A /root/small) == rules ]]
+         [[ $(grep -c dport /root/small/rules) == 400 ]]")?;
     Ok(())
 }
