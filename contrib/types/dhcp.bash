@@ -3,11 +3,11 @@
 # Addresses, routes and name servers from the network, for a type with a variable PREFIX_DHCP:
 #
 #     ipv4   DHCP, by busybox's udhcpc
-#     ipv6   what routers announce, handled by the kernel; also DHCPv6 where busybox has udhcpc6
+#     ipv6   router advertisements, handled by the kernel; also DHCPv6 where busybox has udhcpc6
 #     both
 #
 # Name servers go into /etc/netns/NSNAME/resolv.conf, never into the host's (see dns.bash). The
-# clients stay in the control group of the unit, and renew the lease.
+# clients renew the lease, and are started again if they end (see supervise.bash).
 #
 #     source /usr/share/systemd-netns/types.bash
 #     source /usr/share/systemd-netns/dhcp.bash
@@ -16,9 +16,11 @@
 
 # shellcheck source=contrib/types/dns.bash
 source /usr/share/systemd-netns/dns.bash
+# shellcheck source=contrib/types/supervise.bash
+source /usr/share/systemd-netns/supervise.bash
 
-# Ends the run unless PREFIX_DHCP, if it is set, is sound and there is a client for it, and
-# NETNS_DNS too.
+# Ends the run unless PREFIX_DHCP, if it is set, is valid and there is a client for it, and NETNS_DNS
+# is valid.
 #   netns_dhcp_check PREFIX
 netns_dhcp_check() {
     local _netns_dhcp=$1_DHCP
@@ -38,8 +40,8 @@ netns_dhcp_check() {
     fi
 }
 
-# Makes the file of name servers, in `up outside`: only what exists before the namespace is entered
-# is seen inside. Servers that are configured stand in it beside those of the lease.
+# Creates the file of name servers, in `up outside`: only what exists before the namespace is entered
+# is seen inside. It holds configured servers as well as those of the lease.
 #   netns_dhcp_prepare PREFIX
 netns_dhcp_prepare() {
     netns_dns_configure
@@ -48,7 +50,7 @@ netns_dhcp_prepare() {
     netns_dns_prepare
 }
 
-# Prepares the interface for the routers' announcements, in `up inside` before it is set up.
+# Prepares the interface for router advertisements, in `up inside` before it is set up.
 #   netns_dhcp_expect PREFIX INTERFACE
 netns_dhcp_expect() {
     _netns_dhcp_for "$1" 6 || return 0
@@ -64,8 +66,8 @@ netns_dhcp_expect() {
     fi
 }
 
-# Gets an address of each family that is asked for, or fails after NETNS_DHCP_TIMEOUT seconds (30);
-# in `up inside`, when the interface is up. The clients stay.
+# Gets an address of each requested family, or fails after NETNS_DHCP_TIMEOUT seconds (30); in
+# `up inside`, when the interface is up. The clients go on running, and are started again if they end.
 #   netns_dhcp_start PREFIX INTERFACE [UDHCPC_OPTION...]
 netns_dhcp_start() {
     local seconds=$((10#${NETNS_DHCP_TIMEOUT:-30})) mtu=$1_MTU ipv4='' ipv6=''
@@ -73,29 +75,20 @@ netns_dhcp_start() {
     ! _netns_dhcp_for "$1" 4 || ipv4=yes
     ! _netns_dhcp_for "$1" 6 || ipv6=yes
     [[ -n $ipv4$ipv6 ]] || return 0
-    # What the program that handles leases has to know; the client hands it on.
+    # For the program that handles leases, which the client runs.
     export NSTYPE NSNAME NETNS_DHCP_MTU=${!mtu-} NETNS_DHCP_ROUTES=yes
     ! _netns_dhcp_has_gateway "$1" 4 || NETNS_DHCP_ROUTES=no
-    netns_undo netns_dhcp_stop
     [[ -z $ipv4 ]] || _netns_dhcp4 "${@:2}"
     [[ -z $ipv6 ]] || _netns_dhcp6 "$1" "$2"
     _netns_dhcp_tell "$2"
 }
 
-# Gives the leases back and ends the clients, in `down inside`.
+# Releases the leases and ends the clients, in `down inside`.
 netns_dhcp_stop() {
-    local file pid try
-    for file in "$netns_state"/udhcpc*.pid; do
-        for ((try = 0; try < 40; try++)); do
-            _netns_dhcp_running "$file" || break
-            case $try in
-                0) kill -TERM "$pid" || : ;;
-                30) kill -KILL "$pid" || : ;;
-            esac 2>/dev/null
-            sleep 0.1
-        done
-        rm -f "$file"
-    done
+    local status=0
+    netns_supervise_stop udhcpc || status=$?
+    netns_supervise_stop udhcpc6 || status=$?
+    return "$status"
 }
 
 # Takes back what netns_dhcp_prepare has done, in `down outside`.
@@ -109,7 +102,7 @@ _netns_dhcp_for() {
     [[ ${!dhcp-} == both || ${!dhcp-} == "ipv$2" ]]
 }
 
-# Whether PREFIX_GATEWAY holds a gateway of a family, 4 or 6: the configuration comes first.
+# Whether PREFIX_GATEWAY holds a gateway of a family, 4 or 6, which comes before that of the network.
 _netns_dhcp_has_gateway() {
     local word
     local -a REPLY
@@ -131,69 +124,65 @@ _netns_dhcp_client() {
     ((${#client[@]}))
 }
 
-# Whether the client that wrote a file with its process number runs; sets pid.
-_netns_dhcp_running() {
-    local -a words
-    { read -r pid <"$1" && mapfile -d '' words <"/proc/$pid/cmdline"; } 2>/dev/null || return 1
-    # The number may be somebody else's by now.
-    [[ " ${words[*]} " == *" $1 "* ]]
-}
-
-# Runs a client until it has a lease, and has gone into the background, or gives up.
-#   _netns_dhcp_run FAMILY SECONDS [OPTION...]
+# Runs a client of a family, 4 or 6, in the foreground; what it gets, dhcp-lease puts into force.
+#   _netns_dhcp_run FAMILY [OPTION...]
 _netns_dhcp_run() {
-    # Not the output of netnsinit: whoever waits for its end would wait for that of the client.
-    # timeout: it would ask for ever a server that offers an address and never confirms it.
-    NETNS_DHCP_FAMILY=$1 timeout --kill-after=1 "$(($2 + 2))" "${client[@]}" -n -R -T 1 -t "$2" \
-        -s /usr/share/systemd-netns/dhcp-lease "${@:3}" </dev/null &>/dev/null
+    # A client that is started again begins by giving up its lease. It is still good.
+    [[ -z ${netns_again-} ]] || : >"$netns_state/lease$1.again"
+    # The pidfile: none, but the default is one for all.
+    NETNS_DHCP_FAMILY=$1 exec "${client[@]}" -f -R -T 1 -t 3 -A 3 -p /dev/null \
+        -s /usr/share/systemd-netns/dhcp-lease "${@:2}"
 }
 
 #   _netns_dhcp4 INTERFACE [UDHCPC_OPTION...]
 _netns_dhcp4() {
     local -a client
     _netns_dhcp_client udhcpc
-    _netns_dhcp_run 4 "$seconds" -i "$1" -p "$netns_state/udhcpc4.pid" \
-        -O mtu -O search -O staticroutes "${@:2}" ||
-        _netns_dhcp_fail "no DHCP server gave $1 an IPv4 address"
+    netns_supervise udhcpc _netns_dhcp_run 4 -i "$1" -O mtu -O search -O staticroutes "${@:2}"
+    until [[ -s $netns_state/lease4 ]]; do
+        ((SECONDS < end)) || _netns_dhcp_fail "no DHCP server gave $1 an IPv4 address"
+        sleep 0.1
+    done
 }
 
 #   _netns_dhcp6 PREFIX INTERFACE
 _netns_dhcp6() {
-    local leased=no missing='no DHCP server and '
+    local missing='no DHCP server and ' wait=0
     local -a client
-    # Nothing can be sent before the kernel has found the link-local address to be free.
+    # Nothing can be sent before the kernel has found the link-local address to be unique.
     until [[ -n $(ip -6 -oneline address show dev "$2" scope link -tentative) ]]; do
         ((SECONDS < end)) || _netns_dhcp_fail "$2 has no usable link-local IPv6 address"
         sleep 0.1
     done
-    if ! _netns_dhcp_client udhcpc6; then
-        leased=never missing='DHCPv6 needs udhcpc6, which is not installed, and '
-    elif _netns_dhcp_run 6 2 -i "$2" -p "$netns_state/udhcpc6.pid" -O search; then
-        leased=yes
+    if _netns_dhcp_client udhcpc6; then
+        netns_supervise udhcpc6 _netns_dhcp_run 6 -i "$2" -O search
+        # A router may be faster than a server that has an address for us, too.
+        wait=$((SECONDS + 3))
+    else
+        missing='DHCPv6 needs udhcpc6, which is not installed, and '
     fi
-    until [[ -n $(ip -6 -oneline address show dev "$2" scope global dynamic -tentative) ]]; do
+    until [[ (-s $netns_state/lease6 || $SECONDS -ge $wait) &&
+        -n $(ip -6 -oneline address show dev "$2" scope global dynamic -tentative) ]]; do
         ((SECONDS < end)) || _netns_dhcp_fail "${missing}no router gave $2 an IPv6 address"
-        if [[ $leased == no ]] &&
-            _netns_dhcp_run 6 2 -i "$2" -p "$netns_state/udhcpc6.pid" -O search; then
-            leased=yes
-        fi
         sleep 0.1
     done
-    if [[ $leased == no ]]; then
-        # Where routers give the addresses, a server may still tell the name servers.
-        _netns_dhcp_run 6 2 -i "$2" -q -l -O search || :
+    if ((wait)) && [[ ! -s $netns_state/lease6 ]]; then
+        # Where routers give the addresses, a server may still give the name servers.
+        netns_supervise_stop udhcpc6
+        NETNS_DHCP_FAMILY=6 timeout --kill-after=1 4 "${client[@]}" -n -q -l -T 1 -t 2 -i "$2" -O search \
+            -p /dev/null -s /usr/share/systemd-netns/dhcp-lease </dev/null &>/dev/null || :
     fi
     _netns_dhcp_has_gateway "$1" 6 || _netns_dhcp6_router "$2"
 }
 
-# The address may have come before the router; one is not always there.
+# Waits up to 3 seconds for a default route, which may come after the address, or never.
 _netns_dhcp6_router() {
     local try
     for ((try = 0; try < 30 && SECONDS < end; try++)); do
         [[ -z $(ip -6 route show default dev "$1") ]] || return 0
         sleep 0.1
     done
-    echo "no router announces itself to $1: there is no default route for IPv6"
+    echo "no router advertises itself on $1: no IPv6 default route"
 }
 
 _netns_dhcp_fail() {
@@ -201,7 +190,7 @@ _netns_dhcp_fail() {
     exit 1
 }
 
-# Says in one line what the network gave.
+# Prints the addresses that the network gave.
 _netns_dhcp_tell() {
     local line address all=''
     while read -r _ _ _ address line; do

@@ -52,6 +52,8 @@ netns_wait_for_link() {
 # VARIABLE names the parent: PREFIX_PARENT_IFNAME by default.
 netns_parent_check() {
     local _netns_parent=${2:-$1_PARENT_IFNAME} line mtu=$1_MTU
+    # For messages of netns_link_make.
+    _netns_parent_variable=$_netns_parent
     netns_wait_for_link "$_netns_parent"
     line=$(ip -oneline link show dev "${!_netns_parent}")
     [[ $line == *' link/ether '* ]] || netns_reject "$_netns_parent" 'not an Ethernet interface'
@@ -71,7 +73,7 @@ netns_link_make() {
     # Only the kernel knows what other sub-interfaces a parent has.
     said=$(ip link add link "$2" name "$3" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
         netns "$NSNAME" type "${@:4}" 2>&1) ||
-        netns_reject "$1_PARENT_IFNAME" "the kernel refuses '${*:4}' on it: ${said//$'\n'/ }"
+        netns_reject "${_netns_parent_variable:-$1_PARENT_IFNAME}" "the kernel refuses '${*:4}' on it: ${said//$'\n'/ }"
     netns_undo ip -n "$NSNAME" link delete dev "$3"
     netns_claim_link "$3" -n "$NSNAME"
 }

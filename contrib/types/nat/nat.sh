@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE nat: a cable to the host, which lets the namespace out under its own addresses, and in only
-# what is published.
+# NSTYPE nat: a veth pair to the host, which masquerades what the namespace sends under its own
+# addresses, and forwards only the published ports to it.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH NAT_PUBLISH NAT_HOST_ACCESS NAT_ACCEPT_TRAFFIC
 # netns-variables: NAT_POOL NAT_IFADDR_OUTSIDE NAT_IFADDR_INSIDE IPADDR_OUTSIDE IPADDR NAT_GATEWAY
@@ -22,25 +22,27 @@ source /usr/share/systemd-netns/sysctl.bash
 # shellcheck source=contrib/types/dns.bash
 source /usr/share/systemd-netns/dns.bash
 
-# Here, so that a configuration file can make use of it. It may be empty.
+# Set here, so that a configuration file can use it. It may be empty.
 : "${NAT_IFNAME=na-}"
 
 _nat_names() {
     NAT_IFNAME_OUTSIDE=${NAT_IFNAME_OUTSIDE:-$NAT_IFNAME${NSNAME}0}
     NAT_IFNAME_INSIDE=${NAT_IFNAME_INSIDE:-$NAT_IFNAME${NSNAME}1}
     NAT_POOL=${NAT_POOL:-100.64.0.0/10}
-    # Which variables are meant: the names of the first sample configuration still serve.
+    # The names of the first sample configuration still work.
     _nat_outside=NAT_IFADDR_OUTSIDE _nat_inside=NAT_IFADDR_INSIDE
     _nat_gateway=NAT_GATEWAY _nat_mac=NAT_MAC_INSIDE
     [[ -z ${IPADDR_OUTSIDE-} ]] || _nat_outside=IPADDR_OUTSIDE
     [[ -z ${IPADDR-} ]] || _nat_inside=IPADDR
     [[ -z ${GATEWAY-} ]] || _nat_gateway=GATEWAY
     [[ -z ${MACADDR-} ]] || _nat_mac=MACADDR
+    # Both by type and name: a copy of this script under another name must not share them.
     _nat_claims=/run/systemd-netns/nat
-    _nat_table=netns-nat-$(_nat_identifier "$NSNAME")
+    _nat_claim=$_nat_claims/$NSTYPE@$NSNAME
+    _nat_table=netns-$NSTYPE-$(_nat_identifier "$NSNAME")
 }
 
-# NSNAME as part of a name of nft(8), where not every character can stand: others as /HEX.
+# Prints NSNAME as part of a name of nft(8), with characters that nft does not allow as /HEX.
 _nat_identifier() {
     local LC_ALL=C character i
     for ((i = 0; i < ${#1}; i++)); do
@@ -50,7 +52,7 @@ _nat_identifier() {
     done
 }
 
-# Whether the subnet is ours to choose.
+# Whether the configuration leaves the subnet to us.
 _nat_is_automatic() {
     [[ -z ${!_nat_outside-} && -z ${!_nat_inside-} ]]
 }
@@ -59,7 +61,7 @@ _nat_check() {
     netns_check_dns
     netns_check_ifname NAT_IFNAME_OUTSIDE NAT_IFNAME_INSIDE
     case $NAT_IFNAME_OUTSIDE in
-        *[\"\\*]*) netns_reject NAT_IFNAME_OUTSIDE 'cannot stand in the rules of nft' ;;
+        *[\"\\*]*) netns_reject NAT_IFNAME_OUTSIDE 'cannot be used in nft rules' ;;
     esac
     if ip link show dev "$NAT_IFNAME_OUTSIDE" &>/dev/null; then
         netns_reject NAT_IFNAME_OUTSIDE 'there is such an interface already'
@@ -81,8 +83,7 @@ _nat_check() {
     _nat_publish >/dev/null
 }
 
-# Ends the run if the host reaches an inside address by another interface of its own: two subnets
-# overlap.
+# Ends the run if an inside address is in a subnet that the host has on another interface.
 _nat_check_apart() {
     local address route
     local -a REPLY
@@ -156,7 +157,7 @@ _nat_check_host_access() {
     esac
 }
 
-# The rules for what the namespace wants of the host itself.
+# Prints the rules for what the namespace may reach on the host itself.
 _nat_host_access() {
     local word
     local -a REPLY
@@ -169,8 +170,7 @@ _nat_host_access() {
     done
 }
 
-# Reserves the published ports, so that no two instances believe to have one, nor an instance and a
-# service of the host.
+# Reserves the published ports: neither another instance nor a service of the host may use them.
 _nat_claim_ports() {
     local wanted lock file protocol address port theirs rest
     wanted=$(_nat_publish)
@@ -180,10 +180,10 @@ _nat_claim_ports() {
     flock "$lock"
     while read -r protocol address port _; do
         for file in "$_nat_claims"/*; do
-            [[ -f $file && $file != "$_nat_claims/$NSNAME" ]] || continue
+            [[ -f $file && $file != "$_nat_claim" ]] || continue
             while read -r rest theirs _; do
                 [[ $rest != "$protocol:$port" ]] || _nat_differ "$address" "$theirs" ||
-                    _nat_reject_port "$port/$protocol" "is published by ${file##*/} already"
+                    _nat_reject_port "$port/$protocol" "is already published by ${file##*/}"
             done <"$file"
         done
         while read -r _ _ _ theirs rest; do
@@ -198,8 +198,8 @@ _nat_claim_ports() {
     done <<<"$wanted"
     while read -r protocol address port _; do
         echo "$protocol:$port $address"
-    done <<<"$wanted" >"$_nat_claims/$NSNAME"
-    netns_undo rm -f "$_nat_claims/$NSNAME"
+    done <<<"$wanted" >"$_nat_claim"
+    netns_undo rm -f "$_nat_claim"
     exec {lock}<&-
 }
 
@@ -207,7 +207,7 @@ _nat_differ() {
     [[ $1 != '*' && $2 != '*' && $1 != "$2" ]]
 }
 
-# The rules that send a published port inside.
+# Prints the rules that forward the published ports.
 _nat_dnat_rules() {
     local protocol address port to
     while read -r protocol address port to; do
@@ -230,8 +230,8 @@ _nat_list() {
     echo "{ $* }"
 }
 
-# The table of this instance. `accept` ends no more than a chain of ours: what another firewall
-# drops stays dropped.
+# Prints the table of this instance. `accept` ends only our own chain: what another firewall drops
+# stays dropped.
 _nat_rules() {
     local out="\"$NAT_IFNAME_OUTSIDE\"" dnat host='' accept='' leaving4='' leaving6=''
     dnat=$(_nat_dnat_rules)
@@ -249,7 +249,7 @@ table inet $_nat_table {
     chain spoofed {
         type filter hook prerouting priority raw;
         iifname != $out accept
-        # route_localnet lets these in.
+        # Without this, route_localnet would let them in.
         ip daddr 127.0.0.0/8 drop
         ip saddr $(_nat_list "${_nat_addresses4[@]}" 0.0.0.0) accept
         ip6 saddr $(_nat_list "${_nat_addresses6[@]}" fe80::/10 ::) accept
@@ -281,10 +281,10 @@ table inet $_nat_table {
     }
     chain leaving {
         type nat hook postrouting priority srcnat;
-        # Clients on the host that use a published port by its loopback.
+        # Clients on the host that use a published port through loopback.
         oifname $out ip saddr 127.0.0.0/8 masquerade
         oifname $out ip6 saddr ::1 masquerade
-        # Also back to the namespace itself, as a client of its own published port.
+        # This includes the namespace itself, as a client of its own published port.
         $leaving4
         $leaving6
     }
@@ -305,11 +305,11 @@ configure_nat_up_outside() {
         "${NAT_MAC_OUTSIDE-}" "${!_nat_mac-}" "${NAT_MTU-}"
     conf=/proc/sys/net/ipv6/conf/$NAT_IFNAME_OUTSIDE
     if [[ -e $conf ]]; then
-        # Nor does the namespace become the host's router.
+        # The namespace must not become the host's router.
         echo 0 >"$conf/accept_ra"
     fi
     netns_add_addresses "$NAT_IFNAME_OUTSIDE" "$_nat_outside"
-    # Closed before it is up.
+    # The rules first, so that nothing passes before them.
     netns_undo _nat_delete_table
     _nat_rules | nft -f -
     ip link set dev "$NAT_IFNAME_OUTSIDE" up
@@ -318,23 +318,23 @@ configure_nat_up_outside() {
     netns_undo netns_sysctl_restore
     netns_forward
     netns_dns_configure
-    _nat_tell_of_firewalls
+    _nat_warn_of_firewalls
 }
 
-# Says which firewalls drop what is forwarded, for no rule of ours can let it pass there.
-_nat_tell_of_firewalls() {
+# Names the firewalls that drop forwarded packets, which no rule of ours can prevent.
+_nat_warn_of_firewalls() {
     local line table=''
     while read -r line; do
         case $line in
             'table '*) table=${line%' {'} ;;
             *'hook forward '*'policy drop;'*)
-                echo "$table drops what is forwarded, unless it has rules for $NAT_IFNAME_OUTSIDE" >&2
+                echo "$table drops forwarded packets unless it has rules for $NAT_IFNAME_OUTSIDE" >&2
                 ;;
         esac
     done < <(nft list chains)
 }
 
-# To addresses that bring no route to the host by their length.
+# Adds routes to addresses whose prefix length gives the host none.
 _nat_add_host_routes() {
     local address
     local -a REPLY
@@ -346,14 +346,14 @@ _nat_add_host_routes() {
     done
 }
 
-# Published ports reach the namespace from 127.0.0.1 and ::1 too: the kernel sends packets of these
-# by no other interface than lo, and takes none in, unless told so.
+# Lets published ports be used through 127.0.0.1 and ::1 too: by default, the kernel sends and accepts
+# packets with these addresses on lo only.
 _nat_open_loopback() {
     echo 1 >"/proc/sys/net/ipv4/conf/$NAT_IFNAME_OUTSIDE/route_localnet"
     if [[ -n ${_nat_addresses6-} ]]; then
-        # Answers come in here for ::1, and the kernel looks for an address only on the interface
-        # where a packet for loopback came in. From outside, the kernel drops them before that.
-        # A metric of its own, for to the kernel two routes of one metric are the same.
+        # Replies to ::1 come in here, and the kernel looks for a loopback address only on the
+        # interface where the packet came in. Those from outside it drops before that.
+        # A metric of its own, because two routes with one metric are the same to the kernel.
         ip -6 route add local ::1 dev "$NAT_IFNAME_OUTSIDE" table local \
             metric "$((65536 + $(<"/sys/class/net/$NAT_IFNAME_OUTSIDE/ifindex")))"
     fi
@@ -381,6 +381,6 @@ configure_nat_down_outside() {
     _nat_delete_table || status=$?
     netns_sysctl_restore || status=$?
     netns_dns_remove || status=$?
-    rm -f "$_nat_claims/$NSNAME"
+    rm -f "$_nat_claim" || status=$?
     return "$status"
 }

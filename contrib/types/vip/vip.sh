@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE vip: virtual IP addresses for a service in the namespace, in the network of the host, that
-# the host itself reaches too.
+# NSTYPE vip: virtual IP addresses for a service in the namespace, in the network of the host, which
+# reaches them too.
 #
 # netns-variables: GATEWAY_DEVICE VIP_ADDRESSES VIP_GATEWAY VIP_IFNAME VIP_MAC VIP_MTU
 # netns-variables: VIP_IFNAME_OUTSIDE VIP_HOOK
@@ -13,7 +13,7 @@ source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/link.bash
 source /usr/share/systemd-netns/link.bash
 
-# A unit may set it, with no file at all.
+# A unit may set it, without any file.
 if [[ -n ${GATEWAY_DEVICE-} ]]; then
     # shellcheck disable=SC2034 # read by netnsinit
     NO_CONFIG_REQUIRED=yes
@@ -22,16 +22,16 @@ fi
 _vip_names() {
     VIP_IFNAME=${VIP_IFNAME:-mv0}
     VIP_HOOK=${VIP_HOOK-/usr/local/bin/ns-$NSNAME}
-    # For each macvlan of the host that we use, a file for each instance.
+    # For each macvlan of the host in use, a file for each instance.
     _vip_shared=/run/systemd-netns/vip
-    # What was chosen and done, for the way down.
+    # What `up` has chosen and done, for `down`.
     _vip_outside=$netns_state/vip-outside
     _vip_routes=$netns_state/vip-routes
     _vip_hooked=$netns_state/vip-hooked
 }
 
-# A MAC address of our own for a name: the same at each start, so that the network does not send to
-# one that is no more. Nothing where the host has no identity.
+# Prints a MAC address for a name, the same at each start, so that the network does not send to an
+# old one. Prints nothing if the host has no machine-id.
 _vip_mac() {
     local digest id
     id=$(cat /etc/machine-id 2>/dev/null) || return 0
@@ -55,11 +55,11 @@ _vip_check() {
     _vip_check_routes
     if [[ -n ${VIP_IFNAME_OUTSIDE-} ]] && ! _vip_is_free "$VIP_IFNAME_OUTSIDE" &&
         ! _vip_fits "$VIP_IFNAME_OUTSIDE"; then
-        netns_reject VIP_IFNAME_OUTSIDE "is there already, and no macvlan of $GATEWAY_DEVICE in mode bridge"
+        netns_reject VIP_IFNAME_OUTSIDE "exists already, and is no macvlan of $GATEWAY_DEVICE in mode bridge"
     fi
 }
 
-# Ends the run if the host has a route to an address alone: another instance has the address.
+# Ends the run if the host has a route to one of the addresses: another instance has it.
 _vip_check_routes() {
     local address route
     local -a REPLY
@@ -68,7 +68,7 @@ _vip_check_routes() {
         address=${address%%[ /]*}
         route=$(ip "$(_vip_family "$address")" -oneline route show table local exact "$address" 2>/dev/null) || :
         [[ -z $route ]] ||
-            netns_reject VIP_ADDRESSES "the host has a route to $address already: ${route%%[[:space:]]}"
+            netns_reject VIP_ADDRESSES "the host already has a route to $address: ${route%%[[:space:]]}"
     done
 }
 
@@ -80,15 +80,15 @@ _vip_is_free() {
     ! ip link show dev "$1" &>/dev/null
 }
 
-# Whether the interface is a macvlan of the parent that carries packets to others.
+# Whether the interface is a macvlan of GATEWAY_DEVICE that reaches other macvlans.
 _vip_fits() {
     local line
     line=$(ip -details -oneline link show dev "$1" 2>/dev/null) || return 1
     [[ $line == *": $1@$GATEWAY_DEVICE: "* && $line == *' macvlan mode bridge '* ]]
 }
 
-# Chooses the name of the host's macvlan: that of the parent if it is there, else a free one. Hooks
-# know the first, mv-int.
+# Chooses the name of the host's macvlan: that of GATEWAY_DEVICE if it has one, else a free one.
+# Scripts of administrators expect the first, mv-int.
 _vip_choose_outside() {
     local name
     [[ -z ${VIP_IFNAME_OUTSIDE-} ]] || return 0
@@ -103,27 +103,27 @@ _vip_choose_outside() {
     VIP_IFNAME_OUTSIDE=$name
 }
 
-# Makes the host's macvlan unless it is there, and joins those who use it.
+# Makes the host's macvlan unless it exists, and marks it as used by this instance.
 _vip_join() {
     local conf address mac
     _vip_choose_outside
     conf=/proc/sys/net/ipv6/conf/$VIP_IFNAME_OUTSIDE
     mkdir -p "$_vip_shared/$VIP_IFNAME_OUTSIDE"
-    # First, so that nothing of it is left if this is killed.
+    # First, so that `down` finds it if this is killed.
     : >"$_vip_shared/$VIP_IFNAME_OUTSIDE/$NSNAME"
     if _vip_is_free "$VIP_IFNAME_OUTSIDE"; then
-        # No namespace is called so.
+        # '.' is the name of no namespace.
         mac=$(_vip_mac . "$GATEWAY_DEVICE")
         ip link add link "$GATEWAY_DEVICE" name "$VIP_IFNAME_OUTSIDE" ${mac:+address "$mac"} \
             type macvlan mode bridge
         ip link set dev "$VIP_IFNAME_OUTSIDE" alias 'systemd-netns vip'
         if [[ -e $conf ]]; then
-            # The host is in this network already, and has its addresses and routes from there.
+            # The host gets its addresses and routes in this network from GATEWAY_DEVICE.
             echo 0 >"$conf/accept_ra"
-            # The address of this link serves at once.
+            # Make the link-local address usable at once.
             echo 0 >"$conf/accept_dad"
-            # A link answers for its own IPv6 addresses only, unless it is a proxy, which takes a
-            # router: packets are forwarded only where all of the host does.
+            # A link answers for its own IPv6 addresses only, unless it is a proxy, and only routers
+            # are proxies. Packets are forwarded only if the whole host forwards.
             echo 1 >"$conf/forwarding"
             echo 1 >"$conf/proxy_ndp"
             echo 0 >"/proc/sys/net/ipv6/neigh/$VIP_IFNAME_OUTSIDE/proxy_delay"
@@ -138,29 +138,30 @@ _vip_join() {
     echo "$VIP_IFNAME_OUTSIDE" >"$_vip_outside"
 }
 
-# Leaves the macvlans of the host that this instance uses; the last one out deletes what was made.
+# Stops using the macvlans of the host; the last instance deletes those that were made.
 _vip_leave() {
-    local mark link
+    local mark link status=0
     for mark in "$_vip_shared"/*/"$NSNAME"; do
         [[ -e $mark ]] || continue
         rm -f "$mark"
         link=${mark%/*} link=${link##*/}
-        # Another instance needs it yet.
+        # Another instance still uses it.
         rmdir "$_vip_shared/$link" 2>/dev/null || continue
         if [[ $(ip -oneline link show dev "$link" 2>/dev/null) == *'alias systemd-netns vip'* ]]; then
-            ip link delete dev "$link"
+            ip link delete dev "$link" || status=$?
         fi
     done
     rmdir "$_vip_shared" 2>/dev/null || :
+    return "$status"
 }
 
-# Runs one of these two functions, alone.
+# Runs one of these two functions under a lock.
 _vip_alone() {
     (flock --timeout 30 9 && "$@" 9<&-) 9</run
 }
 
-# Sends what the host has for an address to its own macvlan: what leaves by the parent never reaches
-# a macvlan of this host. In table local, the first that is asked.
+# Routes packets of the host for an address through its macvlan: what leaves through GATEWAY_DEVICE
+# never reaches a macvlan of this host. In table local, which is looked up first.
 _vip_add_routes() {
     local address source
     local -a REPLY
@@ -170,13 +171,13 @@ _vip_add_routes() {
     for address in "${REPLY[@]}"; do
         address=${address%%[ /]*}
         if [[ $address == *:* ]]; then
-            # Answers find only addresses that this very link has, unlike with IPv4.
+            # Unlike with IPv4, replies only find addresses of this very link.
             source=$(_vip_link_local)
             _vip_add_route 100 "$address" "$source"
             continue
         fi
-        # Of several networks, the host is to use its address in that of the parent. A route goes
-        # when its address goes; then there is the other one.
+        # In several networks, use the host's address in that of GATEWAY_DEVICE. This route goes
+        # when its address goes; the other one then takes over.
         source=$(ip -4 -oneline route get "$address" oif "$GATEWAY_DEVICE" 2>/dev/null) || source=
         if [[ $source == *' src '* && $source != *' via '* ]]; then
             source=${source#* src }
@@ -195,7 +196,7 @@ _vip_add_route() {
     echo "${words[*]}" >>"$_vip_routes"
 }
 
-# The link-local address of the host's macvlan, for which it waits a moment.
+# Prints the link-local address of the host's macvlan, for which it waits up to 3 seconds.
 _vip_link_local() {
     local try line
     for ((try = 0; try < 30; try++)); do
@@ -214,7 +215,7 @@ _vip_delete_routes() {
     [[ -e $_vip_routes ]] || return 0
     while read -r line; do
         read -r -a words <<<"$line"
-        # It is gone with its interface, or somebody has deleted it.
+        # It may be gone with its interface, or have been deleted.
         ip "$(_vip_family "$line")" route delete "${words[@]}" 2>/dev/null || :
     done <"$_vip_routes"
     rm -f "$_vip_routes"
@@ -227,38 +228,41 @@ _vip_sysctl() {
         sh "/proc/sys/net/$1/conf/$VIP_IFNAME/$2" "$3"
 }
 
-# Waits until a service can bind to the IPv6 addresses: the kernel first asks whether anybody else
+# Waits until a service can bind to the IPv6 addresses: the kernel first asks whether another host
 # has them, which takes a carrier.
 _vip_await_addresses() {
     local try line
     for ((try = 0; try < 50; try++)); do
         line=$(ip -n "$NSNAME" -6 -oneline address show dev "$VIP_IFNAME" scope global tentative)
         if [[ $line == *dadfailed* ]]; then
-            echo "another host has an address of VIP_ADDRESSES already: $line" >&2
+            echo "another host already has an address of VIP_ADDRESSES: $line" >&2
             return 1
         fi
         [[ -n $line ]] || return 0
         sleep 0.1
     done
-    echo "$VIP_IFNAME: IPv6 addresses cannot be used yet: $line"
+    echo "$VIP_IFNAME: IPv6 addresses are not usable yet: $line"
 }
 
-# Runs the administrator's script with one word, start or stop.
+# Runs the administrator's script: start|stop NSNAME.
 _vip_hook() {
     export NSNAME GATEWAY_DEVICE VIP_IFNAME VIP_IFNAME_OUTSIDE
     if [[ -x $VIP_HOOK ]]; then
-        "$VIP_HOOK" "$1"
+        "$VIP_HOOK" "$1" "$NSNAME"
     else
-        bash "$VIP_HOOK" "$1"
+        bash "$VIP_HOOK" "$1" "$NSNAME"
     fi
 }
 
 _vip_unhook() {
+    local status=0
     [[ -e $_vip_hooked ]] || return 0
     VIP_IFNAME_OUTSIDE=$(<"$_vip_outside")
     rm -f "$_vip_hooked"
     [[ -f $VIP_HOOK ]] || return 0
-    _vip_hook stop || echo "$VIP_HOOK stop: exit status $?" >&2
+    _vip_hook stop || status=$?
+    ((!status)) || echo "$VIP_HOOK stop $NSNAME failed with exit status $status" >&2
+    return "$status"
 }
 
 configure_vip_up_outside() {
@@ -271,12 +275,12 @@ configure_vip_up_outside() {
     VIP_IFNAME_OUTSIDE=$(<"$_vip_outside")
     _vip_add_routes
 
-    # All from outside: the script, too, runs outside, and finds the namespace ready.
+    # All from outside: the script runs outside, too, and must find the namespace ready.
     _vip_sysctl ipv4 forwarding 1
-    # Say to the network at once, where the addresses are now.
+    # Announce the addresses to the network at once.
     _vip_sysctl ipv4 arp_notify 1
     _vip_sysctl ipv6 ndisc_notify 1
-    # Ask in the name of an address of this interface only.
+    # Use only addresses of this interface in ARP requests.
     _vip_sysctl ipv4 arp_announce 2
     _vip_sysctl ipv6 use_tempaddr 0
     ip -n "$NSNAME" link set dev lo up
@@ -294,9 +298,11 @@ configure_vip_up_outside() {
 }
 
 configure_vip_down_outside() {
+    local status=0
     _vip_names
-    _vip_unhook
-    _vip_delete_routes
-    netns_link_delete
-    _vip_alone _vip_leave
+    _vip_unhook || status=$?
+    _vip_delete_routes || status=$?
+    netns_link_delete || status=$?
+    _vip_alone _vip_leave || status=$?
+    return "$status"
 }

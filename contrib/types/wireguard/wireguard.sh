@@ -1,16 +1,18 @@
 # shellcheck shell=bash
 #
-# NSTYPE wireguard: a WireGuard interface that is born on the host, where its encrypted packets
-# leave, and moved into the namespace. Nothing else leads out of there.
+# NSTYPE wireguard: a WireGuard interface that is created on the host, where its encrypted packets
+# leave, and moved into the namespace, which has no other way out.
 #
 # netns-variables: WIREGUARD_CONFIG WIREGUARD_IFNAME WIREGUARD_IFADDR WIREGUARD_DNS WIREGUARD_MTU
-# netns-variables: WIREGUARD_ROUTES WIREGUARD_HOOKS
-# netns-programs: ip wg
+# netns-variables: WIREGUARD_ROUTES WIREGUARD_HOOKS WIREGUARD_RERESOLVE_INTERVAL
+# netns-programs: ip wg nsenter getent
 
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/dns.bash
 source /usr/share/systemd-netns/dns.bash
+# shellcheck source=contrib/types/supervise.bash
+source /usr/share/systemd-netns/supervise.bash
 
 # shellcheck disable=SC2034 # read by netnsinit: /etc/wireguard/NSNAME.conf is enough
 NO_CONFIG_REQUIRED=yes
@@ -18,8 +20,8 @@ NO_CONFIG_REQUIRED=yes
 _wireguard_names() {
     WIREGUARD_CONFIG=${WIREGUARD_CONFIG:-/etc/wireguard/$NSNAME.conf}
     WIREGUARD_IFNAME=${WIREGUARD_IFNAME:-wg-$NSNAME}
-    # The name while it is on the host, where that of another instance may be the same. It stays
-    # that of wireguard-go's socket.
+    # The name while it is on the host, where WIREGUARD_IFNAME may be that of another instance. The
+    # socket of wireguard-go keeps it.
     _wireguard_born=wg-$NSNAME
     ((${#_wireguard_born} <= 15)) || _wireguard_born=wg-$(sha256sum <<<"$NSNAME" | head -c 12)
 }
@@ -33,7 +35,7 @@ _wireguard_reject() {
 _wireguard_check_file() {
     local owner mode
     [[ $WIREGUARD_CONFIG == /* ]] || netns_reject WIREGUARD_CONFIG 'must be an absolute path'
-    [[ -f $WIREGUARD_CONFIG ]] || netns_reject WIREGUARD_CONFIG 'there is no such file'
+    [[ -f $WIREGUARD_CONFIG ]] || netns_reject WIREGUARD_CONFIG 'no such file'
     read -r owner mode < <(stat --dereference --format='%u %a' -- "$WIREGUARD_CONFIG")
     [[ $owner == 0 ]] ||
         netns_reject WIREGUARD_CONFIG "others than root can read the keys: chown root ${WIREGUARD_CONFIG@Q}"
@@ -46,16 +48,16 @@ _wireguard_check_file() {
 _wireguard_read() {
     # No trace: it would put the keys into the journal.
     { local -; set +x; } 2>/dev/null
-    local line section='' key value word addresses='' dns='' mtu='' routes='' private=no
+    local line section='' key value word addresses='' dns='' mtu='' routes='' private=no peer='' endpoint=''
     local -a words
-    _wireguard_wg='' _wireguard_line=0 _wireguard_port=0
+    _wireguard_wg='' _wireguard_line=0 _wireguard_port=0 _wireguard_endpoints=''
     while IFS= read -r line || [[ -n $line ]]; do
         ((_wireguard_line += 1))
         line=${line%%#*} line=${line//$'\r'/}
         [[ $line =~ ^[[:space:]]*(.*[^[:space:]])[[:space:]]*$ ]] || continue
         line=${BASH_REMATCH[1]}
         if [[ $line == '['*']' ]]; then
-            section=${line,,}
+            section=${line,,} peer='' endpoint=''
             [[ $section == '[interface]' || $section == '[peer]' ]] ||
                 _wireguard_reject 'this section is neither [Interface] nor [Peer]'
             _wireguard_wg+=$line$'\n'
@@ -78,7 +80,7 @@ _wireguard_read() {
                 case ${value,,} in
                     auto) ;;
                     off) routes=off ;;
-                    *) _wireguard_reject "Table=$value: only auto and off have a meaning in a namespace" ;;
+                    *) _wireguard_reject "Table=$value: must be auto or off in a namespace" ;;
                 esac
                 ;;
             '[interface]preup' | '[interface]postup' | '[interface]predown' | '[interface]postdown')
@@ -86,12 +88,13 @@ _wireguard_read() {
                     _wireguard_reject "$key is not run: take it out, or set WIREGUARD_HOOKS=ignore"
                 ;;
             '[interface]saveconfig')
-                [[ ${value,,} == false ]] || echo "$WIREGUARD_CONFIG: SaveConfig: nothing is ever saved"
+                [[ ${value,,} == false ]] || echo "$WIREGUARD_CONFIG: SaveConfig is ignored"
                 ;;
             '[interface]privatekey' | '[peer]publickey' | '[peer]presharedkey')
                 [[ $value =~ ^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$ ]] ||
                     _wireguard_reject "$key is no key, 44 characters of base64"
                 [[ ${key,,} != privatekey ]] || private=yes
+                [[ ${key,,} != publickey ]] || peer=$value
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[peer]allowedips')
@@ -101,17 +104,23 @@ _wireguard_read() {
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[interface]listenport')
-                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: is no number of a port"
+                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: is no port number"
                 _wireguard_port=$((10#$value))
                 _wireguard_wg+=$line$'\n'
                 ;;
-            '[interface]fwmark' | '[peer]endpoint' | '[peer]persistentkeepalive')
+            '[peer]endpoint')
+                # Not if it is an address.
+                [[ $value == '['* ]] || netns_is_ipv4 "${value%:*}" || endpoint=$value
                 _wireguard_wg+=$line$'\n'
                 ;;
+            '[interface]fwmark' | '[peer]persistentkeepalive') _wireguard_wg+=$line$'\n' ;;
             *) _wireguard_reject "$key is not known in ${section:-front of a section}" ;;
         esac
+        if [[ -n $peer && -n $endpoint ]]; then
+            _wireguard_endpoints+=${_wireguard_endpoints:+$'\n'}"$peer $endpoint" endpoint=''
+        fi
     done <"$WIREGUARD_CONFIG"
-    [[ $private == yes ]] || netns_reject WIREGUARD_CONFIG 'there is no PrivateKey in it'
+    [[ $private == yes ]] || netns_reject WIREGUARD_CONFIG 'has no PrivateKey'
     [[ -n ${WIREGUARD_IFADDR[*]-} ]] || WIREGUARD_IFADDR=$addresses
     [[ -n ${WIREGUARD_DNS[*]-} ]] || WIREGUARD_DNS=$dns
     WIREGUARD_MTU=${WIREGUARD_MTU:-$mtu}
@@ -142,69 +151,151 @@ _wireguard_check() {
         [[ ${#REPLY[@]}:$word == 1:off ]] || netns_is_address "$word" ||
             netns_reject WIREGUARD_ROUTES "'$word' is no IP address"
     done
-    # wireguard-go would say nothing, and be deaf.
+    [[ ${WIREGUARD_RERESOLVE_INTERVAL-} == no ]] || netns_check_number WIREGUARD_RERESOLVE_INTERVAL 0 86400
+    # wireguard-go would not complain, and receive nothing.
     if ((_wireguard_port)) && [[ -n $(ss -Hlnu "sport = :$_wireguard_port") ]]; then
-        netns_reject WIREGUARD_CONFIG "ListenPort=$_wireguard_port: somebody listens there already"
+        netns_reject WIREGUARD_CONFIG "ListenPort=$_wireguard_port: the port is already in use"
     fi
     if ip -netns "$NSNAME" link show dev "$WIREGUARD_IFNAME" &>/dev/null; then
-        netns_reject WIREGUARD_IFNAME "there is such an interface already in $NSNAME"
+        netns_reject WIREGUARD_IFNAME "already exists in $NSNAME"
     fi
     if ip link show dev "$_wireguard_born" &>/dev/null || wg show "$_wireguard_born" &>/dev/null; then
-        echo "$_wireguard_born, what it is called before it is moved: there is such an interface already" >&2
+        echo "$_wireguard_born, the name of the interface before it is moved, already exists" >&2
         exit 6
     fi
 }
 
-# Makes the interface on the host, by the kernel or by wireguard-go.
-_wireguard_create() {
-    local output
+# Makes the interface on the host, by the kernel or by wireguard-go, and moves it inside.
+_wireguard_make() {
+    local output try
+    netns_undo _wireguard_delete
     if output=$(ip link add name "$_wireguard_born" type wireguard 2>&1); then
-        netns_undo _wireguard_undo
-        return 0
+        _wireguard_configure
+        return
     fi
     if ! type -P wireguard-go >/dev/null; then
-        echo "neither this kernel (${output%%$'\n'*}) nor a program wireguard-go can make a WireGuard interface" >&2
+        echo "no WireGuard in this kernel (${output%%$'\n'*}), and wireguard-go is not installed" >&2
         exit 5
     fi
     [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || :
-    # Its daemon stays in the control group of the unit. With LOG_LEVEL set to anything, it would keep
-    # the output open until it ends; with WG_PROCESS_FOREGROUND, there would be no daemon.
-    if ! output=$(env -u LOG_LEVEL -u WG_PROCESS_FOREGROUND -u WG_TUN_FD -u WG_UAPI_FD \
-        wireguard-go "$_wireguard_born" 2>&1); then
-        printf '%s\n' "$output" >&2
-        return 1
-    fi
-    netns_undo _wireguard_undo
-    # An answer says that the daemon has looked at the interface: it would end if that were gone.
-    wg show "$_wireguard_born" >/dev/null
-}
-
-_wireguard_undo() {
-    ip link delete dev "$_wireguard_born" 2>/dev/null ||
-        netns_delete_link "$WIREGUARD_IFNAME" -netns "$NSNAME"
-    _wireguard_wait_for_daemon
-}
-
-# Waits until the daemon has ended, if there was one: it takes its socket along, which the next one
-# of this name must not have made before.
-_wireguard_wait_for_daemon() {
-    local try
-    # An interface of that name on the host, with a daemon or not, is somebody else's.
-    ! ip link show dev "$_wireguard_born" &>/dev/null || return 0
-    for try in {1..30}; do
-        [[ -S /run/wireguard/$_wireguard_born.sock ]] && wg show "$_wireguard_born" &>/dev/null || return 0
+    netns_supervise wireguard-go _wireguard_go
+    for ((try = 0; try < 100; try++)); do
+        if wg show "$_wireguard_born" &>/dev/null; then
+            _wireguard_configure
+            return
+        fi
         sleep 0.1
     done
-    echo "wireguard-go $_wireguard_born still runs after $((try / 10)) seconds" >&2
+    netns_supervise_stop wireguard-go || :
+    echo "wireguard-go makes no interface: $(timeout 2 wireguard-go -f "$_wireguard_born" 2>&1 | tail -n 1)" >&2
+    return 1
 }
 
-# Gives keys and peers to the interface. Names of endpoints are looked up here, on the host.
+# Runs wireguard-go until it ends. The first time, `up` goes on with its interface; when it was
+# started again, all of `up` has to be done again.
+_wireguard_go() {
+    local daemon try
+    if [[ -z ${netns_again-} ]]; then
+        _wireguard_daemon silent
+    fi
+    _wireguard_daemon silent &
+    daemon=$!
+    for ((try = 0; try < 100; try++)); do
+        if wg show "$_wireguard_born" &>/dev/null; then
+            # In a shell of its own for errexit, which a condition would switch off.
+            (
+                set -e
+                _wireguard_configure
+                ip() { command ip -netns "$NSNAME" "$@"; }
+                _wireguard_up
+            ) &
+            wait "$!" || kill "$daemon"
+            break
+        fi
+        sleep 0.1
+    done
+    wait "$daemon"
+}
+
+# Becomes wireguard-go, with a log level.
+_wireguard_daemon() {
+    # The caller may have set these for another one.
+    exec env -u WG_TUN_FD -u WG_UAPI_FD "LOG_LEVEL=$1" wireguard-go -f "$_wireguard_born"
+}
+
+# Configures the new interface on the host, and moves it inside. Names of endpoints are resolved here.
+_wireguard_configure() {
+    netns_claim_link "$_wireguard_born"
+    _wireguard_set
+    [[ -z $WIREGUARD_MTU ]] || ip link set dev "$_wireguard_born" mtu "$WIREGUARD_MTU"
+    ip link set dev "$_wireguard_born" netns "$NSNAME" name "$WIREGUARD_IFNAME"
+}
+
+# Gives keys and peers to the interface.
 _wireguard_set() {
     { local -; set +x; } 2>/dev/null
     wg setconf "$_wireguard_born" <(printf '%s' "$_wireguard_wg") || {
-        echo "wg setconf does not take $WIREGUARD_CONFIG" >&2
+        echo "wg setconf rejects $WIREGUARD_CONFIG" >&2
         return 1
     }
+}
+
+# Ends what runs in the background.
+_wireguard_stop() {
+    local status=0
+    netns_supervise_stop reresolve || status=$?
+    if [[ -e $netns_state/wireguard-go.pid ]]; then
+        netns_supervise_stop wireguard-go || status=$?
+        # One that was killed leaves it.
+        rm -f "/run/wireguard/$_wireguard_born.sock"
+    fi
+    return "$status"
+}
+
+# Does the same, and deletes the interface, wherever it is.
+_wireguard_delete() {
+    local status=0
+    _wireguard_stop || status=$?
+    netns_delete_link "$WIREGUARD_IFNAME" -netns "$NSNAME" || status=$?
+    netns_delete_link "$_wireguard_born" || status=$?
+    return "$status"
+}
+
+# Runs wg inside, where the interface of the kernel is. That of wireguard-go is known by the name
+# that it was created with, in every namespace.
+_wireguard_inside() {
+    local name=$WIREGUARD_IFNAME
+    [[ ! -S /run/wireguard/$_wireguard_born.sock ]] || name=$_wireguard_born
+    nsenter "--net=/run/netns/$NSNAME" wg "$1" "$name" "${@:2}"
+}
+
+# Resolves the host names of endpoints again, on the host, for a peer that has not answered for 135
+# seconds: by then, a session that is in use would have been renewed. Runs until it is ended.
+_wireguard_reresolve() {
+    local peer name now last current address
+    set +x
+    while sleep "$WIREGUARD_RERESOLVE_INTERVAL"; do
+        now=$(date +%s)
+        while read -r peer name; do
+            last=$(_wireguard_inside show latest-handshakes | awk -v peer="$peer" '$1 == peer { print $2 }')
+            [[ -n $last && $((now - last)) -ge 135 ]] || continue
+            current=$(_wireguard_inside show endpoints | awk -v peer="$peer" '$1 == peer { print $2 }')
+            current=${current%:*} current=${current#[} current=${current%]}
+            address=$(getent ahosts "${name%:*}" | awk '{ print $1 }')
+            # One of several addresses is as good as another.
+            [[ -n $address && $'\n'$address$'\n' != *$'\n'$current$'\n'* ]] || continue
+            address=${address%%$'\n'*}
+            [[ $address != *:* ]] || address=[$address]
+            _wireguard_inside set peer "$peer" endpoint "$address:${name##*:}" &&
+                netns_log "${name%:*} is now at $address"
+        done <<<"$_wireguard_endpoints"
+    done
+}
+
+# Starts this if the endpoint of a peer has a host name.
+_wireguard_watch() {
+    [[ -n $_wireguard_endpoints && ${WIREGUARD_RERESOLVE_INTERVAL:=30} != @(0|no) ]] || return 0
+    netns_supervise reresolve _wireguard_reresolve
 }
 
 # Name servers: WIREGUARD_DNS, or else NETNS_DNS and NETNS_DNS_SEARCH.
@@ -223,16 +314,13 @@ _wireguard_dns() {
 
 configure_wireguard_up_outside() {
     if ! type -P wg >/dev/null; then
-        echo 'there is no program wg: install wireguard-tools' >&2
+        echo 'wg is not installed (package wireguard-tools)' >&2
         exit 5
     fi
     _wireguard_names
     _wireguard_check
-    _wireguard_create
-    netns_claim_link "$_wireguard_born"
-    _wireguard_set
-    [[ -z $WIREGUARD_MTU ]] || ip link set dev "$_wireguard_born" mtu "$WIREGUARD_MTU"
-    ip link set dev "$_wireguard_born" netns "$NSNAME" name "$WIREGUARD_IFNAME"
+    _wireguard_make
+    _wireguard_watch
     _wireguard_dns
 }
 
@@ -243,36 +331,44 @@ _wireguard_routes() {
     netns_words WIREGUARD_ROUTES
     [[ ${REPLY[*]-} != off ]] || return 0
     if ((!${#REPLY[@]})); then
-        # wireguard-go knows the interface by the name that it was born with.
+        # wireguard-go knows the interface by the name that it was created with.
         [[ ! -S /run/wireguard/$_wireguard_born.sock ]] || known=$_wireguard_born
         IFS=$' \t\n' read -r -d '' -a REPLY < <(wg show "$known" allowed-ips | cut -f 2- | tr ' ' '\n' | sort -u) || :
     fi
     for route in "${REPLY[@]}"; do
         [[ $route != '(none)' ]] || continue
-        # There already is one to the network of an address.
+        # The network of an address already has one.
         [[ -z $(ip route show exact "$route" dev "$WIREGUARD_IFNAME") ]] || continue
         ip route add "$route" dev "$WIREGUARD_IFNAME"
     done
+}
+
+# Gives the interface inside its addresses and routes.
+_wireguard_up() {
+    netns_add_addresses "$WIREGUARD_IFNAME" WIREGUARD_IFADDR
+    ip link set dev "$WIREGUARD_IFNAME" up
+    _wireguard_routes
 }
 
 configure_wireguard_up_inside() {
     _wireguard_names
     _wireguard_read
     ip link set dev lo up
-    netns_add_addresses "$WIREGUARD_IFNAME" WIREGUARD_IFADDR
-    ip link set dev "$WIREGUARD_IFNAME" up
-    _wireguard_routes
+    _wireguard_up
 }
 
 configure_wireguard_down_inside() {
+    local status=0
     _wireguard_names
-    netns_delete_link "$WIREGUARD_IFNAME"
+    _wireguard_stop || status=$?
+    netns_delete_link "$WIREGUARD_IFNAME" || status=$?
+    return "$status"
 }
 
 configure_wireguard_down_outside() {
+    local status=0
     _wireguard_names
-    netns_delete_link "$WIREGUARD_IFNAME" -netns "$NSNAME"
-    netns_delete_link "$_wireguard_born"
-    _wireguard_wait_for_daemon
-    netns_dns_remove
+    _wireguard_delete || status=$?
+    netns_dns_remove || status=$?
+    return "$status"
 }

@@ -133,6 +133,9 @@ fn haproxy_with_two_addresses(machine: &Machine) -> Result<()> {
 
     machine.run("systemctl restart haproxy")?;
     expect_up(machine)?;
+    let ran = machine.read("/run/script")?;
+    ensure!(ran.starts_with("start haproxy eth9 "), "it ran\n{ran}");
+    ensure!(ran.contains("\nstop haproxy eth9 "), "it ran\n{ran}");
     machine.run("systemctl reload haproxy")?;
     expect_up(machine)?;
     // What stops with it starts with it.

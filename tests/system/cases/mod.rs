@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod compat_units;
 mod ctl;
+mod dhcp_client;
 mod dns;
 mod docs;
 mod failure;
@@ -38,6 +39,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
     ("order", order::CASES),
+    ("dhcp_client", dhcp_client::CASES),
     ("docs", docs::CASES),
     ("ctl", ctl::CASES),
     ("dns", dns::CASES),

@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("bad_input", bad_input),
     ("switches_of_the_host", switches_of_the_host),
     ("subnets_stay_and_avoid_the_host", subnets_stay_and_avoid),
+    ("a_copy_of_the_type", a_copy_of_the_type),
 ];
 
 fn out_to_the_lan(machine: &Machine) -> Result<()> {
@@ -112,7 +113,7 @@ fn published_ports(machine: &Machine) -> Result<()> {
         machine,
         "nat@third",
         "NAT_PUBLISH='9000:80 8080:80'",
-        "NAT_PUBLISH: 8080/tcp is published by web already",
+        "NAT_PUBLISH: 8080/tcp is already published by nat@web",
     )?;
     machine.run("systemd-run --quiet --unit=taken socat TCP6-LISTEN:8090,fork PIPE; sleep 0.3")?;
     refuses(
@@ -405,4 +406,27 @@ fn subnets_stay_and_avoid(machine: &Machine) -> Result<()> {
         &machine.journal("netns_outside-nat@c")?,
         "table ip other drops what is forwarded, unless it has rules for na-c0",
     )
+}
+
+fn a_copy_of_the_type(machine: &Machine) -> Result<()> {
+    make_lan(machine)?;
+    let before = look(machine)?;
+    machine.sh("mkdir -p /etc/conf.d/netns; cd /etc/conf.d/netns
+         sed s/configure_nat_/configure_out_/ /usr/share/systemd-netns/nat.sh >out.sh
+         echo NAT_PUBLISH=8080:80 >out-web.conf; echo NAT_PUBLISH=8080:80 >nat-web.conf
+         echo NAT_PUBLISH=8081:80 >nat-two.conf; echo 'NAT_IFNAME=x- NAT_PUBLISH=8082:80' >out-two.conf
+         netnsupdate; systemctl start netns-out@web netns-nat@two netns-out@two
+         nft list table inet netns-out-web; nft list table inet netns-nat-two; nft list table inet netns-out-two
+         ip netns exec web ping -c 1 -W 2 198.51.100.2")?;
+    let start = machine.try_run("systemctl start netns-nat@web")?;
+    ensure!(start.status != Some(0), "both have the port");
+    machine.run("systemctl reset-failed")?;
+    // In use, so nothing of it is left over; and one that is down takes nothing of the other along.
+    machine.sh("netnsctl gc --yes || netnsctl gc
+         nft list table inet netns-out-web; ls /run/systemd-netns/nat/out@web
+         systemctl stop netns-nat@two
+         nft list table inet netns-out-two; ls /run/systemd-netns/nat/out@two
+         ip netns exec two ping -c 1 -W 2 198.51.100.2
+         systemctl stop netns-out@two netns-out@web; rm out.sh")?;
+    looks_like(machine, &before)
 }

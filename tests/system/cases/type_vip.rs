@@ -128,7 +128,7 @@ function stop {{
   /usr/bin/env ip route del 192.0.2.71/32 dev mv-int metric 100 table local
   /usr/bin/env ip route del 192.0.2.72/32 dev mv-int metric 100 table local
 }}
-echo "$1 $GATEWAY_DEVICE $VIP_IFNAME_OUTSIDE" >>/run/script
+echo "$1 $2 $GATEWAY_DEVICE $VIP_IFNAME_OUTSIDE" >>/run/script
 case "$1" in
    start) start ;;
    stop) stop ;;
@@ -155,10 +155,27 @@ fn the_script_of_the_namespace(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-vip@web")?;
     expect_no_trace(machine, &before)?;
     let ran = machine.read("/run/script")?;
-    let expected = "start eth9 mv-int\nstop eth9 mv-int\n".repeat(2);
+    let expected = "start web eth9 mv-int\nstop web eth9 mv-int\n".repeat(2);
     ensure!(ran == expected, "it ran\n{ran}");
     let states = machine.run("systemctl list-units --failed --plain --no-legend")?;
     ensure!(states.stdout.is_empty(), "{}", states.stdout);
+
+    // If it fails with stop, everything else is taken down all the same, and the unit says so.
+    machine.run("systemctl start netns-vip@web")?;
+    machine.run(
+        "sed -i '2i[[ $1 != stop ]] || exit 3' /usr/local/bin/ns-web; systemctl stop netns-vip@web",
+    )?;
+    expect_instance(machine, "vip", "web", [DOWN, FAILED, DOWN])?;
+    let journal = machine.journal(&units("vip", "web")[1])?;
+    expect_in(
+        &journal,
+        "/usr/local/bin/ns-web stop web failed with exit status 3",
+    )?;
+    machine.run("ip route delete 192.0.2.71/32 table local || :; systemctl reset-failed")?;
+    expect_no_trace(machine, &before)?;
+    machine.write("/usr/local/bin/ns-web", &script("web"))?;
+    machine.write("/run/script", "")?;
+    let expected = "";
 
     let conf = "GATEWAY_DEVICE=eth9\nVIP_HOOK=\n";
     configure(machine, "vip", "web", conf)?;
@@ -282,11 +299,11 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ),
         (
             "VIP_ADDRESSES=192.0.2.91/24",
-            "the host has a route to 192.0.2.91 already: ",
+            "the host already has a route to 192.0.2.91: ",
         ),
         (
             "VIP_ADDRESSES=2001:db8::91/64",
-            "the host has a route to 2001:db8::91 already: ",
+            "the host already has a route to 2001:db8::91: ",
         ),
         (
             "VIP_GATEWAY='192.0.2.1 192.0.2.2'",
@@ -301,7 +318,7 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ("VIP_IFNAME=interface-name-16", "at most 15 characters"),
         (
             "VIP_IFNAME_OUTSIDE=host0",
-            "VIP_IFNAME_OUTSIDE=host0: is there already",
+            "VIP_IFNAME_OUTSIDE=host0: exists already",
         ),
         (
             "VIP_IFNAME_OUTSIDE=interface-name-16",
@@ -333,7 +350,7 @@ fn the_network_has_the_address(machine: &Machine) -> Result<()> {
     let journal = machine.journal(&units("vip", "web")[1])?;
     expect_in(
         &journal,
-        "another host has an address of VIP_ADDRESSES already: ",
+        "another host already has an address of VIP_ADDRESSES: ",
     )?;
     expect_no_trace(machine, &before)
 }

@@ -12,6 +12,8 @@ pub const CASES: &[Case] = &[
     ("both_are_back_after_a_reboot", reboot),
     ("one_name_in_two_namespaces", one_name),
     ("nothing_leaves_without_the_daemon", no_leak),
+    ("the_daemon_is_started_again", daemon_again),
+    ("a_changed_address_of_the_peer", changed_address),
     ("bad_files_are_refused", bad_files),
     ("no_key_reaches_the_journal", no_key_in_journal),
     ("somebody_elses_interface_stays", not_ours),
@@ -70,7 +72,7 @@ fn neither(machine: &Machine) -> Result<bool> {
     let status = machine.run(&format!("systemctl show -P ExecMainStatus {unit}"))?;
     ensure!(status.stdout == "5\n", "{status}");
     let journal = machine.journal(unit)?;
-    ensure!(journal.contains("nor a program wireguard-go"), "{journal}");
+    ensure!(journal.contains("no WireGuard in this kernel"), "{journal}");
     all_gone(machine)?;
     Ok(true)
 }
@@ -87,13 +89,13 @@ fn tunnel(machine: &Machine) -> Result<()> {
          cat /etc/netns/a/resolv.conf; ls /etc/netns
          ip -n a -o link show wg-a | grep -o 'mtu 1400'; ip -n a -o link show lo | grep -o ,UP,
          group=$(systemctl show -P ControlGroup netns_outside-wireguard@a)
-         cat /proc/$(cat \"/sys/fs/cgroup$group/cgroup.procs\")/comm")?;
+         for pid in $(cat \"/sys/fs/cgroup$group/cgroup.procs\"); do cat /proc/$pid/comm; done | grep -c '^wireguard-go'")?;
     let words: Vec<&str> = seen.stdout.split_whitespace().collect();
     let words = words.join(" ");
     let expected = "default dev wg-a scope link default dev wg-a metric 1024 pref medium \
         10.66.0.1 dev wg-b scope link fd66::1 dev wg-b metric 1024 pref medium \
         # Written by systemd-netns, which removes it and its directory. # wireguard@a \
-        nameserver 10.66.0.2 nameserver fd66::2 search vpn.example a mtu 1400 ,UP, wireguard-go";
+        nameserver 10.66.0.2 nameserver fd66::2 search vpn.example a mtu 1400 ,UP, 1";
     ensure!(words == expected, "{seen}");
     // Only the encrypted packets are the host's.
     let host = machine.run("ip -oneline link; ss -Hlun")?.stdout;
@@ -163,7 +165,8 @@ fn no_leak(machine: &Machine) -> Result<()> {
     machine.sh(PEERS)?;
     machine.run(&format!("systemctl start {BOTH}"))?;
     machine.sh(PING)?;
-    machine.run("pkill -KILL -f '^wireguard-go wg-a'")?;
+    // So that it is not started again in the middle of this.
+    machine.run("pkill -STOP -f '[c]onfigure_wireguard_up_outside wireguard a '; pkill -KILL -x wireguard-go")?;
     machine.wait_until("the interface is gone", Duration::from_secs(5), |m| {
         Ok(m.try_run("ip -n a link show wg-a")?.status != Some(0))
     })?;
@@ -180,11 +183,84 @@ fn no_leak(machine: &Machine) -> Result<()> {
     all_gone(machine)
 }
 
+fn daemon_again(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.run(&format!("systemctl start {BOTH}"))?;
+    machine.sh(PING)?;
+    let look = "for n in a b; do ip -n $n -brief address; ip -n $n route; ip -n $n -6 route; done | sed 's/fe80[^ ]*//'";
+    let before = machine.sh(look)?.stdout;
+    // Twice, as the second time it is a child of another shell.
+    for _ in 0..2 {
+        machine.run("pkill -KILL -x wireguard-go")?;
+        machine.wait_until("it is back", Duration::from_secs(20), |m| {
+            Ok(m.try_run(look)?.stdout == before && m.try_run(PING)?.status == Some(0))
+        })?;
+    }
+    let journal = machine.run("journalctl --boot --no-pager")?.stdout;
+    ensure!(
+        journal.contains("wireguard@a: wireguard-go ended with status 137; starting it again"),
+        "{journal}"
+    );
+    machine.run("pkill -KILL -x wireguard-go")?;
+    machine.run(&format!("systemctl stop {BOTH}"))?;
+    all_gone(machine)
+}
+
+/// The name server of the host gives another address for the peer.
+fn changed_address(machine: &Machine) -> Result<()> {
+    if neither(machine)? {
+        return Ok(());
+    }
+    machine.sh(PEERS)?;
+    machine.sh("sed -i 's/peer.example:/peer.test:/' /etc/wireguard/a.conf
+         echo WIREGUARD_RERESOLVE_INTERVAL=1 >/etc/conf.d/netns/wireguard-a.conf
+         mkdir /run/names; echo 192.0.2.77 peer.test >/run/names/hosts
+         systemd-run --quiet --unit=names dnsmasq --keep-in-foreground --conf-file=/dev/null \
+             --no-resolv --no-hosts --addn-hosts=/run/names/hosts --listen-address=127.0.0.1 --bind-interfaces
+         echo nameserver 127.0.0.1 >/run/names/resolv.conf
+         touch /etc/resolv.conf; mount --bind /run/names/resolv.conf /etc/resolv.conf
+         for i in {1..50}; do ! getent hosts peer.test || break; sleep 0.1; done")?;
+    machine.run(&format!("systemctl start {BOTH}"))?;
+    let address = |expected: &str| {
+        machine.wait_until(expected, Duration::from_secs(10), |m| {
+            let shown = m.run("wg show wg-a endpoints")?.stdout;
+            Ok(shown.trim_end().ends_with(expected))
+        })
+    };
+    address("192.0.2.77:5002")?;
+    machine.run("(! ip netns exec a ping -c 1 -W 1 10.66.0.2)")?;
+    machine.run("echo 127.0.0.1 peer.test >/run/names/hosts; systemctl kill --signal=HUP names")?;
+    address("127.0.0.1:5002")?;
+    machine.sh(PING)?;
+    let journal = machine.run("journalctl --boot --no-pager")?.stdout;
+    ensure!(
+        journal.contains("wireguard@a: peer.test is now at 127.0.0.1"),
+        "{journal}"
+    );
+    // A peer that answers is left where it is.
+    machine.run(
+        "echo 192.0.2.78 peer.test >/run/names/hosts; systemctl kill --signal=HUP names; sleep 4",
+    )?;
+    address("127.0.0.1:5002")?;
+    machine.sh(PING)?;
+    // Switched off, nothing runs.
+    machine.run("systemctl restart netns-wireguard@a; pgrep -f '[c]onfigure_wireguard_up_outside wireguard a ' >/root/with
+         echo WIREGUARD_RERESOLVE_INTERVAL=no >/etc/conf.d/netns/wireguard-a.conf
+         systemctl restart netns-wireguard@a; sleep 1; (! pgrep -x sleep)")?;
+    machine.run(&format!(
+        "systemctl stop {BOTH} names; umount /etc/resolv.conf"
+    ))?;
+    all_gone(machine)
+}
+
 /// What is wrong, made by a command, and the line that says so.
 const BAD: &[(&str, &str)] = &[
     (
         "rm F",
-        "WIREGUARD_CONFIG=/etc/wireguard/a.conf: there is no such file",
+        "WIREGUARD_CONFIG=/etc/wireguard/a.conf: no such file",
     ),
     (
         "chmod 640 F",
@@ -192,7 +268,7 @@ const BAD: &[(&str, &str)] = &[
          chmod 600 '/etc/wireguard/a.conf'",
     ),
     ("chown nobody F", "chown root '/etc/wireguard/a.conf'"),
-    ("sed -i 2d F", "there is no PrivateKey in it"),
+    ("sed -i 2d F", "has no PrivateKey"),
     ("sed -i '2s/=$//' F", "line 2: PrivateKey is no key"),
     (
         "sed -i '2s/^/X/' F",
@@ -202,7 +278,7 @@ const BAD: &[(&str, &str)] = &[
         "sed -i 2iPostUp=true F",
         "line 2: PostUp is not run: take it out, or set WIREGUARD_HOOKS",
     ),
-    ("sed -i 2iTable=7 F", "line 2: Table=7: only auto and off"),
+    ("sed -i 2iTable=7 F", "line 2: Table=7: must be auto or off"),
     (
         "sed -i 2iAddress=10.0.0.300 F",
         "line 2: Address: '10.0.0.300' is no IP address",
@@ -241,15 +317,15 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "ip link add wg-a type veth peer name x",
-        "wg-a, what it is called before it is moved",
+        "wg-a, the name of the interface before it is moved, already exists",
     ),
     (
         "timeout 1 nc -u -l 5001 </dev/null &>/dev/null & sleep 0.3; true F",
-        "ListenPort=5001: somebody listens there already",
+        "ListenPort=5001: the port is already in use",
     ),
     (
         "sleep 1; sed -i 's/5001/50x/' F",
-        "line 4: ListenPort=50x: is no number",
+        "line 4: ListenPort=50x: is no port number",
     ),
 ];
 
@@ -315,7 +391,7 @@ fn not_ours(machine: &Machine) -> Result<()> {
          cp /etc/wireguard/a.conf /etc/wireguard/x.conf")?;
     let run = machine.try_run("netnsinit wireguard x up outside")?;
     ensure!(
-        run.status == Some(6) && run.stderr.contains("already in x"),
+        run.status == Some(6) && run.stderr.contains("already exists in x"),
         "{run}"
     );
     machine.run("netnsinit wireguard x down outside; ip -n x link show wg-x; ip netns del x")?;

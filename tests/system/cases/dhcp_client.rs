@@ -1,0 +1,89 @@
+//! DHCP clients are started again when they end.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::lan::{self, configure, expect_as_before, ping, traces};
+use super::support::{DOWN, expect_in, expect_instance};
+use crate::harness::{Case, Machine};
+
+pub const CASES: &[Case] = &[
+    ("a_killed_client_is_started_again", killed),
+    ("a_killed_supervisor_leaves_nothing", supervisor_killed),
+    ("without_systemd", without_systemd),
+];
+
+const CONF: &str = "MACVLAN_PARENT_IFNAME=eth9\nMACVLAN_DHCP=both\nMACVLAN_IFNAME=mv0\n";
+const LEASES: &str = "--dhcp-range=192.0.2.100,192.0.2.150,2m --enable-ra \
+    --dhcp-range=2001:db8::100,2001:db8::1ff,64,2m";
+
+/// The addresses and routes of the network, without what counts down.
+const LOOK: &str = "ip -n web -oneline -4 address show dev mv0 | sed 's/valid_lft.*//'
+    ip -n web -oneline -6 address show dev mv0 scope global | sed 's/valid_lft.*//'; ip -n web route
+    cat /etc/netns/web/resolv.conf";
+
+fn killed(machine: &Machine) -> Result<()> {
+    lan::make(machine, LEASES, "0")?;
+    configure(machine, "macvlan", "web", CONF)?;
+    let before = traces(machine)?;
+    machine.run("systemctl start netns-macvlan@web")?;
+    let up = machine.sh(LOOK)?.stdout;
+    let resolv = machine.run("cat /etc/resolv.conf")?.stdout;
+    let clients = machine.run("pgrep -x udhcpc; pgrep -x udhcpc6")?.stdout;
+    // The addresses stay while there is no client, and there is soon another one, which renews them.
+    machine.run("pkill -KILL -x udhcpc; pkill -KILL -x udhcpc6")?;
+    let same = machine.sh(LOOK)?.stdout;
+    ensure!(same == up, "was\n{up}is\n{same}");
+    machine.wait_until("there are new clients", Duration::from_secs(20), |m| {
+        let now = m.try_run("pgrep -x udhcpc && pgrep -x udhcpc6")?;
+        Ok(now.status == Some(0) && now.stdout != clients)
+    })?;
+    let age = "ip -n web -oneline address show dev mv0 scope global dynamic | grep -o ' valid_lft [0-9]*' | cut -d' ' -f3 | sort -n | head -1";
+    machine.run("sleep 5")?;
+    let left: u32 = machine.run(age)?.stdout.trim().parse()?;
+    ensure!(left >= 100, "not renewed: {left} seconds left");
+    let same = machine.sh(LOOK)?.stdout;
+    ensure!(same == up, "was\n{up}is\n{same}");
+    ping(machine, "web", "192.0.2.1")?;
+    let journal = machine.run("journalctl --boot --no-pager")?.stdout;
+    expect_in(
+        &journal,
+        "macvlan@web: udhcpc ended with status 137; starting it again in 1 s",
+    )?;
+    ensure!(machine.run("cat /etc/resolv.conf")?.stdout == resolv);
+    machine.run("systemctl stop netns-macvlan@web")?;
+    expect_instance(machine, "macvlan", "web", [DOWN; 3])?;
+    let leases = machine.read("/run/lan.leases")?;
+    ensure!(!leases.contains("192.0.2."), "not released: {leases}");
+    expect_as_before(machine, &before)
+}
+
+fn supervisor_killed(machine: &Machine) -> Result<()> {
+    lan::make(machine, LEASES, "0")?;
+    configure(machine, "macvlan", "web", CONF)?;
+    let before = traces(machine)?;
+    machine.run("systemctl start netns-macvlan@web")?;
+    machine.run("pkill -KILL -f '[c]onfigure_macvlan_up_inside'; pgrep -x udhcpc")?;
+    machine.run("systemctl stop netns-macvlan@web")?;
+    expect_as_before(machine, &before)?;
+    // Killed in a restart, and stopped while it waits for the next one.
+    machine.sh(
+        "systemctl start netns-macvlan@web; pkill -KILL -x udhcpc; sleep 0.3
+         systemctl restart netns-macvlan@web; pkill -KILL -x udhcpc
+         systemctl stop netns-macvlan@web",
+    )?;
+    expect_as_before(machine, &before)
+}
+
+fn without_systemd(machine: &Machine) -> Result<()> {
+    lan::make(machine, LEASES, "0")?;
+    configure(machine, "macvlan", "web", CONF)?;
+    let before = traces(machine)?;
+    machine.sh("ip netns add web
+         timeout 40 netnsinit macvlan web up outside | cat; timeout 40 netnsinit macvlan web up inside | cat
+         pkill -KILL -x udhcpc; sleep 3; pgrep -x udhcpc
+         netnsinit macvlan web down inside; (! pgrep udhcpc)
+         netnsinit macvlan web down outside; ip netns delete web")?;
+    expect_as_before(machine, &before)
+}
