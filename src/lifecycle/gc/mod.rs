@@ -75,10 +75,10 @@ impl Leftover {
             // It is nobody's, whatever is up.
             Leftover::File(LeftoverFile::Plain(_)) => false,
             Leftover::File(LeftoverFile::Pin(name)) => used.name(name),
-            // A type that began as a copy of nat (`netnsctl new`) keeps its ports there, too.
-            Leftover::Claim { instance } => used.name(&instance.nsname),
+            // A copy of nat.sh from an earlier package, under another type's name, calls its table so.
+            Leftover::Table { instance, .. } => used.name(&instance.nsname),
             Leftover::Link { instance, .. }
-            | Leftover::Table { instance, .. }
+            | Leftover::Claim { instance }
             | Leftover::Loan { instance, .. }
             | Leftover::Record { instance, .. } => used.instance(instance),
         }
@@ -110,7 +110,7 @@ impl Leftover {
                 ..
             } => give_back(root, instance, library, function).map(|()| true),
             Leftover::Claim { instance } => {
-                file::remove(&root.nat_ports_dir().join(instance.nsname.as_str()))
+                file::remove(&root.nat_ports_dir().join(instance.to_string()))
             }
             Leftover::Record { instance, stamp } => records::remove(root, instance, *stamp),
             Leftover::File(file) => namespace::remove_left_file(root, file),

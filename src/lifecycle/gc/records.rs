@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::Leftover;
-use crate::instance::name::{Instance, NsType};
+use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
 
@@ -34,15 +34,9 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
             function: "netns_parent_release",
         }));
     }
-    let nat: NsType = "nat".parse().context("it is a type")?;
     for path in file::entries(&root.nat_ports_dir())? {
-        let nsname = file_name(&path).parse();
-        found.extend(nsname.ok().map(|nsname| Leftover::Claim {
-            instance: Instance {
-                nstype: nat.clone(),
-                nsname,
-            },
-        }));
+        let instance = file_name(&path).parse().ok();
+        found.extend(instance.map(|instance| Leftover::Claim { instance }));
     }
     for path in file::entries(&root.records_dir())? {
         let Ok(instance) = file_name(&path).parse() else {

@@ -1,4 +1,4 @@
-//! Tables of nftables that NSTYPE nat has made, `netns-nat-NSNAME`.
+//! Tables of nftables that NSTYPE nat has made, or a copy of it: `netns-NSTYPE-NSNAME`.
 
 use anyhow::{Context, Result};
 
@@ -7,7 +7,9 @@ use crate::instance::name::{Instance, NsName};
 use crate::sys::command;
 
 const FAMILY: &str = "inet";
-const PREFIX: &str = "netns-nat-";
+const PREFIX: &str = "netns-";
+/// What only a table of nat.sh has: another may have a name like ours.
+const CHAIN: &str = "\tchain published_to_host {";
 
 pub fn find() -> Result<Vec<Leftover>> {
     // Without nft, there cannot be such tables.
@@ -27,6 +29,9 @@ pub fn find() -> Result<Vec<Leftover>> {
         let Ok(listing) = list(&["-a", "list", "table", FAMILY, name]) else {
             continue;
         };
+        if !listing.contains(CHAIN) {
+            continue;
+        }
         found.extend(handle(&listing).map(|handle| Leftover::Table {
             instance,
             name: name.to_owned(),
@@ -36,11 +41,12 @@ pub fn find() -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// The name and the instance of a line such as `table inet netns-nat-web`.
+/// The name and the instance of a line such as `table inet netns-nat-web`. No type has a hyphen.
 fn of_line(line: &str) -> Option<(&str, Instance)> {
     let name = line.strip_prefix("table inet ")?.trim();
-    let nstype = "nat".parse().ok()?;
-    let nsname = nsname(name.strip_prefix(PREFIX)?)?;
+    let (nstype, identifier) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let nstype = nstype.parse().ok()?;
+    let nsname = nsname(identifier)?;
     Some((name, Instance { nstype, nsname }))
 }
 
@@ -85,6 +91,8 @@ mod tests {
         let (name, instance) = of_line(line).unwrap();
         assert_eq!(name, "netns-nat-a/3ab/40c-1");
         assert_eq!(instance.to_string(), "nat@a:b@c-1");
+        let (_, instance) = of_line("table inet netns-out-b-1").unwrap();
+        assert_eq!(instance.to_string(), "out@b-1");
         assert_eq!(handle("table inet x { # handle 7\n}\n"), Some(7));
         assert_eq!(handle("table inet x {\n}\n"), None);
     }

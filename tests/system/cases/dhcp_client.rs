@@ -30,13 +30,15 @@ fn killed(machine: &Machine) -> Result<()> {
     machine.run("systemctl start netns-macvlan@web")?;
     let up = machine.sh(LOOK)?.stdout;
     let resolv = machine.run("cat /etc/resolv.conf")?.stdout;
-    let clients = machine.run("pgrep -x udhcpc; pgrep -x udhcpc6")?.stdout;
+    let clients = machine
+        .run("pgrep -x udhcpc; pgrep -f '[u]dhcpc6 -f'")?
+        .stdout;
     // The addresses stay while there is no client, and there is soon another one, which renews them.
-    machine.run("pkill -KILL -x udhcpc; pkill -KILL -x udhcpc6")?;
+    machine.run("pkill -KILL -x udhcpc; pkill -KILL -f '[u]dhcpc6 -f'")?;
     let same = machine.sh(LOOK)?.stdout;
     ensure!(same == up, "was\n{up}is\n{same}");
     machine.wait_until("there are new clients", Duration::from_secs(20), |m| {
-        let now = m.try_run("pgrep -x udhcpc && pgrep -x udhcpc6")?;
+        let now = m.try_run("pgrep -x udhcpc && pgrep -f '[u]dhcpc6 -f'")?;
         Ok(now.status == Some(0) && now.stdout != clients)
     })?;
     let age = "ip -n web -oneline address show dev mv0 scope global dynamic | grep -o ' valid_lft [0-9]*' | cut -d' ' -f3 | sort -n | head -1";
