@@ -20,7 +20,8 @@ const LEASES: &str = "--dhcp-range=192.0.2.100,192.0.2.150,2m --enable-ra \
 
 /// The addresses and routes of the network, without what counts down.
 const LOOK: &str = "ip -n web -oneline -4 address show dev mv0 | sed 's/valid_lft.*//'
-    ip -n web -oneline -6 address show dev mv0 scope global | sed 's/valid_lft.*//'; ip -n web route
+    # A new DHCPv6 client is another one to the server, which may give it another address.
+    ip -n web -oneline -6 address show dev mv0 scope global dynamic -tentative | grep -c inet6; ip -n web route
     cat /etc/netns/web/resolv.conf";
 
 fn killed(machine: &Machine) -> Result<()> {

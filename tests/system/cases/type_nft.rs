@@ -327,6 +327,10 @@ const GOOD: &str = "table inet own {\n  chain input {\n\
     meta l4proto icmpv6 accept; icmp type echo-reply accept;\n  }\n}\n";
 const BAD: &str = "table inet own {\n  chain input { typo }\n}\n";
 
+/// A start that fails, up to the end of what it undoes.
+const FAILING_START: &str = "systemctl reset-failed; (! systemctl start netns-nft@web)
+    while systemctl list-jobs | grep netns; do sleep 0.1; done; systemctl reset-failed";
+
 /// Functions of the user that load rules, from outside and inside, and whether they do it with traps,
 /// flushes, or in pieces.
 const LOADERS: &[&str] = &[
@@ -354,7 +358,7 @@ fn functions_of_the_user(machine: &Machine) -> Result<()> {
             &format!("F=/etc/conf.d/netns/nft-web.rules\n{functions}\n"),
         )?;
         machine.write("/etc/conf.d/netns/nft-web.rules", BAD)?;
-        machine.run("(! systemctl start netns-nft@web); systemctl reset-failed")?;
+        machine.run(FAILING_START)?;
         pinged(machine, false).with_context(context)?;
         machine
             .run("(! netns-nft-save web)")
@@ -367,7 +371,7 @@ fn functions_of_the_user(machine: &Machine) -> Result<()> {
             pinged(machine, true).with_context(context)?;
             tables(machine, "table inet own").with_context(context)?;
             machine
-                .run("systemctl restart netns-nft@web")
+                .run("systemctl reset-failed; systemctl restart netns-nft@web")
                 .with_context(context)?;
         }
         let rules = machine.run("ip netns exec web nft list ruleset | grep -c saddr")?;
@@ -378,7 +382,7 @@ fn functions_of_the_user(machine: &Machine) -> Result<()> {
              ip netns exec web nft list ruleset | grep 'policy drop'")
             .with_context(context)?;
         machine.write("/etc/conf.d/netns/nft-web.rules", BAD)?;
-        machine.run("(! systemctl start netns-nft@web); systemctl reset-failed")?;
+        machine.run(FAILING_START)?;
         pinged(machine, false).with_context(context)?;
         machine.run(&format!(
             "rm /etc/conf.d/netns/{conf}; ip netns exec web nft flush ruleset"
@@ -391,9 +395,7 @@ fn functions_of_the_user(machine: &Machine) -> Result<()> {
         "configure_nft_up_inside() { :; }",
     ] {
         machine.write("/etc/conf.d/netns/nft-web.conf", &format!("{conf}\n"))?;
-        machine
-            .run("(! systemctl start netns-nft@web); systemctl reset-failed")
-            .with_context(|| conf)?;
+        machine.run(FAILING_START).with_context(|| conf)?;
         pinged(machine, false).with_context(|| conf)?;
     }
     Ok(())
