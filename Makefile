@@ -1,5 +1,5 @@
-# systemd-netns: make, make install, make demo, make check; for developers also make lint.
-# Variables: see below.
+# systemd-netns: make, make install, make demo, make check; for developers also make lint and
+# make check-fresh (see CONTRIBUTING.md). Variables: see below.
 
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
@@ -76,7 +76,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 # Directories of our own. That of the administrator goes only if it is empty.
 DIRECTORIES = $(NFTDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install install-compat uninstall demo check check-vm deps lint test trees package clean
+.PHONY: build install install-compat uninstall demo check check-vm check-fresh deps lint test trees package clean
 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
@@ -168,6 +168,11 @@ VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,guest mkimage run selftest)
 	$(wildcard tests/vm/*))
 check-vm: package
 	tests/vm/run --timeout 300 --package $(PACKAGE) $(VM_TESTS)
+
+# What README tells a newcomer to run, in a Debian 13 with nothing but cargo, git and make. COLD=yes: with
+# nothing from the cache. Before a release.
+check-fresh:
+	tests/fresh
 
 SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests .ci)
 
