@@ -1,4 +1,5 @@
-# systemd-netns: make, make install, make demo, make check. Variables: see below.
+# systemd-netns: make, make install, make demo, make check; for developers also make lint and
+# make check-fresh (see CONTRIBUTING.md). Variables: see below.
 
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
@@ -80,10 +81,11 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 # Directories of our own. That of the administrator goes only if it is empty.
 DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install install-compat uninstall demo check check-vm deps lint test package clean
+.PHONY: build install install-compat uninstall demo check check-vm check-fresh deps lint test trees package clean
 
 build:
-	NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' $(CARGO) build $(CARGOFLAGS) --bins
+	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
+		'building the programs (1 to 2 minutes the first time)' $(CARGO) build $(CARGOFLAGS) --bins
 	@echo '$(PREFIX) $(SYSCONFDIR)' >$(BUILD)/built-for
 
 # After 'make', 'sudo make install' needs no cargo, only the same PREFIX and SYSCONFDIR.
@@ -148,30 +150,43 @@ demo:
 	@tests/system/demo $(PACKAGE)
 	@tests/system/demo-direct $(PACKAGE)
 
-# Everything that has to hold before a change lands. Tests that need root are run too, and fail
-# without it.
-check: deps lint test check-vm
+# All tests, for users and developers alike. Those that need root fail without it.
+check: deps test check-vm
 
 deps:
 	@tests/system/deps
 
-SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests .ci)
+# The root trees of the machines. Made here, where it can be seen, rather than by the first test of a suite.
+trees:
+	@for suite in $(SUITES); do tests/system/mkroot $$suite >/dev/null || exit; done
 
-lint:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	shellcheck -x -P . $(SCRIPTS)
+# With the usual umask: some tests run programs as another user.
+test: package trees
+	tests/install
+	@umask 022; tests/support/ticking 'building the tests (1 to 2 minutes the first time)' \
+		$(CARGO) test --locked --no-run
+	umask 022; NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' CHECK_ALL_SHELLS=yes \
+		$(CARGO) test --locked --no-fail-fast -- --include-ignored
 
 # On Debian's own kernel, which has kinds of links that others lack.
-VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,deps guest mkimage run selftest), \
+VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,guest mkimage run selftest), \
 	$(wildcard tests/vm/*))
 check-vm: package
 	tests/vm/run --timeout 300 --package $(PACKAGE) $(VM_TESTS)
 
-test: package
-	tests/install
-	NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' CHECK_ALL_SHELLS=yes \
-		$(CARGO) test --locked -- --include-ignored
+# What README tells a newcomer to run, in a Debian 13 with nothing but cargo, git and make. COLD=yes: with
+# nothing from the cache. Before a release.
+check-fresh:
+	tests/fresh
+
+SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests .ci)
+
+# What the compiler of a developer and ShellCheck say. A newer clippy may find more: no part of make check.
+lint:
+	@tests/system/deps lint
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck -x -P . $(SCRIPTS)
 
 clean:
 	$(CARGO) clean
