@@ -1,4 +1,4 @@
-//! Subnets that overlap, and addresses that two have.
+//! Overlapping subnets and duplicate addresses.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::host::Host;
-use super::{Candidate, Finding, Severity};
+use super::{Configuration, Finding, Severity};
 
 /// The words of `ip address add` that a value follows (ip-address(8)).
 const WITH_VALUE: [&str; 13] = [
@@ -27,49 +27,48 @@ const WITH_VALUE: [&str; 13] = [
 
 /// An address that a configuration gives to a link.
 struct Use<'a> {
-    of: &'a Candidate,
+    of: &'a Configuration,
     variable: &'a str,
     net: IpNet,
-    /// It is on the host's side of a cable, so that its subnet is the cable's alone.
+    /// It is at the host's end of a veth pair, whose subnet nothing else uses.
     outside: bool,
-    /// It belongs to a cable, on either side.
-    cable: bool,
-    /// The namespace of the host's side, where it is not the host's.
-    place: Option<&'a str>,
+    /// It belongs to a veth pair, at either end.
+    veth: bool,
+    /// The namespace of the outer end, if that is not the host's.
+    outer: Option<&'a str>,
 }
 
-/// What is at odds between instances, and between them and the host. `wanted` are the ones
-/// that it is to be said of.
+/// Conflicts between instances, and between them and the host, reported for the `wanted` ones.
 pub fn check(
-    candidates: &[Candidate],
+    configurations: &[Configuration],
     host: &Host,
-    wanted: impl Fn(&Candidate) -> bool,
+    wanted: impl Fn(&Configuration) -> bool,
 ) -> Vec<Finding> {
-    let uses: Vec<Use> = candidates.iter().flat_map(uses).collect();
+    let uses: Vec<Use> = configurations.iter().flat_map(uses).collect();
     let mut findings = Vec::new();
     for (number, one) in uses.iter().enumerate() {
         for other in &uses[number + 1..] {
             if one.of.instance == other.of.instance {
                 continue;
             }
-            // Once for both, said of the one that was asked for.
+            // Once for both, reported for the one that was asked for.
             findings.extend(match wanted(one.of) {
-                true => one.at_odds(other),
-                false => other.at_odds(one),
+                true => one.conflict(other),
+                false => other.conflict(one),
             });
         }
     }
-    // Their links may be there already.
-    let names = candidates.iter().flat_map(|candidate| {
-        let named = candidate.inspection.named.iter();
+    // Links of instances that are up.
+    let names = configurations.iter().flat_map(|configuration| {
+        let named = configuration.inspection.named.iter();
         named.filter(|(name, _)| name.contains("_IFNAME_OUTSIDE"))
     });
     let ours: BTreeSet<&String> = names.flat_map(|(_, values)| values).collect();
-    for one in uses.iter().filter(|one| one.place.is_none()) {
+    for one in uses.iter().filter(|one| one.outer.is_none()) {
         for (link, nets) in host.links.iter().flatten() {
             if !ours.contains(link) {
                 let nets = nets.iter();
-                findings.extend(nets.filter_map(|net| one.at_odds_with_host(link, net)));
+                findings.extend(nets.filter_map(|net| one.conflict_with_host(link, net)));
             }
         }
     }
@@ -77,30 +76,34 @@ pub fn check(
 }
 
 impl Use<'_> {
-    fn at_odds(&self, other: &Self) -> Option<Finding> {
+    fn conflict(&self, other: &Self) -> Option<Finding> {
         let whose = format!("{} ({})", other.of, other.variable);
-        let cables = self.outside && other.outside && self.place == other.place;
-        if cables && overlap(&self.net, &other.net) {
+        let ends = self.outside && other.outside && self.outer == other.outer;
+        if ends && overlap(&self.net, &other.net) {
             return Some(self.finding("subnet", format!("overlaps {} of {whose}", other.net)));
         }
-        let shared = !self.cable && !other.cable;
+        let shared = !self.veth && !other.veth;
         (shared && self.net.addr() == other.net.addr())
             .then(|| self.finding("address", format!("is also an address of {whose}")))
     }
 
-    fn at_odds_with_host(&self, link: &str, net: &IpNet) -> Option<Finding> {
+    fn conflict_with_host(&self, link: &str, net: &IpNet) -> Option<Finding> {
         if self.outside && overlap(&self.net, net) {
             return Some(self.finding("subnet", format!("overlaps {net} of {link} on the host")));
         }
-        (!self.cable && self.net.addr() == net.addr())
-            .then(|| self.finding("address", format!("is also the host's address on {link}")))
+        (!self.veth && self.net.addr() == net.addr()).then(|| {
+            self.finding(
+                "address",
+                format!("is also an address of {link} on the host"),
+            )
+        })
     }
 
     fn finding(&self, kind: &'static str, fault: String) -> Finding {
         let message = format!("{}: {} {fault}", self.variable, self.net);
         let severity = Severity::Warning;
         self.of
-            .about_variable(severity, kind, self.variable, message)
+            .variable_finding(severity, kind, self.variable, message)
     }
 }
 
@@ -108,16 +111,16 @@ fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 
-fn uses(candidate: &Candidate) -> Vec<Use<'_>> {
-    let variables = &candidate.inspection.named;
+fn uses(configuration: &Configuration) -> Vec<Use<'_>> {
+    let variables = &configuration.inspection.named;
     let ends = |variable: &str| is_address(variable) && variable.ends_with("_OUTSIDE");
-    let cable = variables.keys().any(|variable| ends(variable));
-    let place = variables
+    let veth = variables.keys().any(|variable| ends(variable));
+    let outer = variables
         .iter()
         .find(|(name, _)| name.ends_with("_NSNAME_OUTSIDE"))
         .and_then(|(_, values)| values.first())
         .filter(|name| !name.is_empty());
-    let known = candidate.about.variables.as_ref();
+    let known = configuration.declared.variables.as_ref();
     let mut uses = Vec::new();
     for (variable, values) in variables {
         if !is_address(variable) || known.is_some_and(|known| !known.contains(variable)) {
@@ -125,12 +128,12 @@ fn uses(candidate: &Candidate) -> Vec<Use<'_>> {
         }
         let nets = values.iter().flat_map(|value| addresses(value));
         uses.extend(nets.map(|net| Use {
-            of: candidate,
+            of: configuration,
             variable,
             net,
             outside: ends(variable),
-            cable,
-            place: place.map(String::as_str),
+            veth,
+            outer: outer.map(String::as_str),
         }));
     }
     uses

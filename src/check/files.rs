@@ -1,4 +1,4 @@
-//! Files that netnsinit would refuse, or never read.
+//! Files that netnsinit refuses or never reads.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,9 +13,9 @@ use crate::phase::script;
 use crate::sys::exit::{self, Exit};
 use crate::sys::file;
 
-/// Files that make no type, and so are read for nobody.
+/// Files whose names make no type.
 pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
-    // Of those that only root may read, it is said that they were not seen.
+    // Those that only root can read are reported as not checked.
     let secret: Vec<String> = file::entries(&root.conf_dir())
         .unwrap_or_default()
         .into_iter()
@@ -30,7 +30,7 @@ pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
 }
 
 /// Owners, modes and syntax of all files that are sourced for a wanted type. Those that bash cannot
-/// parse, or that are not to be read, are added to `broken`.
+/// parse or the caller cannot read are added to `broken`.
 pub fn check(
     root: &Root,
     wanted: &impl Fn(&NsType) -> bool,
@@ -38,7 +38,7 @@ pub fn check(
     broken: &mut BTreeSet<PathBuf>,
 ) {
     let trust = Trust::from_environment();
-    // Of a directory, it is said once.
+    // A directory is reported once.
     let mut distrusted = BTreeSet::new();
     for directory in [root.conf_dir(), root.share_dir()] {
         for path in file::entries(&directory).unwrap_or_default() {
@@ -81,7 +81,7 @@ pub fn check(
                     anyhow::Error::new(error).context(format!("reading {}", path.display()));
                 // For root, it is among the problems of the names.
                 if exit::code(&error) == Exit::NotPermitted {
-                    report.unseen.push(format!("{error:#}"));
+                    report.not_checked.push(format!("{error:#}"));
                 }
                 continue;
             }

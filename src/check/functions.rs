@@ -1,17 +1,17 @@
-//! Functions that nobody calls, and types without any.
+//! Functions that are never called, and types without any.
 
-use super::{Candidate, Finding, Severity};
+use super::{Configuration, Finding, Severity};
 use crate::instance::phase::Phase;
 use crate::instance::sources::Slot;
 use crate::instance::types::Types;
 
-/// Up to this many letters amiss, a name is taken for a slip.
+/// A name that differs in at most this many letters is taken for a misspelt one.
 const SLIP: usize = 2;
 
-/// What is wrong with the functions of an instance.
-pub fn check(candidate: &Candidate, types: &Types) -> Vec<Finding> {
-    let nstype = &candidate.instance.nstype;
-    let inspection = &candidate.inspection;
+/// Problems with the functions of an instance.
+pub fn check(configuration: &Configuration, types: &Types) -> Vec<Finding> {
+    let nstype = &configuration.instance.nstype;
+    let inspection = &configuration.inspection;
     if inspection.ended.is_some() {
         return Vec::new();
     }
@@ -29,8 +29,8 @@ pub fn check(candidate: &Candidate, types: &Types) -> Vec<Finding> {
         if Phase::LIFE.into_iter().any(of_other) || !looks_like_ours(name, &expected) || called() {
             continue;
         }
-        let text = candidate.texts.iter().find(|t| t.path == function.file);
-        // What a library defines is none of our business.
+        let text = configuration.texts.iter().find(|t| t.path == function.file);
+        // Libraries may define what they like.
         let Some(text) = text else { continue };
         let all = types
             .found
@@ -38,26 +38,28 @@ pub fn check(candidate: &Candidate, types: &Types) -> Vec<Finding> {
             .flat_map(|t| Phase::LIFE.map(|phase| phase.function(t)));
         let all: Vec<String> = expected.iter().cloned().chain(all).collect();
         let hint = nearest(name, all.iter().map(String::as_str));
-        let hint = hint.map(|name| format!(": {name}?")).unwrap_or_default();
-        let message = format!("the function {name} is called by nobody{hint}");
+        let hint = hint
+            .map(|name| format!("; did you mean {name}?"))
+            .unwrap_or_default();
+        let message = format!("function {name} is never called{hint}");
         let finding = Finding::warning("function", message);
         let finding = finding.at(&function.file, Some(function.line));
         findings.push(match text.slot {
-            Slot::Instance => finding.of(candidate),
+            Slot::Instance => finding.of(configuration),
             _ => finding.of(nstype),
         });
     }
     if found.is_empty() {
         let message = format!(
-            "no file defines a function {}, {}, {} or {}: a start does nothing",
+            "no file defines {}, {}, {} or {}: a start does nothing",
             expected[0], expected[1], expected[2], expected[3]
         );
-        let mut finding = candidate.finding(Severity::Error, "function", message);
+        let mut finding = configuration.finding(Severity::Error, "function", message);
         finding.subject = Some(nstype.to_string());
         findings.push(finding);
-    } else if found.contains(&0) && !found.contains(&3) && is_own(candidate, &expected[0]) {
+    } else if found.contains(&0) && !found.contains(&3) && is_own(configuration, &expected[0]) {
         let message = format!(
-            "there is a function {}, but no {}: what the one makes on the host, nobody takes down",
+            "function {} is defined, but not {}: nothing removes what it creates on the host",
             expected[0], expected[3]
         );
         findings.push(Finding::warning("function", message).of(nstype));
@@ -65,11 +67,11 @@ pub fn check(candidate: &Candidate, types: &Types) -> Vec<Finding> {
     findings
 }
 
-/// Whether a function is in a file of the administrator's, who may have forgotten its counterpart.
-fn is_own(candidate: &Candidate, name: &str) -> bool {
-    let functions = &candidate.inspection.functions;
+/// Whether a function is in a file of the administrator, who may have forgotten its counterpart.
+fn is_own(configuration: &Configuration, name: &str) -> bool {
+    let functions = &configuration.inspection.functions;
     let function = functions.iter().find(|function| function.name == name);
-    let mut files = candidate.sources.files.iter();
+    let mut files = configuration.sources.files.iter();
     function.is_some_and(|function| {
         files.any(|source| source.path == function.file && source.slot != Slot::Script)
     })
@@ -84,7 +86,7 @@ fn looks_like_ours(name: &str, expected: &[String]) -> bool {
             .any(|e| strsim::osa_distance(e, name) <= SLIP)
 }
 
-/// The word that `name` is most likely meant to be, if any is near.
+/// The word that is most similar to `name`, if any is.
 pub fn nearest<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let far = name.chars().count() / 3;
     let near = words.map(|word| (strsim::osa_distance(word, name), word));

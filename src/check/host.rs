@@ -1,4 +1,4 @@
-//! What the host has to have: programs, parents of links, a firewall that lets packets through.
+//! What the host must have: programs, parents of links, a firewall that forwards.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::{Candidate, Finding, Severity};
+use super::{Configuration, Finding, Severity};
 use crate::namespace::netlink::Connection;
 use crate::sys::command;
 use crate::sys::exit::{self, Exit};
@@ -20,34 +20,36 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn read(unseen: &mut Vec<String>) -> Self {
-        let links = links().map_err(|error| unseen.push(format!("links of the host: {error:#}")));
+    pub fn read(not_checked: &mut Vec<String>) -> Self {
+        let links =
+            links().map_err(|error| not_checked.push(format!("links of the host: {error:#}")));
         Self { links: links.ok() }
     }
 
     /// Programs and parents that an instance needs and that are not there.
-    pub fn check(&self, candidate: &Candidate) -> Vec<Finding> {
+    pub fn check(&self, configuration: &Configuration) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for program in &candidate.about.programs {
+        for program in &configuration.declared.programs {
             if which::which_in(program, Some(command::DEFAULT_PATH), "/").is_err() {
-                let nstype = &candidate.instance.nstype;
-                let message = format!("needs the program {program}, which is not installed");
+                let nstype = &configuration.instance.nstype;
+                let message = format!("program {program} is not installed");
                 findings.push(Finding::error("program", message).of(nstype));
             }
         }
         let Some(links) = &self.links else {
             return findings;
         };
-        for (variable, values) in &candidate.inspection.named {
-            // The one may have taken the other along.
-            if candidate.is_up || !candidate.about.is_parent(variable) {
+        for (variable, values) in &configuration.inspection.named {
+            // A physical interface is in the namespace by now.
+            if configuration.is_up || !configuration.declared.is_parent(variable) {
                 continue;
             }
             let missing = |name: &&String| !name.is_empty() && !links.contains_key(*name);
             for name in values.iter().filter(missing) {
-                let message = format!("{variable}={name}: there is no such interface on the host");
+                let message = format!("{variable}={name}: no such interface on the host");
                 let severity = Severity::Error;
-                findings.push(candidate.about_variable(severity, "parent", variable, message));
+                findings
+                    .push(configuration.variable_finding(severity, "parent", variable, message));
             }
         }
         findings
@@ -82,9 +84,9 @@ struct Chain {
     rules: String,
 }
 
-/// Firewalls that drop what the instances send by way of the host.
-pub fn firewall(candidates: &[Candidate], unseen: &mut Vec<String>) -> Vec<Finding> {
-    let forwarding = || candidates.iter().filter(|c| c.about.forwards);
+/// Firewalls that drop what the host should forward for the instances.
+pub fn firewall(configurations: &[Configuration], not_checked: &mut Vec<String>) -> Vec<Finding> {
+    let forwarding = || configurations.iter().filter(|c| c.declared.forwards);
     if forwarding().next().is_none() {
         return Vec::new();
     }
@@ -94,14 +96,14 @@ pub fn firewall(candidates: &[Candidate], unseen: &mut Vec<String>) -> Vec<Findi
             Ok(found) => chains.extend(found),
             Err(error) if exit::code(&error) == Exit::NotInstalled => {}
             Err(_) if !nix::unistd::geteuid().is_root() => {
-                unseen.push("the firewall: only root can list its rules".to_owned());
+                not_checked.push("firewall: only root can list its rules".to_owned());
             }
-            Err(error) => unseen.push(format!("the firewall: {error:#}")),
+            Err(error) => not_checked.push(format!("firewall: {error:#}")),
         }
     }
     let mut findings = Vec::new();
-    for candidate in forwarding() {
-        let names = candidate.inspection.named.iter();
+    for configuration in forwarding() {
+        let names = configuration.inspection.named.iter();
         let outside = names.filter(|(name, _)| name.ends_with("_IFNAME_OUTSIDE"));
         let interfaces: Vec<&String> = outside.flat_map(|(_, values)| values).collect();
         for chain in &chains {
@@ -111,10 +113,10 @@ pub fn firewall(candidates: &[Candidate], unseen: &mut Vec<String>) -> Vec<Findi
             }
             let interface = interfaces.first().map_or("its interface", |name| name);
             let message = format!(
-                "{} drops forwarded packets, and no rule there accepts those of {interface}",
+                "{} drops forwarded packets and has no rule that accepts those of {interface}",
                 chain.name
             );
-            findings.push(candidate.finding(Severity::Warning, "firewall", message));
+            findings.push(configuration.finding(Severity::Warning, "firewall", message));
         }
     }
     findings
@@ -146,10 +148,7 @@ fn dropping(ruleset: &Value) -> Vec<Chain> {
             });
             let (family, table) = (text(&chain["family"]), text(&chain["table"]));
             Chain {
-                name: format!(
-                    "the chain {} of the table {family} {table}",
-                    text(&chain["name"])
-                ),
+                name: format!("chain {} of table {family} {table}", text(&chain["name"])),
                 rules: rules.map(Value::to_string).collect(),
             }
         })
@@ -172,7 +171,7 @@ fn legacy_chains() -> Result<Vec<Chain>> {
         if rules.lines().any(|line| line.starts_with(":FORWARD DROP")) {
             // As names stand in the other kind of listing.
             let words = rules.split_whitespace().map(|word| format!("\"{word}\" "));
-            let name = format!("the chain FORWARD of {}", program.trim_end_matches("-save"));
+            let name = format!("chain FORWARD of {}", program.trim_end_matches("-save"));
             chains.push(Chain {
                 name,
                 rules: words.collect(),
@@ -197,7 +196,7 @@ mod tests {
         ]});
         let chains = dropping(&ruleset);
         assert_eq!(chains.len(), 1);
-        assert_eq!(chains[0].name, "the chain c of the table ip a");
+        assert_eq!(chains[0].name, "chain c of table ip a");
         assert!(chains[0].rules.contains("\"na-web0\""));
     }
 }

@@ -1,4 +1,4 @@
-//! The instances whose files are looked into.
+//! The instances whose files are checked.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::instance::sources::is_source;
 use crate::instance::types::{Scope, Types};
 use crate::phase::record::Record;
 
-/// The name that stands in where a type has files for all namespaces and no namespace is known:
-/// as short as names can be, so that nothing becomes too long of it.
-const STAND_IN: &str = "x";
+/// The name of a namespace where a type has files for all of them and none is known: as short as
+/// possible, so that no name made from it is too long.
+const PLACEHOLDER: &str = "x";
 
 fn instance(nstype: &str, nsname: &str) -> Option<Instance> {
     Some(Instance {
@@ -20,36 +20,38 @@ fn instance(nstype: &str, nsname: &str) -> Option<Instance> {
     })
 }
 
-/// The instances whose files are to be looked into, each with whether it stands in for its type.
-/// All are needed, whatever the subject: one may be at odds with another.
-pub fn candidates(
+/// The instances whose files are checked, each with whether it is a placeholder for its type. All
+/// are needed, whatever the subject: one may conflict with another.
+pub fn configurations(
     root: &Root,
     types: &Types,
     known: &BTreeSet<Instance>,
     subject: Option<&Subject>,
 ) -> Vec<(Instance, bool)> {
-    let mut candidates: BTreeSet<Instance> = known.clone();
+    let mut configurations: BTreeSet<Instance> = known.clone();
     if let Some(Subject::Instance(instance)) = subject {
-        candidates.insert(instance.clone());
+        configurations.insert(instance.clone());
     }
-    let mut stand_ins = BTreeSet::new();
+    let mut placeholders = BTreeSet::new();
     let asked = |nstype: &NsType| matches!(subject, Some(Subject::Type(t)) if t == nstype);
     let asked_for = match subject {
         Some(Subject::Type(nstype)) => Some(nstype.clone()),
         _ => None,
     };
     for nstype in types.found.iter().cloned().chain(asked_for) {
-        let lonely = !candidates.iter().any(|instance| instance.nstype == nstype);
+        let lonely = !configurations
+            .iter()
+            .any(|instance| instance.nstype == nstype);
         if lonely && (asked(&nstype) || is_the_administrators(root, &nstype)) {
-            stand_ins.extend(instance(nstype.as_str(), STAND_IN));
+            placeholders.extend(instance(nstype.as_str(), PLACEHOLDER));
         }
     }
-    let real = candidates.into_iter().map(|instance| (instance, false));
-    let stand_ins = stand_ins.into_iter().map(|instance| (instance, true));
-    real.chain(stand_ins).collect()
+    let real = configurations.into_iter().map(|instance| (instance, false));
+    let placeholders = placeholders.into_iter().map(|instance| (instance, true));
+    real.chain(placeholders).collect()
 }
 
-/// Whether anybody here has written a file for the type; of those shipped most are not used.
+/// Whether the administrator has a file for the type; most of those shipped are not used.
 fn is_the_administrators(root: &Root, nstype: &NsType) -> bool {
     let [script, _] = root.scripts(nstype);
     [script, root.type_conf(nstype)]
@@ -57,17 +59,17 @@ fn is_the_administrators(root: &Root, nstype: &NsType) -> bool {
         .any(|path| matches!(is_source(path), Ok(true)) && Scope::of(path).is_ok())
 }
 
-/// Whether something of an instance is set up, as far as we may see: then its own links and
-/// addresses are in nobody's way.
+/// Whether something of an instance is up, as far as the caller can see: its own links and
+/// addresses are no conflict then.
 pub fn is_up(root: &Root, instance: &Instance) -> bool {
     match Record::of(root, instance).sources() {
         Ok(sources) => sources.is_some(),
-        // Others than root may not look, and everybody sees this.
+        // Only root can read the record; everybody sees this.
         Err(_) => root.netns(&instance.nsname).exists(),
     }
 }
 
-/// A message about a stand-in, as it is about its type.
-pub fn without_stand_in(message: &str) -> String {
-    message.replace(&format!("-{STAND_IN}.conf"), "-NSNAME.conf")
+/// A message about a placeholder, worded for its type.
+pub fn without_placeholder(message: &str) -> String {
+    message.replace(&format!("-{PLACEHOLDER}.conf"), "-NSNAME.conf")
 }

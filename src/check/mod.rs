@@ -1,25 +1,24 @@
-//! What is wrong with the configuration, said before it bites. Nothing is changed, and nothing
-//! that the files contain has an effect: they are sourced in quarantine.
+//! Problems in the configuration. Nothing is changed: files are sourced in quarantine.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
 
 use crate::instance::name::{BadName, Instance, NsType};
 use crate::instance::paths::Root;
-use crate::instance::sources::{self, Slot, Sources, Trust};
-use crate::instance::types::Types;
+use crate::instance::sources::{self, Slot, Source, Sources, Trust};
+use crate::instance::types::{Scope, Types};
 use crate::phase::script::{self, Inspection};
-use crate::systemd::instances::known;
+use crate::systemd::instances::{known, of_unit};
 use crate::systemd::manager::Manager;
 use crate::systemd::unit;
 use crate::update::{self, Action};
 
-mod about;
 mod addresses;
+mod declarations;
 mod files;
 mod functions;
 mod host;
@@ -28,7 +27,7 @@ mod report;
 mod text;
 mod values;
 
-pub use about::About;
+pub use declarations::Declarations;
 pub use report::{Finding, Report, Severity};
 use text::Text;
 
@@ -67,28 +66,28 @@ impl Subject {
 }
 
 /// An instance, or one that stands in for all of a type, and what its files hold.
-struct Candidate {
+struct Configuration {
     instance: Instance,
     /// It does not exist: its name is ours.
-    stands_in: bool,
+    is_placeholder: bool,
     /// Its network is there already, or something of it.
     is_up: bool,
     sources: Sources,
     texts: Vec<Text>,
-    about: About,
+    declared: Declarations,
     inspection: Inspection,
 }
 
-impl fmt::Display for Candidate {
+impl fmt::Display for Configuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stands_in {
+        match self.is_placeholder {
             true => self.instance.nstype.fmt(f),
             false => self.instance.fmt(f),
         }
     }
 }
 
-impl Candidate {
+impl Configuration {
     /// A finding about the whole of it.
     fn finding(&self, severity: Severity, kind: &'static str, message: String) -> Finding {
         Finding {
@@ -98,7 +97,7 @@ impl Candidate {
     }
 
     /// A finding about a variable, at the line that sets it last.
-    fn about_variable(
+    fn variable_finding(
         &self,
         severity: Severity,
         kind: &'static str,
@@ -134,46 +133,47 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
     if subject.is_none() {
         report.add(files::names(root, &types));
     }
-    let known = known(root, manager, &mut report.unseen);
+    let known = known(root, manager, &mut report.not_checked);
     let wanted = |nstype: &NsType| subject.is_none_or(|subject| subject.nstype() == nstype);
     let mut broken = BTreeSet::new();
     for nstype in types.found.iter().filter(|nstype| wanted(nstype)) {
         report.checked.insert(nstype.to_string());
     }
     files::check(root, &wanted, &mut report, &mut broken);
-    let work = instances::candidates(root, &types, &known, subject);
-    for (instance, stands_in) in &work {
-        report.checked.insert(match stands_in {
+    let work = instances::configurations(root, &types, &known, subject);
+    for (instance, is_placeholder) in &work {
+        report.checked.insert(match is_placeholder {
             true => instance.nstype.to_string(),
             false => instance.to_string(),
         });
     }
-    let mut candidates = Vec::new();
-    for (candidate, found) in all(&work, |instance, stands_in| {
+    let mut configurations = Vec::new();
+    for (configuration, found) in all(&work, |instance, is_placeholder| {
         let mut report = Report::default();
         let instance = instance.clone();
-        let candidate = candidate(root, &types, instance, stands_in, &broken, &mut report);
-        (candidate, report)
+        let configuration =
+            configuration(root, &types, instance, is_placeholder, &broken, &mut report);
+        (configuration, report)
     }) {
-        candidates.extend(candidate);
+        configurations.extend(configuration);
         report.add(found.findings);
-        report.unseen.extend(found.unseen);
+        report.not_checked.extend(found.not_checked);
     }
-    let host = host::Host::read(&mut report.unseen);
-    for candidate in candidates.iter().filter(|c| wanted(&c.instance.nstype)) {
-        report.add(functions::check(candidate, &types));
-        report.add(values::check(root, candidate));
-        report.add(host.check(candidate));
+    let host = host::Host::read(&mut report.not_checked);
+    for configuration in configurations.iter().filter(|c| wanted(&c.instance.nstype)) {
+        report.add(functions::check(configuration, &types));
+        report.add(values::check(root, configuration));
+        report.add(host.check(configuration));
     }
-    report.add(addresses::check(&candidates, &host, |candidate| {
-        subject.is_none_or(|subject| subject.covers(&candidate.instance))
+    report.add(addresses::check(&configurations, &host, |configuration| {
+        subject.is_none_or(|subject| subject.covers(&configuration.instance))
     }));
-    let firewall = host::firewall(&candidates, &mut report.unseen);
+    let firewall = host::firewall(&configurations, &mut report.not_checked);
     report.add(firewall);
     if subject.is_none() {
-        copies(root, manager, &mut report);
+        units(root, manager, &mut report);
     }
-    judged_once(&mut report.findings);
+    sort_and_deduplicate(&mut report.findings);
     if let Some(Subject::Instance(instance)) = subject {
         let (all, one) = (instance.nstype.to_string(), instance.to_string());
         let concerns = |subject: &String| *subject == all || *subject == one;
@@ -191,8 +191,8 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
             .retain(|f| f.subject.as_ref().is_none_or(concerns));
         report.checked.retain(concerns);
     }
-    report.unseen.sort();
-    report.unseen.dedup();
+    report.not_checked.sort();
+    report.not_checked.dedup();
     Ok(report)
 }
 
@@ -213,74 +213,90 @@ fn all<T: Send>(work: &[(Instance, bool)], look: impl Fn(&Instance, bool) -> T +
     })
 }
 
-/// Finds out what the files of an instance hold; `None` where that cannot be, as the report says.
-fn candidate(
+/// Sources the files of an instance; `None` where that cannot be done, as the report says.
+fn configuration(
     root: &Root,
     types: &Types,
     instance: Instance,
-    stands_in: bool,
+    is_placeholder: bool,
     broken: &BTreeSet<PathBuf>,
     report: &mut Report,
-) -> Option<Candidate> {
-    let called = match stands_in {
+) -> Option<Configuration> {
+    let name = match is_placeholder {
         true => instance.nstype.to_string(),
         false => instance.to_string(),
     };
-    // Who may have written them is told file by file, and in one go for all instances.
+    // Who can write them is checked below.
     let sources = match sources::find(root, &instance, Trust::Blind) {
         Ok(sources) => sources,
         Err(error) => {
-            // Of a file that cannot be read, it has been said.
+            // A file that cannot be read is already in the report.
             if !types.doubtful.contains(&instance.nstype) {
-                let why = instances::without_stand_in(&format!("{error:#}"));
-                let finding = Finding::error("unknown", why).of(&called);
+                let why = instances::without_placeholder(&format!("{error:#}"));
+                let finding = Finding::error("unknown", why).of(&name);
                 report.failed(finding, &error);
             }
             return None;
         }
     };
-    if sources.files.iter().any(|file| broken.contains(&file.path)) {
+    let trust = Trust::from_environment();
+    let untrusted = |file: &&Source| trust.check_for_root(&file.path).is_err();
+    if let Some(file) = sources.files.iter().find(untrusted) {
+        let path = file.path.display();
+        report.not_checked.push(format!(
+            "{name}: {path} is not trusted, and was not sourced"
+        ));
+        return None;
+    }
+    if let Some(file) = sources.files.iter().find(|f| broken.contains(&f.path)) {
+        let path = file.path.display();
+        report
+            .not_checked
+            .push(format!("{name}: {path} cannot be sourced"));
         return None;
     }
     let texts = sources.files.iter().filter_map(|s| Text::read(s).ok());
     let texts: Vec<Text> = texts.collect();
-    let about = texts
+    let declared = texts
         .iter()
         .find(|text| text.slot == Slot::Script)
-        .map(|text| About::of(&text.text))
+        .map(|text| Declarations::of(&text.text))
         .unwrap_or_default();
+    let mut copies = vec![root.conf_dir(), root.share_dir()];
+    copies.extend(declared.reads.iter().map(|path| root.path(path)));
+    copies.retain(|directory| directory.is_dir());
     let is_up = instances::is_up(root, &instance);
-    match script::inspect(&instance, &sources, !stands_in && !is_up) {
-        Ok(inspection) => Some(Candidate {
-            instance,
-            stands_in,
-            is_up,
-            sources,
-            texts,
-            about,
-            inspection,
-        }),
+    match script::inspect(&instance, &sources, &copies, !is_placeholder && !is_up) {
+        Ok(inspection) => {
+            if let Some(denied) = &inspection.denied {
+                report.not_checked.push(format!("{name}: {denied}"));
+            }
+            Some(Configuration {
+                instance,
+                is_placeholder,
+                is_up,
+                sources,
+                texts,
+                declared,
+                inspection,
+            })
+        }
         Err(error) => {
-            report.unseen.push(format!(
-                "what the files set, for they cannot be tried out without effect here: {error:#}"
+            report.not_checked.push(format!(
+                "content of configuration files: cannot source them in isolation: {error:#}"
             ));
             None
         }
     }
 }
 
-/// The units that netnsupdate would make, renew or remove.
-fn copies(root: &Root, manager: Option<&Manager>, report: &mut Report) {
+/// Units and drop-ins that netnsupdate would create, update or remove, and its problems.
+fn units(root: &Root, manager: Option<&Manager>, report: &mut Report) {
     match update::pending(root, manager, &update::UpdateRequest::default()) {
         Ok(pending) => {
-            let would: BTreeSet<(NsType, &str)> =
-                pending.actions.iter().filter_map(would).collect();
-            report.add(would.into_iter().map(|(nstype, would)| {
-                let message = format!("its units would be {would} by netnsupdate: run it");
-                Finding::warning("stale", message).of(&nstype)
-            }));
-            let problems = pending.problems.into_iter();
-            report.add(problems.map(|problem| Finding::warning("unit", problem)));
+            report.add(pending.actions.iter().map(stale));
+            let problems = pending.problems.iter().chain(&pending.remarks);
+            report.add(problems.map(|problem| located(problem)));
         }
         Err(error) => {
             let finding = Finding::error("unit", format!("{error:#}"));
@@ -289,23 +305,56 @@ fn copies(root: &Root, manager: Option<&Manager>, report: &mut Report) {
     }
 }
 
-/// The type of a unit, and what would be done to it.
-fn would(action: &Action) -> Option<(NsType, &'static str)> {
-    let (would, path) = action.describe();
-    let (_, nstype) = unit::of_copy(path.file_name()?.to_str()?)?;
-    Some((nstype, would))
+/// A unit of a type, or a drop-in for one, that is not what the files ask for.
+fn stale(action: &Action) -> Finding {
+    let (change, path) = action.describe();
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    if let Some((_, nstype)) = name(path).and_then(|name| unit::of_copy(&name)) {
+        let message = format!("units are out of date and would be {change}: run netnsupdate");
+        return Finding::warning("stale", message).of(&nstype);
+    }
+    let message = format!("out of date and would be {change}: run netnsupdate");
+    let finding = Finding::warning("stale", message).at(path, None);
+    let directory = path.parent().and_then(name).unwrap_or_default();
+    let unit = directory.strip_suffix(".d").unwrap_or_default();
+    match (unit::of_copy(unit), of_unit(unit)) {
+        (Some((_, nstype)), _) => finding.of(&nstype),
+        (None, Some(instance)) => finding.of(&instance),
+        (None, None) => finding,
+    }
+}
+
+/// A problem of netnsupdate, with the file and the line that it begins with.
+fn located(problem: &str) -> Finding {
+    let plain = || Finding::warning("unit", problem.to_owned());
+    let Some((place, message)) = problem
+        .split_once(": ")
+        .filter(|_| problem.starts_with('/'))
+    else {
+        return plain();
+    };
+    let (path, line) = match place.rsplit_once(':') {
+        Some((path, line)) => (path, line.parse().ok()),
+        None => (place, None),
+    };
+    let finding = Finding::warning("unit", message.to_owned()).at(Path::new(path), line);
+    match Scope::of(Path::new(path)) {
+        Ok(Some(Scope::Type(nstype))) => finding.of(&nstype),
+        Ok(Some(Scope::Instance(instance))) => finding.of(&instance),
+        _ => finding,
+    }
 }
 
 /// In order, each one once; what a type says of a variable only where we have not said it.
-fn judged_once(findings: &mut Vec<Finding>) {
+fn sort_and_deduplicate(findings: &mut Vec<Finding>) {
     let said: BTreeSet<_> = findings
         .iter()
-        .filter(|finding| finding.kind != values::JUDGED)
+        .filter(|finding| finding.kind != values::VALUE)
         .filter_map(|finding| Some((finding.subject.clone(), finding.variable.clone()?)))
         .collect();
     findings.retain(|finding| {
         let variable = finding.variable.clone().unwrap_or_default();
-        finding.kind != values::JUDGED || !said.contains(&(finding.subject.clone(), variable))
+        finding.kind != values::VALUE || !said.contains(&(finding.subject.clone(), variable))
     });
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (f.subject.clone(), f.file.clone(), f.line, f.severity);

@@ -1,4 +1,4 @@
-//! What a check has found out, as data.
+//! The result of a check, as data.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,19 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::sys::exit::{self, Exit};
+
+/// The exit status if no problems were found, but not everything could be checked.
+const INCOMPLETE: u8 = 3;
+
+/// Changes when a key of the JSON changes its meaning or goes.
+#[derive(Debug, Serialize)]
+struct Version(u8);
+
+impl Default for Version {
+    fn default() -> Self {
+        Self(1)
+    }
+}
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -17,7 +30,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     pub severity: Severity,
@@ -31,14 +44,16 @@ pub struct Finding {
     pub message: String,
 }
 
-/// All that was found out.
+/// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
+    /// Of the JSON format.
+    version: Version,
     pub findings: Vec<Finding>,
     /// The types and instances that were looked at.
     pub checked: BTreeSet<String>,
-    /// What we were not able to see, in sentences.
-    pub unseen: Vec<String>,
+    /// What could not be checked, and why.
+    pub not_checked: Vec<String>,
 }
 
 impl Finding {
@@ -75,9 +90,10 @@ impl Finding {
 }
 
 impl Report {
-    /// 0 where nothing was found, 1 for warnings, 6 for errors.
+    /// 0 for no problems, 1 for warnings, 3 where not everything could be checked, 6 for errors.
     pub fn status(&self) -> u8 {
         match self.findings.iter().map(|finding| finding.severity).min() {
+            None if !self.not_checked.is_empty() => INCOMPLETE,
             None => 0,
             Some(Severity::Warning) => Exit::Failure as u8,
             Some(Severity::Error) => Exit::Config as u8,
@@ -88,10 +104,10 @@ impl Report {
         self.findings.extend(findings);
     }
 
-    /// What an error is that keeps us from looking: for others than root, nothing to be wondered at.
+    /// Adds an error that prevents a check: a finding for root, but expected for other users.
     pub(super) fn failed(&mut self, finding: Finding, error: &anyhow::Error) {
         if exit::code(error) == Exit::NotPermitted && !nix::unistd::geteuid().is_root() {
-            self.unseen.push(finding.message);
+            self.not_checked.push(finding.message);
         } else {
             self.findings.push(finding);
         }

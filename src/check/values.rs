@@ -1,34 +1,37 @@
-//! Variables that mean nothing, and values that a start would stumble over.
+//! Unknown variables, and values that a start refuses.
 
 use std::fs;
 use std::path::Path;
 
 use super::functions::nearest;
-use super::{Candidate, Finding, Severity};
+use super::{Configuration, Finding, Severity};
 use crate::instance::paths::Root;
 use crate::instance::sources::Slot;
-use crate::phase::script::Ended;
+use crate::phase::script::{self, Ended};
 use crate::sys::command::Termination;
 
-/// The kind of what the type itself says of its values.
-pub const JUDGED: &str = "value";
+/// The kind of what the type itself reports about its values.
+pub const VALUE: &str = "value";
+
+/// Read by netnsupdate.
+const REQUIRES: &str = "NETNS_REQUIRES";
 
 /// The kernel holds names of links in 16 bytes, with a NUL at the end (`IFNAMSIZ`, netdevice(7)).
 const IFNAME_MAX: usize = 15;
 
-/// Up to this many letters amiss, a variable of another name is taken for one of the type.
+/// A variable whose name differs in at most this many letters is taken for a misspelt one.
 const SLIP: usize = 2;
 
-/// What is wrong with what the files set.
-pub fn check(root: &Root, candidate: &Candidate) -> Vec<Finding> {
-    let inspection = &candidate.inspection;
+/// Problems with what the files set.
+pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
+    let inspection = &configuration.inspection;
     if let Some((file, how)) = &inspection.ended {
-        return vec![ended(candidate, file, how)];
+        return vec![ended(configuration, file, how)];
     }
-    let mut findings = unknown(root, candidate);
+    let mut findings = unknown(root, configuration);
     for (name, values) in &inspection.named {
         // One that has been given a default by the type is a name as any other.
-        if !name.contains("_IFNAME") || !candidate.is_of_type(name) {
+        if !name.contains("_IFNAME") || !configuration.is_of_type(name) {
             continue;
         }
         for value in values.iter().filter(|value| value.len() > IFNAME_MAX) {
@@ -36,74 +39,81 @@ pub fn check(root: &Root, candidate: &Candidate) -> Vec<Finding> {
                 "{name}={value}: an interface name has at most {IFNAME_MAX} characters, this has {}",
                 value.len()
             );
-            findings.push(candidate.about_variable(Severity::Error, "name", name, message));
+            findings.push(configuration.variable_finding(Severity::Error, "name", name, message));
         }
     }
     if let Some(fault) = &inspection.gate {
         let variable = fault.split_once('=').map_or("NETNS_WAIT", |(name, _)| name);
         let fault = fault.clone();
-        findings.push(candidate.about_variable(Severity::Error, "gate", variable, fault));
+        findings.push(configuration.variable_finding(Severity::Error, "gate", variable, fault));
     }
-    if candidate.sources.unconfigured && !inspection.needs_no_configuration && !candidate.stands_in
+    if configuration.sources.unconfigured
+        && !inspection.needs_no_configuration
+        && !configuration.is_placeholder
     {
         let message = format!(
-            "is not configured: there is no {} or {}",
-            root.type_conf(&candidate.instance.nstype).display(),
-            root.instance_conf(&candidate.instance).display()
+            "not configured: neither {} nor {} exists",
+            root.type_conf(&configuration.instance.nstype).display(),
+            root.instance_conf(&configuration.instance).display()
         );
-        findings.push(candidate.finding(Severity::Error, "unconfigured", message));
+        findings.push(configuration.finding(Severity::Error, "unconfigured", message));
         return findings;
     }
-    findings.extend(judgement(candidate));
+    findings.extend(value_error(configuration));
     findings
 }
 
-impl Candidate {
+impl Configuration {
     /// Whether a variable is one that the type knows, or is called like one.
     fn is_of_type(&self, variable: &str) -> bool {
-        let known = self.about.variables.iter().flatten().any(|v| v == variable);
+        let known = self
+            .declared
+            .variables
+            .iter()
+            .flatten()
+            .any(|v| v == variable);
         known || variable.starts_with(&prefix(self))
     }
 }
 
 /// What all variables of a type begin with.
-fn prefix(candidate: &Candidate) -> String {
-    format!("{}_", candidate.instance.nstype.as_str().to_uppercase())
+fn prefix(configuration: &Configuration) -> String {
+    format!("{}_", configuration.instance.nstype.as_str().to_uppercase())
 }
 
-fn ended(candidate: &Candidate, file: &Path, how: &Ended) -> Finding {
-    let said = match candidate.inspection.last_words.as_str() {
+fn ended(configuration: &Configuration, file: &Path, how: &Ended) -> Finding {
+    let said = match configuration.inspection.last_words.as_str() {
         "" => String::new(),
         words => format!(": {words}"),
     };
     let (severity, message) = match how {
         Ended::By(Termination::Exited(0)) => (
             Severity::Warning,
-            "exits with status 0: no function is ever reached".to_owned(),
+            "exits with status 0: no function is called".to_owned(),
         ),
         Ended::By(end) => (
             Severity::Error,
-            format!("{end}: no function is ever reached{said}"),
+            format!("{end}: no function is called{said}"),
         ),
         Ended::TimedOut(seconds) => (
             Severity::Warning,
-            format!("was still running after {seconds} seconds, and has been looked at no further"),
+            format!("was still running after {seconds} seconds and was not checked further"),
         ),
     };
-    let mut finding = candidate.finding(severity, "exit", message);
+    let mut finding = configuration.finding(severity, "exit", message);
     finding.file = Some(file.to_owned());
     finding
 }
 
-/// Variables that the type does not know, and nobody else uses.
-fn unknown(root: &Root, candidate: &Candidate) -> Vec<Finding> {
-    let Some(known) = &candidate.about.variables else {
+/// Variables that the type does not know and nothing uses.
+fn unknown(root: &Root, configuration: &Configuration) -> Vec<Finding> {
+    let Some(known) = &configuration.declared.variables else {
         return Vec::new();
     };
     let libraries = libraries(root);
-    let prefix = prefix(candidate);
+    let prefix = prefix(configuration);
     let mut findings = Vec::new();
-    for name in candidate.inspection.set.keys() {
+    for name in configuration.inspection.set.keys() {
         if known.contains(name) {
             continue;
         }
@@ -112,7 +122,7 @@ fn unknown(root: &Root, candidate: &Candidate) -> Vec<Finding> {
         if !ours && !slip() {
             continue;
         }
-        let texts = &candidate.texts;
+        let texts = &configuration.texts;
         let mut own = texts.iter().filter(|text| text.slot != Slot::Script);
         if !own.any(|text| text.line_that_sets(name).is_some()) {
             continue;
@@ -123,10 +133,12 @@ fn unknown(root: &Root, candidate: &Candidate) -> Vec<Finding> {
         }
         let of_all = libraries.iter().flat_map(|text| words_of_all(text));
         let hint = nearest(name, known.iter().map(String::as_str).chain(of_all));
-        let hint = hint.map(|name| format!(": {name}?")).unwrap_or_default();
-        let nstype = &candidate.instance.nstype;
-        let message = format!("{name} means nothing to {nstype}, and nothing uses it{hint}");
-        findings.push(candidate.about_variable(Severity::Warning, "variable", name, message));
+        let hint = hint
+            .map(|name| format!("; did you mean {name}?"))
+            .unwrap_or_default();
+        let nstype = &configuration.instance.nstype;
+        let message = format!("unknown variable {name} for type {nstype}{hint}");
+        findings.push(configuration.variable_finding(Severity::Warning, "variable", name, message));
     }
     findings
 }
@@ -141,9 +153,9 @@ fn is_slip(known: &str, name: &str) -> bool {
     known.len() > 4 && strsim::osa_distance(known, name) <= SLIP
 }
 
-/// What types have in common, and the driver: what they mention means something.
+/// What types share, and the driver: variables that they mention are known.
 fn libraries(root: &Root) -> Vec<String> {
-    let mut texts = vec![crate::phase::script::SOURCES.to_owned()];
+    let mut texts = vec![script::SOURCES.to_owned(), REQUIRES.to_owned()];
     for entry in fs::read_dir(root.share_dir())
         .into_iter()
         .flatten()
@@ -162,18 +174,14 @@ fn libraries(root: &Root) -> Vec<String> {
 
 /// What the type says: `VARIABLE=VALUE: FAULT`, and that it would exit with 5 or 6. Other failures
 /// may come of the quarantine.
-fn judgement(candidate: &Candidate) -> Option<Finding> {
-    let (status @ (5 | 6), text) = candidate.inspection.judgement.as_ref()? else {
+fn value_error(configuration: &Configuration) -> Option<Finding> {
+    let (status @ (5 | 6), text) = configuration.inspection.value_error.as_ref()? else {
         return None;
     };
-    let line = text
-        .lines()
-        .last()
-        .unwrap_or("a value is refused")
-        .to_owned();
-    let kind = if *status == 5 { "program" } else { JUDGED };
+    let line = text.lines().last().unwrap_or("invalid value").to_owned();
+    let kind = if *status == 5 { "program" } else { VALUE };
     let end = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     let rest = line.strip_prefix("Variable ").unwrap_or(&line);
     let variable = rest[..rest.find(end).unwrap_or(rest.len())].to_owned();
-    Some(candidate.about_variable(Severity::Error, kind, &variable, line))
+    Some(configuration.variable_finding(Severity::Error, kind, &variable, line))
 }

@@ -28,7 +28,7 @@ mod quarantine;
 mod visit;
 
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
-pub use quarantine::quarantine;
+pub use quarantine::{FILE_MAX, enter, unshare_all};
 pub use visit::{files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.

@@ -1,168 +1,371 @@
-//! Where files of others are tried out: what runs there sees this system and cannot change it.
+//! Where configuration files are sourced to see what they define, without any effect.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use caps::{CapSet, Capability, CapsHashSet};
+use anyhow::{Context, Result, ensure};
+use caps::CapSet;
+use landlock::{
+    ABI, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+};
+use libc::*;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::unistd::{Gid, Uid, getegid, geteuid, setgroups, setresgid, setresuid};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid, getegid, geteuid, setgroups, setresgid, setresuid, setsid};
+use seccompiler::SeccompCmpArgLen::Dword;
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
+use seccompiler::{SeccompAction, SeccompCondition, SeccompFilter, SeccompRule};
 
-/// `nobody` and `nogroup`, who own nothing.
-const NOBODY: u32 = 65534;
+use crate::sys::file;
 
-/// Moves this process, which must have one thread, where it can do no harm, for good. The program
-/// that it runs next is the first of its own process namespace: with it all others end.
-///
-/// It sees the files and the network that it has seen before, but
-/// - all mounts are read-only (mount(2), `MS_RDONLY`), and its own;
-/// - root has become nobody, who may read everything (`CAP_DAC_READ_SEARCH`, capabilities(7)) and
-///   has no other privilege, nor can get one (`PR_SET_NO_NEW_PRIVS`);
-/// - it sees and signals no process of others, and calls nobody: connect(2) is refused, so that no
-///   daemon and no server does for it what it cannot do itself.
+/// In bytes: what one file, and all that a process writes to one, may have.
+pub const FILE_MAX: u64 = 1 << 20;
+
+/// In bytes: a directory of which copies are made.
+const COPIES_MAX: u64 = 16 << 20;
+
+/// The user IDs from here on belong to nobody (systemd's UIDS-GIDS.md), if the user namespace of
+/// this process has them at all.
+const FIRST_UID: u32 = 0x7000_0000;
+
+/// Belongs to nobody either, and exists in a container of 65536 users.
+const UID_IN_CONTAINER: u32 = 65533;
+
+/// Leaves the namespaces of the caller. The next program that this process starts is the first in
+/// the new PID namespace, and has to call [`enter`].
 ///
 /// # Errors
-/// The kernel does not let us, as in a container without `CAP_SYS_ADMIN`, or where users may not
-/// make namespaces.
-pub fn quarantine() -> Result<()> {
+/// The kernel refuses: this is a container without `CAP_SYS_ADMIN`, or users may not create user
+/// namespaces.
+pub fn unshare_all() -> Result<()> {
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
     let (uid, gid) = (geteuid(), getegid());
-    let mut namespaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    namespaces |= CloneFlags::CLONE_NEWIPC;
-    if !uid.is_root() {
-        namespaces |= CloneFlags::CLONE_NEWUSER;
+    if uid.is_root() {
+        return unshare(namespaces).context("creating namespaces");
     }
-    unshare(namespaces).context("making namespaces")?;
-    if !uid.is_root() {
-        stay(uid, gid).context("entering a user namespace")?;
-    }
+    unshare(namespaces | CloneFlags::CLONE_NEWUSER).context("creating namespaces")?;
+    map_root_to(uid, gid).context("entering a user namespace")
+}
+
+/// Puts this process, which must be the first of its PID namespace and have one thread, where what
+/// it runs next has no effect and costs little:
+///
+/// - `/proc` shows no other process; `/tmp` is empty; no descriptor but the first three is open, no
+///   key can be used.
+/// - It takes itself for root (user_namespaces(7)), has no capability, and outside is a user that
+///   owns nothing, or the caller, who was not root.
+/// - Of the directories `copies`, it sees copies of what `trusted` accepts; what is not accepted
+///   cannot be read there. Other files it reads only if everybody may.
+/// - It writes to `/tmp` and `/dev/null` only, whatever kind of file it is (landlock(7)).
+/// - It makes only the system calls that shell scripts need; of sockets, those by which `ip` and `ss`
+///   query the kernel. The network is that of the host: types look at its interfaces.
+/// - Memory, processes, CPU time and files are limited.
+///
+/// # Errors
+/// Something of this is not to be had here; nothing may be run.
+pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool) -> Result<()> {
+    setsid().context("leaving the session")?;
+    close_descriptors()?;
+    fs::write("/proc/self/oom_score_adj", "1000").context("preferring it for the OOM killer")?;
+    let uid = match is_root {
+        true => unused_uid()?,
+        false => Uid::from_raw(0),
+    };
     super::mount_on("/", None, None, MsFlags::MS_PRIVATE | MsFlags::MS_REC)
         .context("unsharing mounts")?;
-    make_read_only()?;
-    if uid.is_root() {
-        become_nobody().context("giving up privileges")?;
+    let copies: Vec<_> = copies
+        .iter()
+        .map(|directory| {
+            let mut left = COPIES_MAX;
+            Ok((directory, Copy::of(directory, &trusted, &mut left)?))
+        })
+        .collect::<Result<_>>()?;
+    mount_tmpfs(Path::new("/tmp"), "mode=1777,size=16m")?;
+    for (directory, copy) in copies {
+        fs::create_dir_all(directory).ok();
+        if directory.is_dir() {
+            mount_tmpfs(directory, "mode=0755,size=32m")?;
+            copy.write(directory, uid)
+                .with_context(|| format!("copying {}", directory.display()))?;
+        }
     }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    match super::mount_on("/proc", Some(Path::new("proc")), Some("proc"), flags) {
+        // Where parts of /proc are hidden from a container, its users cannot mount it. The kernel
+        // protects the processes outside of a user namespace from those inside.
+        Err(Errno::EPERM) if !is_root => {}
+        mounted => mounted.context("mounting /proc")?,
+    }
+    if is_root {
+        become_user(uid).context("giving up root")?;
+    }
+    limit_resources()?;
     prctl::set_no_new_privs().context("giving up privileges for good")?;
-    seccompiler::apply_filter(&no_connections()?).context("giving up connections")
+    for set in [CapSet::Ambient, CapSet::Bounding, CapSet::Inheritable] {
+        caps::clear(None, set).context("giving up capabilities")?;
+    }
+    join_new_keyring()?;
+    restrict_files()?;
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set).context("giving up capabilities")?;
+    }
+    restrict_calls()
 }
 
-/// The same user and group in the user namespace as outside (user_namespaces(7)).
-fn stay(uid: Uid, gid: Gid) -> Result<()> {
+/// The user and group of this process are root in the user namespace that it has just created.
+fn map_root_to(uid: Uid, gid: Gid) -> Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
-    fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     Ok(())
 }
 
-fn make_read_only() -> Result<()> {
-    let table = fs::read("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-    for (path, flags) in mounts(&table)? {
-        let flags = flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-        match mount(None::<&str>, &path, None::<&str>, flags, None::<&str>) {
-            Ok(()) => {}
-            // Something else is mounted over it or above, or we may not go there: nobody can.
-            Err(Errno::EINVAL | Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => {}
-            Err(errno) => {
-                let making = format!("making {} read-only", path.display());
-                return Err(errno).context(making);
-            }
+/// A user ID that no other process has: limits on processes are per user.
+fn unused_uid() -> Result<Uid> {
+    let pid = fs::read_link("/proc/self").context("reading /proc/self")?;
+    let wanted = FIRST_UID + pid.to_string_lossy().parse::<u32>()?;
+    let map = fs::read_to_string("/proc/self/uid_map").context("reading /proc/self/uid_map")?;
+    let exists = map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        match (numbers.next(), numbers.nth(1)) {
+            (Some(Ok(first)), Some(Ok(count))) => wanted >= first && wanted - first < count,
+            _ => false,
         }
-    }
-    Ok(())
+    });
+    let uid = if exists { wanted } else { UID_IN_CONTAINER };
+    Ok(Uid::from_raw(uid))
 }
 
-/// The mount points of a `/proc/PID/mountinfo` (proc(5)), each with the flags to keep: in a user
-/// namespace the kernel insists on them. Of several mounts on one point only one can be seen, and not
-/// always the last; it does no harm to give it the flags of the others, too.
-fn mounts(table: &[u8]) -> Result<BTreeMap<PathBuf, MsFlags>> {
-    let mut mounts = BTreeMap::new();
-    for line in table.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
-        let mut words = line.split(|byte| *byte == b' ');
-        let (Some(point), Some(options)) = (words.nth(4), words.next()) else {
-            bail!("/proc/self/mountinfo has an unknown form");
+fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(options))
+        .with_context(|| format!("mounting a tmpfs on {}", target.display()))
+}
+
+/// A file or directory, to be written elsewhere.
+enum Copy {
+    Directory(Vec<(PathBuf, Copy)>),
+    Link(PathBuf),
+    /// With the mode.
+    File(Vec<u8>, u32),
+    Unreadable,
+}
+
+impl Copy {
+    /// Reads `path`; `left` are the bytes that may still be read.
+    fn of(path: &Path, trusted: &impl Fn(&Path) -> bool, left: &mut u64) -> Result<Self> {
+        let Ok(metadata) = fs::metadata(path) else {
+            return Ok(Self::Unreadable);
         };
-        let mut flags = MsFlags::empty();
-        for option in options.split(|byte| *byte == b',') {
-            flags |= match option {
-                b"nosuid" => MsFlags::MS_NOSUID,
-                b"nodev" => MsFlags::MS_NODEV,
-                b"noexec" => MsFlags::MS_NOEXEC,
-                b"noatime" => MsFlags::MS_NOATIME,
-                b"nodiratime" => MsFlags::MS_NODIRATIME,
-                b"relatime" => MsFlags::MS_RELATIME,
-                _ => MsFlags::empty(),
-            };
+        if metadata.is_dir() {
+            if let (true, Ok(target)) = (*left < COPIES_MAX, fs::read_link(path)) {
+                return Ok(Self::Link(target));
+            }
+            // Many empty files have no end either.
+            let mut entries = Vec::new();
+            for entry in file::entries(path).unwrap_or_default() {
+                *left = left.saturating_sub(1);
+                let name = PathBuf::from(entry.file_name().unwrap_or_default());
+                entries.push((name, Self::of(&entry, trusted, left)?));
+            }
+            return Ok(Self::Directory(entries));
         }
-        *mounts.entry(unescaped(point)).or_insert(MsFlags::empty()) |= flags;
+        if !metadata.is_file() || metadata.size() > FILE_MAX.min(*left) || !trusted(path) {
+            return Ok(Self::Unreadable);
+        }
+        *left -= metadata.size();
+        let read = fs::read(path).map(|text| Self::File(text, metadata.mode() & 0o777));
+        Ok(read.unwrap_or(Self::Unreadable))
     }
-    Ok(mounts)
+
+    fn write(self, path: &Path, owner: Uid) -> Result<()> {
+        let (text, mode) = match self {
+            Self::Directory(entries) => {
+                if !path.is_dir() {
+                    fs::create_dir(path)?;
+                }
+                for (name, copy) in entries {
+                    copy.write(&path.join(name), owner)?;
+                }
+                return Ok(());
+            }
+            Self::Link(target) => return Ok(symlink(target, path)?),
+            Self::File(text, mode) => (text, mode),
+            Self::Unreadable => (Vec::new(), 0),
+        };
+        fs::write(path, text)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        Ok(chown(path, Some(owner.as_raw()), Some(owner.as_raw()))?)
+    }
 }
 
-/// White space and backslashes are written as three octal digits.
-fn unescaped(point: &[u8]) -> PathBuf {
-    let mut path = Vec::new();
-    let mut rest = point;
-    while let [byte, tail @ ..] = rest {
-        let digits = (*byte == b'\\').then(|| tail.get(..3)).flatten();
-        let number = digits.and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
-        path.push(number.unwrap_or(*byte));
-        rest = if number.is_some() { &tail[3..] } else { tail };
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(path))
-}
-
-fn become_nobody() -> Result<()> {
-    let keep = CapsHashSet::from([Capability::CAP_DAC_READ_SEARCH]);
-    if !caps::has_cap(None, CapSet::Permitted, Capability::CAP_DAC_READ_SEARCH)? {
-        bail!("CAP_DAC_READ_SEARCH, to read what others may not, is missing");
-    }
-    // The next calls would take all capabilities from us.
+/// Becomes `uid`, and root in a user namespace that has only this user.
+fn become_user(uid: Uid) -> Result<()> {
+    let gid = Gid::from_raw(uid.as_raw());
+    // Kept, for some systems let no other process create user namespaces.
     prctl::set_keepcaps(true)?;
     setgroups(&[])?;
-    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    setresgid(group, group, group)?;
-    setresuid(user, user, user)?;
-    caps::set(None, CapSet::Effective, &keep)?;
-    caps::set(None, CapSet::Permitted, &keep)?;
-    // And these are what remains in the program that we run.
-    caps::set(None, CapSet::Inheritable, &keep)?;
-    caps::set(None, CapSet::Ambient, &keep)?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    caps::set(None, CapSet::Effective, &permitted)?;
+    // Else our own files in /proc belong to root.
+    prctl::set_dumpable(true)?;
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    map_root_to(uid, gid).context("entering a user namespace")
+}
+
+fn limit_resources() -> Result<()> {
+    for (resource, limit) in [
+        (Resource::RLIMIT_AS, 128 << 20),
+        (Resource::RLIMIT_NPROC, 20),
+        (Resource::RLIMIT_CPU, 5),
+        (Resource::RLIMIT_FSIZE, FILE_MAX),
+        (Resource::RLIMIT_NOFILE, 256),
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_MEMLOCK, 0),
+    ] {
+        setrlimit(resource, limit, limit).with_context(|| format!("limiting {resource:?}"))?;
+    }
     Ok(())
 }
 
-/// A filter of system calls that refuses connect(2); netlink(7), by which `ip` asks, needs none.
-fn no_connections() -> Result<BpfProgram> {
-    let architecture = std::env::consts::ARCH.try_into()?;
-    let refused = [(nix::libc::SYS_connect, Vec::new())].into_iter().collect();
-    let refusal = SeccompAction::Errno(Errno::EPERM as u32);
-    let filter = SeccompFilter::new(refused, SeccompAction::Allow, refusal, architecture)?;
-    Ok(filter.try_into()?)
+/// Closes what the caller has left open, when this process becomes another program.
+fn close_descriptors() -> Result<()> {
+    // SAFETY: it sets flags of descriptors.
+    let result = unsafe { syscall(SYS_close_range, 3, c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    Errno::result(result)
+        .map(drop)
+        .context("closing descriptors")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn the_table_of_mounts_is_read() {
-        let table = b"\
-22 27 0:20 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw
-23 27 0:21 / /a\\040b\\134c rw - tmpfs tmpfs rw
-24 27 0:21 / /x ro,nosuid - tmpfs tmpfs rw
-25 27 0:21 / /x rw,nodev - tmpfs tmpfs rw
-";
-        let mounts = mounts(table).unwrap();
-        let sys = mounts[Path::new("/sys")];
-        assert!(sys.contains(MsFlags::MS_NOSUID | MsFlags::MS_RELATIME));
-        assert!(mounts[Path::new("/a b\\c")].is_empty());
-        let both = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        assert_eq!(mounts[Path::new("/x")], both);
-        assert!(super::mounts(b"22 27\n").is_err());
+/// Leaves the caller's session keyring for a new, empty one (keyctl(2)).
+fn join_new_keyring() -> Result<()> {
+    // SAFETY: a null name asks for a new, anonymous keyring.
+    let result = unsafe { syscall(SYS_keyctl, 1, std::ptr::null::<c_char>()) };
+    match Errno::result(result) {
+        // Nothing that runs here can use a key: there is no system call for it.
+        Ok(_) | Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EDQUOT) => Ok(()),
+        Err(errno) => Err(errno).context("joining a new session keyring"),
     }
+}
+
+/// Forbids to write, but to some files.
+fn restrict_files() -> Result<()> {
+    let write = AccessFs::from_write(ABI::V5);
+    let mut rules = Ruleset::default().handle_access(write)?.create()?;
+    let device = AccessFs::WriteFile | AccessFs::Truncate;
+    for path in ["/dev/null", "/dev/zero", "/dev/full"] {
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(path)?, device))?;
+    }
+    let status = rules
+        .add_rule(PathBeneath::new(PathFd::new("/tmp")?, write))?
+        .restrict_self()?;
+    ensure!(
+        status.ruleset != RulesetStatus::NotEnforced,
+        "this kernel has no Landlock"
+    );
+    Ok(())
+}
+
+/// The system calls that bash and what is run while a file is sourced (ip, sed, awk, ...) may make,
+/// with any arguments.
+#[rustfmt::skip]
+const CALLS: &[c_long] = &[
+    // Processes and signals, of this PID namespace.
+    SYS_execve, SYS_exit, SYS_exit_group, SYS_wait4, SYS_waitid, SYS_kill, SYS_tgkill, SYS_tkill,
+    SYS_getpid, SYS_getppid, SYS_gettid, SYS_getpgid, SYS_getsid, SYS_setpgid, SYS_setsid,
+    SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups,
+    SYS_capget, SYS_capset, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_rt_sigpending, SYS_sigaltstack, SYS_restart_syscall,
+    SYS_set_tid_address, SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex,
+    SYS_sched_yield, SYS_sched_getaffinity, SYS_getcpu, SYS_prlimit64, SYS_getrlimit, SYS_getrusage,
+    SYS_getpriority, SYS_umask, SYS_uname, SYS_sysinfo, SYS_times,
+    // Memory and time.
+    SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_getrandom,
+    SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday,
+    SYS_setitimer, SYS_getitimer, SYS_timer_create, SYS_timer_settime, SYS_timer_delete,
+    // Files: Landlock says which.
+    SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_close,
+    SYS_close_range, SYS_dup, SYS_dup3, SYS_pipe2, SYS_ppoll, SYS_pselect6, SYS_fstat, SYS_newfstatat,
+    SYS_statx, SYS_statfs, SYS_fstatfs, SYS_faccessat, SYS_faccessat2, SYS_readlinkat, SYS_getcwd,
+    SYS_chdir, SYS_fchdir, SYS_getdents64, SYS_fadvise64, SYS_ftruncate, SYS_copy_file_range,
+    SYS_sendfile, SYS_mkdirat, SYS_unlinkat, SYS_renameat2, SYS_symlinkat, SYS_linkat,
+    SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr,
+    // Sockets, of the kinds that can be opened.
+    SYS_bind, SYS_getsockname, SYS_getsockopt, SYS_setsockopt, SYS_sendto, SYS_sendmsg,
+    SYS_recvfrom, SYS_recvmsg,
+];
+
+/// The older forms of some.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+const OLD_CALLS: &[c_long] = &[
+    SYS_fork, SYS_vfork, SYS_arch_prctl, SYS_getpgrp, SYS_setrlimit, SYS_alarm, SYS_pause, SYS_time,
+    SYS_dup2, SYS_pipe, SYS_poll, SYS_select, SYS_stat, SYS_lstat, SYS_access, SYS_readlink,
+    SYS_mkdir, SYS_rmdir, SYS_unlink, SYS_rename, SYS_renameat, SYS_symlink, SYS_link,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_CALLS: &[c_long] = &[];
+
+/// All other calls fail as if the kernel did not have them: the C library then uses older ones.
+fn restrict_calls() -> Result<()> {
+    let any = CALLS.iter().chain(OLD_CALLS);
+    let mut calls: std::collections::BTreeMap<c_long, Vec<SeccompRule>> =
+        any.map(|call| (*call, Vec::new())).collect();
+    let is = |argument, value| SeccompCondition::new(argument, Dword, Eq, value);
+    let masked = |argument, mask: c_int, value: c_int| {
+        let mask = MaskedEq(u64::from(mask as u32));
+        SeccompCondition::new(argument, Dword, mask, u64::from(value as u32))
+    };
+    let mut allow = |call, conditions| -> Result<()> {
+        let rule = SeccompRule::new(conditions)?;
+        calls.entry(call).or_default().push(rule);
+        Ok(())
+    };
+    const NAMESPACES: c_int = CLONE_NEWNS
+        | CLONE_NEWUSER
+        | CLONE_NEWNET
+        | CLONE_NEWPID
+        | CLONE_NEWIPC
+        | CLONE_NEWUTS
+        | CLONE_NEWCGROUP;
+    allow(SYS_clone, vec![masked(0, NAMESPACES, 0)?])?;
+    for protocol in [NETLINK_ROUTE, NETLINK_SOCK_DIAG] {
+        let family = is(0, AF_NETLINK as u64)?;
+        allow(SYS_socket, vec![family, is(2, protocol as u64)?])?;
+    }
+    // To truncate what is opened for reading is no writing, to some versions of Landlock.
+    #[cfg(target_arch = "x86_64")]
+    let opens = [(SYS_openat, 2), (SYS_open, 1)];
+    #[cfg(not(target_arch = "x86_64"))]
+    let opens = [(SYS_openat, 2)];
+    for (open, flags) in opens {
+        allow(open, vec![masked(flags, O_TRUNC, 0)?])?;
+        allow(open, vec![masked(flags, O_ACCMODE, O_WRONLY)?])?;
+        allow(open, vec![masked(flags, O_ACCMODE, O_RDWR)?])?;
+    }
+    // No locks, leases and signals of files.
+    const FCNTL: [c_int; 6] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL];
+    for command in FCNTL {
+        allow(SYS_fcntl, vec![is(1, command as u64)?])?;
+    }
+    for request in [TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD] {
+        allow(SYS_ioctl, vec![is(1, request as u64)?])?;
+    }
+    for option in [PR_CAPBSET_READ, PR_SET_NAME] {
+        allow(SYS_prctl, vec![is(0, option as u64)?])?;
+    }
+    let architecture = std::env::consts::ARCH.try_into()?;
+    let other = SeccompAction::Errno(Errno::ENOSYS as u32);
+    let filter = SeccompFilter::new(calls, other, SeccompAction::Allow, architecture)?;
+    let program: seccompiler::BpfProgram = filter.try_into()?;
+    seccompiler::apply_filter(&program).context("restricting system calls")
 }

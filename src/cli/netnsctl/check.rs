@@ -2,19 +2,24 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::check::{self, Finding, Report, Severity, Subject};
-use crate::cli::output::{json, warn_unseen};
+use crate::cli::output::json;
 use crate::instance::paths::Root;
+use crate::sys::log;
 use crate::sys::terminal::{self, Look, Tone, clean};
 use crate::systemd::manager::Manager;
 
-/// Say what is wrong with the configuration before it bites
+/// Check the configuration for problems
 ///
-/// Reads all files as netnsinit would and looks at what they define. Nothing is changed: the files
-/// are sourced where everything is read-only, without privileges and without connections, and no
-/// function that configures anything is called.
+/// Reads the files as netnsinit does and checks what they define. Nothing is changed: the files are
+/// sourced in isolation, without privileges and with limited resources, and no function that
+/// configures anything is called. Files that other users can write are not sourced.
+///
+/// Isolation needs Landlock (Linux 5.13) and, for users other than root, user namespaces. Where it is
+/// not available, or a file reads what only root can read, the result says what was not checked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 nothing is wrong, 1 warnings only, 6 errors: a start would fail.
+Exit status: 0 no problems found, 1 warnings, 3 no problems found but not everything could be
+checked, 6 errors: a start would fail.
 
 Example: netnsctl check
          netnsctl check veth@web")]
@@ -23,7 +28,7 @@ pub struct Check {
     #[arg(long)]
     json: bool,
 
-    /// Only this type or instance
+    /// Check only this type or instance
     #[arg(value_name = "TYPE[@NAME]")]
     subject: Option<Subject>,
 }
@@ -35,8 +40,10 @@ impl Check {
         if self.json {
             terminal::print(&json(&report)?)?;
         } else {
+            for what in &report.not_checked {
+                log::warn(&format!("not checked: {what}"));
+            }
             terminal::print(&text(&report, Look::of_stdout()))?;
-            warn_unseen(&report.unseen);
         }
         Ok(report.status())
     }
@@ -63,20 +70,24 @@ fn text(report: &Report, look: Look) -> String {
         .iter()
         .filter(|name| name.contains('@'))
         .count();
-    let looked_at = format!(
-        "{} and {}",
+    let checked = format!(
+        "{}, {}",
         number(report.checked.len() - instances, "type"),
         number(instances, "instance")
     );
-    text += &match report.findings.len() {
-        0 => format!("{looked_at}: nothing is wrong\n"),
+    let problems = match report.findings.len() {
+        0 => "no problems found".to_owned(),
         _ => format!(
-            "{looked_at}: {}, {}\n",
+            "{}, {}",
             number(count(Severity::Error), "error"),
             number(count(Severity::Warning), "warning")
         ),
     };
-    text
+    let complete = match report.not_checked.len() {
+        0 => "",
+        _ => ", but not everything could be checked",
+    };
+    text + &format!("{checked}: {problems}{complete}\n")
 }
 
 /// `error: SUBJECT: FILE:LINE: MESSAGE`, without what is not known.

@@ -6,14 +6,14 @@ use clap::Args;
 use crate::instance::paths::Root;
 use crate::phase::script;
 
-/// Tell what the files of an instance define, for 'netnsctl check'
+/// Report what the files of an instance define, for 'netnsctl check'
 #[derive(Debug, Args)]
 #[command(
     hide = true,
-    after_help = "Example: netnsctl inspect no 1 FILE veth web"
+    after_help = "Example: netnsctl inspect 0 no 1 FILE veth web"
 )]
 pub struct Inspect {
-    /// See src/script/inspect.bash
+    /// See src/phase/script/inspect.rs
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
 }

@@ -1,19 +1,19 @@
 # shellcheck shell=bash disable=SC2154,SC2317 # it follows gate.bash; the files call functions
 #
-# Sources the files of an instance as driver.bash does, in quarantine, and tells what they define.
+# Sources the files of an instance as driver.bash does, in quarantine, and reports what they define.
 # No function that configures anything is called.
 #
-# Arguments: VALIDATE COUNT FILE[COUNT] NSTYPE NSNAME up outside
-#   VALIDATE   'yes': also have the type judge the values, by its function _NSTYPE_check
+# Arguments: CHECK COUNT FILE[COUNT] NSTYPE NSNAME up outside
+#   CHECK   'yes': also check the values, by the type's function _NSTYPE_check
 #
-# What is found goes to stdout as words that end with NUL:
+# The report goes to stdout, as words that end with NUL:
 #   sourcing FILE
 #   set NAME COUNT VALUE[COUNT]    a variable that the files set
 #   function NAME LINE FILE
 #   gate FAULT                     of NETNS_WAIT and the like
 #   unconfigured VALUE             what NO_CONFIG_REQUIRED holds
 #   named NAME COUNT VALUE[COUNT]  a variable after _NSTYPE_names has given those unset their default
-#   judged STATUS TEXT             what _NSTYPE_check says
+#   value STATUS TEXT              the result of _NSTYPE_check, and what it prints
 #   end
 
 set -e
@@ -24,7 +24,7 @@ __netns_say() {
     builtin printf '%s\0' "$@" >&"$__netns_report"
 }
 
-# gate.bash tells what is wrong with it.
+# gate.bash reports faults by it.
 __netns_tell() {
     __netns_say gate "$1"
 }
@@ -42,7 +42,7 @@ assert_non_empty() {
     exit 1
 }
 
-# The variables that are there and were not at first.
+# The variables that have been set since the start.
 __netns_say_variables() {
     local __netns_name __netns_values
     for __netns_name in $(compgen -v); do
@@ -64,7 +64,7 @@ __netns_say_functions() {
 }
 
 __netns_main() {
-    local __netns_validate=$1 __netns_count=$2 __netns_file __netns_name __netns_output
+    local __netns_check=$1 __netns_count=$2 __netns_file __netns_name __netns_output
     local -a __netns_files=("${@:3:__netns_count}")
     local -A __netns_known=()
     shift $((2 + __netns_count))
@@ -78,7 +78,7 @@ __netns_main() {
         # shellcheck disable=SC1090
         source "$__netns_file" "$@" || :
     done
-    # From here on nothing that the files have set is in the way.
+    # Undo what the files may have set for the shell.
     {
         set +eux -f
         trap - ERR EXIT DEBUG RETURN
@@ -98,15 +98,15 @@ __netns_main() {
     __netns_word=named
     __netns_say_variables
     set +f
-    if [[ $__netns_validate == yes ]] && declare -F -- "_${NSTYPE}_check" >/dev/null; then
-        # Nobody is to wait for what is not there yet.
+    if [[ $__netns_check == yes ]] && declare -F -- "_${NSTYPE}_check" >/dev/null; then
+        # Do not wait for links that do not exist yet.
         # shellcheck disable=SC2034
         NETNS_LINK_TIMEOUT=0
         __netns_output=$(
             set -e
             "_${NSTYPE}_check" 2>&1 >/dev/null
         )
-        __netns_say judged "$?" "$__netns_output"
+        __netns_say value "$?" "$__netns_output"
     fi
     __netns_say end
     builtin exit 0

@@ -1,16 +1,20 @@
 //! What the files of an instance define, found out without effect on anything.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::setsid;
+use nix::unistd::geteuid;
 
 use crate::instance::name::Instance;
-use crate::instance::sources::Sources;
+use crate::instance::sources::{Sources, Trust};
 use crate::namespace;
 use crate::sys::command::{self, Termination};
 
@@ -48,12 +52,14 @@ pub struct Inspection {
     pub gate: Option<String>,
     /// `NO_CONFIG_REQUIRED` is set.
     pub needs_no_configuration: bool,
-    /// The status of the type's own judgement of the values, and its words.
-    pub judgement: Option<(u8, String)>,
+    /// The exit status of the type's own check of the values, and what it printed.
+    pub value_error: Option<(u8, String)>,
     /// The file that ended everything before all files were read, and how.
     pub ended: Option<(PathBuf, Ended)>,
     /// The last line that was written to stderr.
     pub last_words: String,
+    /// The first line that a program wrote about a file that it was not allowed to read.
+    pub denied: Option<String>,
 }
 
 /// How a file has ended everything.
@@ -64,15 +70,21 @@ pub enum Ended {
     TimedOut(u64),
 }
 
-/// Sources the files of an instance in quarantine (see [`namespace::quarantine`]). With `judge`, the
-/// type says what it thinks of the values.
+/// Sources the files of an instance in quarantine (see [`namespace::quarantine`]), where it sees
+/// copies of the directories `copies`. With `check_values`, the type's own check of its values runs.
 ///
 /// # Errors
 /// Nothing was sourced: there can be no quarantine here, as the error says.
-pub fn inspect(instance: &Instance, sources: &Sources, judge: bool) -> Result<Inspection> {
+pub fn inspect(
+    instance: &Instance,
+    sources: &Sources,
+    copies: &[PathBuf],
+    check_values: bool,
+) -> Result<Inspection> {
     let program = std::env::current_exe().context("finding this program")?;
-    let mut words: Vec<OsString> = vec!["inspect".into()];
-    words.push(if judge { "yes" } else { "no" }.into());
+    let mut words: Vec<OsString> = vec!["inspect".into(), copies.len().to_string().into()];
+    words.extend(copies.iter().map(Into::into));
+    words.push(if check_values { "yes" } else { "no" }.into());
     words.push(sources.files.len().to_string().into());
     words.extend(
         sources
@@ -84,48 +96,100 @@ pub fn inspect(instance: &Instance, sources: &Sources, judge: bool) -> Result<In
     words.push(instance.nsname.as_str().into());
     let output = command::try_output(&program, &words)?;
     let end = Termination::from(output.status);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if end == Termination::Exited(NO_QUARANTINE) {
-        let why = String::from_utf8_lossy(&output.stderr);
-        bail!("{}", why.trim());
+        bail!("{}", stderr.trim());
     }
     let reported = output.stdout.split(|byte| *byte == 0);
     let mut words = reported.map(|word| OsString::from_vec(word.to_vec()));
     let mut found = Inspection::read(&mut words, end);
-    let stderr = String::from_utf8_lossy(&output.stderr);
     found.last_words = stderr.lines().last().unwrap_or_default().trim().to_owned();
+    let said = found.value_error.iter().map(|(_, text)| text.as_str());
+    found.denied = said
+        .chain([&*stderr])
+        .flat_map(str::lines)
+        .find(|line| line.contains("Permission denied"))
+        .map(str::to_owned);
     Ok(found)
 }
 
-/// Goes into quarantine and runs bash there. This is the other end of [`inspect`], a process of its
-/// own, for nobody comes back from there.
+/// Sources files in quarantine: the other end of [`inspect`]. It has a process of its own, for
+/// nobody comes back from there, and another one, as the first of a PID namespace.
 pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
-    let bash = command::find("bash")?;
-    // The process group of the caller may hold processes that a user could signal.
-    setsid().context("leaving the session")?;
-    if let Err(error) = namespace::quarantine() {
+    let (isolated, arguments) = match arguments {
+        [word, rest @ ..] if word == AS_ROOT || word == AS_USER => (Some(word == AS_ROOT), rest),
+        all => (None, all),
+    };
+    let result = match isolated {
+        None => isolate(arguments),
+        Some(is_root) => source(is_root, arguments).map(|never| match never {}),
+    };
+    result.or_else(|error| {
         eprintln!("{error:#}");
-        return Ok(NO_QUARANTINE);
-    }
-    let mut words: Vec<&OsStr> = ["--noprofile", "--norc", "-c", INSPECTOR, "netnsinit"]
-        .map(OsStr::new)
-        .to_vec();
-    words.extend(arguments.iter().map(OsString::as_os_str));
-    words.extend([OsStr::new("up"), OsStr::new("outside")]);
-    let bash = duct::cmd(bash, words)
-        .full_env([("PATH", command::DEFAULT_PATH), ("LANG", "C.UTF-8")])
+        Ok(NO_QUARANTINE)
+    })
+}
+
+const AS_ROOT: &str = "--isolated-as-root";
+const AS_USER: &str = "--isolated-as-user";
+
+/// Runs this program in namespaces of its own, and passes on what it writes.
+fn isolate(arguments: &[OsString]) -> Result<u8> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let word = if geteuid().is_root() {
+        AS_ROOT
+    } else {
+        AS_USER
+    };
+    namespace::unshare_all()?;
+    let mut words = vec!["inspect".into(), word.into()];
+    words.extend_from_slice(arguments);
+    // Files, unlike pipes, have a limit.
+    let [stdout, stderr] = [super::memory_file("stdout")?, super::memory_file("stderr")?];
+    let child = duct::cmd(program, words)
         .stdin_null()
+        .stdout_file(stdout.try_clone()?)
+        .stderr_file(stderr.try_clone()?)
         .dir("/")
         .unchecked()
         .start()
-        .context("starting bash")?;
-    match bash.wait_timeout(TIMEOUT).context("waiting for bash")? {
-        Some(output) => Ok(Termination::from(output.status).status()),
-        None => {
-            // It is the first process there: the kernel kills all others with it.
-            bash.kill().context("ending bash")?;
-            Ok(TIMED_OUT)
-        }
+        .context("starting this program again")?;
+    let ended = child.wait_timeout(TIMEOUT).context("waiting for bash")?;
+    let status = ended.map(|output| Termination::from(output.status).status());
+    if status.is_none() {
+        // It is the first process there: the kernel kills all others with it.
+        child.kill().context("ending bash")?;
     }
+    for (mut file, mut to) in [
+        (stdout, Box::new(io::stdout()) as Box<dyn Write>),
+        (stderr, Box::new(io::stderr())),
+    ] {
+        file.rewind()?;
+        io::copy(&mut file.take(namespace::FILE_MAX), &mut to)?;
+        to.flush()?;
+    }
+    Ok(status.unwrap_or(TIMED_OUT))
+}
+
+/// Enters the quarantine and becomes bash.
+fn source(is_root: bool, arguments: &[OsString]) -> Result<Infallible> {
+    let bash = command::find("bash")?;
+    let count = arguments
+        .first()
+        .and_then(|count| count.to_str()?.parse().ok());
+    let copies: usize = count.context("the number of directories is missing")?;
+    let (copies, arguments) = arguments[1..].split_at(copies);
+    let copies: Vec<PathBuf> = copies.iter().map(PathBuf::from).collect();
+    let trust = Trust::from_environment();
+    namespace::enter(is_root, &copies, |file| trust.check_for_root(file).is_ok())?;
+    let error = Command::new(bash)
+        .args(["--noprofile", "--norc", "-c", INSPECTOR, "netnsinit"])
+        .args(arguments)
+        .args(["up", "outside"])
+        .env_clear()
+        .envs([("PATH", command::DEFAULT_PATH), ("LANG", "C.UTF-8")])
+        .exec();
+    Err(error).context("starting bash")
 }
 
 impl Inspection {
@@ -156,9 +220,9 @@ impl Inspection {
                 }
                 b"gate" => found.gate = Some(text()),
                 b"unconfigured" => found.needs_no_configuration = !text().is_empty(),
-                b"judged" => {
+                b"value" => {
                     let status = text().parse().unwrap_or_default();
-                    found.judgement = Some((status, text()));
+                    found.value_error = Some((status, text()));
                 }
                 b"end" => complete = true,
                 _ => {}
@@ -238,7 +302,7 @@ mod tests {
             "named",
             "Y",
             "0",
-            "judged",
+            "value",
             "6",
             "no",
             "end",
@@ -250,7 +314,7 @@ mod tests {
         assert_eq!(found.functions[0].line, 7);
         assert_eq!(found.functions[0].file, Path::new("/a b"));
         assert_eq!(found.gate.as_deref(), Some("bad"));
-        assert_eq!(found.judgement, Some((6, "no".to_owned())));
+        assert_eq!(found.value_error, Some((6, "no".to_owned())));
         assert!(found.needs_no_configuration && found.ended.is_none());
     }
 

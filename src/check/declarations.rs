@@ -1,22 +1,26 @@
-//! What a type's script tells of itself, in comments of the form `# netns-KEY: WORDS`.
+//! What a type's script declares, in comments of the form `# netns-KEY: WORDS`.
+
+use std::path::PathBuf;
 
 /// What the script of a type declares. A script may say nothing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct About {
+pub struct Declarations {
     /// `netns-variables`: all that a configuration may set; `None` where the script does not say.
     pub variables: Option<Vec<String>>,
     /// `netns-programs`: what it cannot do without.
     pub programs: Vec<String>,
     /// `netns-parents`: the variables that name a link of the host, besides `*_PARENT_IFNAME`.
     pub parents: Vec<String>,
+    /// `netns-reads`: directories of files that only root can read.
+    pub reads: Vec<PathBuf>,
     /// `netns-forwards: yes`: the host passes packets on to and from the namespace.
     pub forwards: bool,
 }
 
-impl About {
+impl Declarations {
     /// Reads the declarations of a script. A key may come several times.
     pub fn of(script: &str) -> Self {
-        let mut about = Self::default();
+        let mut declared = Self::default();
         for line in script.lines() {
             let declaration = line.strip_prefix("# netns-");
             let Some((key, words)) = declaration.and_then(|rest| rest.split_once(':')) else {
@@ -24,14 +28,15 @@ impl About {
             };
             let words = words.split_whitespace().map(str::to_owned);
             match key {
-                "variables" => about.variables.get_or_insert_default().extend(words),
-                "programs" => about.programs.extend(words),
-                "parents" => about.parents.extend(words),
-                "forwards" => about.forwards |= words.into_iter().any(|word| word == "yes"),
+                "variables" => declared.variables.get_or_insert_default().extend(words),
+                "programs" => declared.programs.extend(words),
+                "reads" => declared.reads.extend(words.map(PathBuf::from)),
+                "parents" => declared.parents.extend(words),
+                "forwards" => declared.forwards |= words.into_iter().any(|word| word == "yes"),
                 _ => {}
             }
         }
-        about
+        declared
     }
 
     /// Whether `variable` names a link of the host.
@@ -46,17 +51,17 @@ mod tests {
 
     #[test]
     fn declarations_are_read_and_other_comments_are_not() {
-        let about = About::of(
+        let declared = Declarations::of(
             "# netns-variables: A B\n# netns-variables: C\n#netns-programs: x\n\
-             # netns-programs: ip nft\n# netns-parents: P\n# netns-forwards: yes\n# netns-x\n",
+             # netns-programs: ip nft\n# netns-parents: P\n# netns-reads: /r\n# netns-forwards: yes\n# netns-x\n",
         );
-        assert_eq!(about.variables.as_ref().unwrap(), &["A", "B", "C"]);
-        assert_eq!(about.programs, ["ip", "nft"]);
-        assert!(about.is_parent("P") && about.is_parent("X_PARENT_IFNAME"));
-        assert!(about.forwards);
-        assert_eq!(About::of("x=1\n"), About::default());
+        assert_eq!(declared.variables.as_ref().unwrap(), &["A", "B", "C"]);
+        assert_eq!(declared.programs, ["ip", "nft"]);
+        assert!(declared.is_parent("P") && declared.is_parent("X_PARENT_IFNAME"));
+        assert!(declared.forwards);
+        assert_eq!(Declarations::of("x=1\n"), Declarations::default());
         assert_eq!(
-            About::of("# netns-variables: \n").variables,
+            Declarations::of("# netns-variables: \n").variables,
             Some(Vec::new())
         );
     }
