@@ -25,7 +25,7 @@ pub fn check(configuration: &Configuration, types: &Types) -> Vec<Finding> {
             continue;
         }
         let of_other = |phase: Phase| types.found.iter().any(|t| phase.function(t) == name);
-        let called = || candidate.texts.iter().any(|text| text.calls(name));
+        let called = || configuration.texts.iter().any(|text| text.calls(name));
         if Phase::LIFE.into_iter().any(of_other) || !looks_like_ours(name, &expected) || called() {
             continue;
         }
