@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use systemd_netns::check::About;
+use systemd_netns::check::Declarations;
 
 use crate::repository;
 
@@ -72,7 +72,7 @@ fn of_readme(readme: &str) -> BTreeSet<String> {
 #[test]
 fn variables_are_the_same_everywhere() {
     for nstype in types() {
-        let about = About::of(&read(&nstype, "sh"));
+        let about = Declarations::of(&read(&nstype, "sh"));
         let declared = about.variables.unwrap_or_else(|| {
             panic!(
                 "{}: its script has no line '# netns-variables:'",
@@ -179,7 +179,7 @@ fn no_type_uses_internals_of_the_library() {
 #[test]
 fn programs_are_declared_and_parents_are_variables() {
     for nstype in types() {
-        let about = About::of(&read(&nstype, "sh"));
+        let about = Declarations::of(&read(&nstype, "sh"));
         assert!(
             !about.programs.is_empty(),
             "{}: no '# netns-programs:'",
