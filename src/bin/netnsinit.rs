@@ -1,6 +1,6 @@
 //! Runs one phase of one instance of a network namespace type.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -8,7 +8,6 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use nix::sys::stat::{Mode, umask};
 use systemd_netns::cli::arguments::Init;
 use systemd_netns::instance::name::Instance;
 use systemd_netns::instance::paths::Root;
@@ -18,9 +17,19 @@ use systemd_netns::sys::exit::{self, Exit, OrExit};
 
 fn main() -> ExitCode {
     exit::main("netnsinit", || {
-        umask(Mode::from_bits_truncate(0o022));
-        phase::run(&Root::default(), &request(Init::parse())?)
+        phase::run(&Root::default(), &request(arguments())?)
     })
+}
+
+/// The command line, which clap has to take apart only if there may be options.
+fn arguments() -> Init {
+    let mut words = std::env::args_os().skip(1).peekable();
+    let undo = words.next_if(|word| word == "--undo").is_some();
+    let words: Vec<OsString> = words.collect();
+    match words.first() {
+        Some(word) if !word.as_encoded_bytes().starts_with(b"-") => Init { undo, words },
+        _ => Init::parse(),
+    }
 }
 
 fn request(arguments: Init) -> Result<PhaseRequest> {

@@ -6,6 +6,7 @@
 //! /run/systemd-netns/locks/web       locked while something of `web` comes up or goes down
 //! ```
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -207,7 +208,12 @@ fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<Termination> {
 /// Runs another program of this package, which says itself what goes wrong.
 fn child(program: &str, arguments: &[&str]) -> Result<Termination> {
     let program = command::ours(program)?;
-    command::supervise(&duct::cmd(program, arguments).stdin_null())
+    command::supervise(&command::Program {
+        path: &program,
+        arguments: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
+        environment: std::env::vars_os().collect(),
+        reads_input: false,
+    })
 }
 
 /// How far an instance has come.
