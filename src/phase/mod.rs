@@ -1,6 +1,7 @@
 //! netnsinit: the namespace, the function, and what is kept for `down`.
 
 pub mod record;
+pub mod register;
 pub mod script;
 
 use std::ffi::OsString;
