@@ -47,8 +47,6 @@ pub struct Finding {
 /// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Of the JSON format.
-    version: Version,
     pub findings: Vec<Finding>,
     /// The types and instances that were looked at.
     pub checked: BTreeSet<String>,
