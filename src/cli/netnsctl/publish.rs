@@ -3,6 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Result;
 use clap::Args;
 
+use crate::cli::output::published_port;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Port, Publication, Target};
 use crate::sys::log;
@@ -52,15 +53,12 @@ impl Publish {
             outside: port.outside,
             from: from.as_ref().map(Target::nsname),
         };
-        let when = if listens {
-            ""
-        } else {
-            ", from its next start on"
+        let published = published_port(&publication);
+        let when = match listens {
+            true => "",
+            false => ", from its next start on",
         };
-        log::info(&format!(
-            "published {publication} of '{}'{when}",
-            publication.name
-        ));
+        log::info(&format!("published {published}{when}"));
         Ok(0)
     }
 }

@@ -1,6 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::cli::output::published_port;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Publication};
@@ -35,7 +36,7 @@ impl Unpublish {
             from: self.from.as_ref(),
         };
         publish::unpublish(root, manager.as_ref(), &publication)?;
-        log::info(&format!("unpublished {publication} of '{}'", self.name));
+        log::info(&format!("unpublished {}", published_port(&publication)));
         Ok(0)
     }
 }
