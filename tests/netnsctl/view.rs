@@ -263,7 +263,7 @@ fn types_are_known_without_systemd() {
 fn long_output_on_a_terminal_is_paged() {
     let script = r#"
         for i in {1..60}; do echo "netns add ns$i"; done | ip -batch -
-        terminal() { script -qec "stty rows 24; $*" /dev/null </dev/null; }
+        terminal() { script -qec "stty rows 24 cols 120; $*" /dev/null </dev/null; }
         export SYSTEMD_PAGER='sed s/^/paged:/'
         terminal "$NETNSCTL" list | grep -c ^paged:ns
         terminal "$NETNSCTL" list --no-pager | grep -c ^ns
