@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::namespace::netlink::{self, Connection, KernelAddress, KernelLink, State};
+use crate::namespace::netlink::{self, Connection, KernelAddress, KernelLink, State, Under};
 use crate::namespace::{self, Id, NetNs};
 use crate::sys::exit::{self, Exit};
 
@@ -112,18 +112,34 @@ pub fn read(
 ) -> Result<(Vec<Link>, Vec<Option<Vec<Link>>>)> {
     let mut connection = connect(host)?;
     // Listing links makes the kernel number the namespaces of their peers.
-    let host_dump = Dump::read(&mut connection, None)?;
+    let host_dump = Dump::read(&mut connection)?;
     let mut numbers_of_host = Numbers::new();
-    let opened = named.iter().map(|namespace| {
-        let open = open(namespace)?;
-        // Also where this process may not enter the namespace.
-        if let Ok(Some(number)) = connection.nsid(open.as_raw_fd()) {
-            numbers_of_host.insert(number, namespace.location.clone());
-        }
-        Ok(open)
+    let results = namespace::visit(named.iter().map(open), |open| {
+        let number = connection.nsid(open.as_raw_fd()).ok().flatten();
+        let mut own = Connection::open()?;
+        let mut dump = Dump::read(&mut own)?;
+        let leads_out = |link: &&KernelLink| link.under.is_some_and(|under| under.nsid.is_some());
+        let mut out = dump.links.iter().filter(leads_out);
+        dump.host = match out.clone().find(|link| host_dump.is_peer(link, number)) {
+            Some(link) => link.under.and_then(|under| under.nsid),
+            None if out.next().is_some() => own.nsid(host.as_raw_fd())?,
+            None => None,
+        };
+        Ok((number, dump))
     });
-    let results = namespace::visit(opened, |_| Dump::read(&mut Connection::open()?, Some(host)));
     let dumps = readable(results, unreadable);
+    for (namespace, dump) in named.iter().zip(&dumps) {
+        let number = match dump {
+            Some((number, _)) => *number,
+            // The host may know a namespace that this process may not enter.
+            None => open(namespace)
+                .and_then(|open| connection.nsid(open.as_raw_fd()))
+                .ok()
+                .flatten(),
+        };
+        numbers_of_host.extend(number.map(|number| (number, namespace.location.clone())));
+    }
+    let dumps: Vec<Option<Dump>> = dumps.into_iter().map(|read| Some(read?.1)).collect();
     let all = AllLinks {
         host: &host_dump,
         named,
@@ -175,18 +191,33 @@ fn open(namespace: &NamedNetns) -> Result<NetNs> {
 }
 
 impl Dump {
-    fn read(connection: &mut Connection, host: Option<&NetNs>) -> Result<Self> {
+    fn read(connection: &mut Connection) -> Result<Self> {
         let links = connection.links()?;
         let addresses = connection.addresses()?;
         Ok(Self {
             unparsed: links.unread + addresses.unread,
-            host: match host {
-                Some(host) => connection.nsid(host.as_raw_fd())?,
-                None => None,
-            },
             links: links.items,
             addresses: addresses.items,
+            host: None,
         })
+    }
+
+    /// Whether the peer of a link of the namespace that this one knows by `number` is a link here:
+    /// then that namespace's number of this one need not be asked for.
+    fn is_peer(&self, link: &KernelLink, number: Option<i32>) -> bool {
+        let Some(under) = link.under.filter(|_| number.is_some()) else {
+            return false;
+        };
+        let back = Under {
+            index: link.index,
+            nsid: number,
+        };
+        let paired = link
+            .kind
+            .as_deref()
+            .is_some_and(|kind| PAIRS.contains(&kind));
+        let own = self.links.iter().find(|own| own.index == under.index);
+        paired && own.is_some_and(|own| own.kind == link.kind && own.under == Some(back))
     }
 
     fn name_of(&self, index: u32) -> Option<&str> {
@@ -202,7 +233,7 @@ impl Dump {
 }
 
 /// Reports those that could not be read; all that this process may not enter in one line.
-fn readable(results: Vec<Result<Dump>>, unreadable: &mut Vec<String>) -> Vec<Option<Dump>> {
+fn readable<T>(results: Vec<Result<T>>, unreadable: &mut Vec<String>) -> Vec<Option<T>> {
     let mut refused = 0;
     let mut dumps = Vec::with_capacity(results.len());
     for result in results {
@@ -340,7 +371,7 @@ impl AllLinks<'_> {
             let shown = format!("{address}/{prefix}");
             addresses.entry(*link).or_default().push(shown);
         }
-        let endpoint = |under: netlink::Under| {
+        let endpoint = |under: Under| {
             let place = match under.nsid {
                 None => place.clone(),
                 Some(number) => numbers.get(&number).cloned().unwrap_or(Location::Unknown),

@@ -28,7 +28,7 @@ const SPACE: f64 = 14.0;
 const TALLEST: f64 = 2000.0;
 /// The width of the picture with columns, for its height.
 const ASPECT: f64 = 1.5;
-const LEGEND_WIDTH: f64 = 620.0;
+const LEGEND_WIDTH: f64 = 720.0;
 
 const PAIR: &str = "stroke=\"#34495e\"";
 const LOWER: &str = "stroke=\"#a0522d\" stroke-dasharray=\"5 4\"";
