@@ -10,16 +10,6 @@ use crate::sys::exit::{self, Exit};
 /// The exit status if no problems were found, but not everything could be checked.
 const INCOMPLETE: u8 = 3;
 
-/// Changes when a key of the JSON changes its meaning or goes.
-#[derive(Debug, Serialize)]
-struct Version(u8);
-
-impl Default for Version {
-    fn default() -> Self {
-        Self(1)
-    }
-}
-
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
