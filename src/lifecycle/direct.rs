@@ -1,22 +1,15 @@
 //! Without systemd: the phases in order, and who shares a namespace.
-//!
-//! ```text
-//! /run/systemd-netns/direct/web/     there while `web` is a namespace that was made here
-//!     veth                           how far veth@web has come: outside, inside, up
-//! /run/systemd-netns/locks/web       locked while something of `web` comes up or goes down
-//! ```
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::instance::name::{Instance, NsName, NsType};
+use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::namespace::{self, NetNs};
+use crate::phase::register::{Register, Stage};
 use crate::sys::command::{self, Interruption, Termination};
-use crate::sys::file;
 use crate::sys::lock::Lock;
 use crate::sys::log;
 
@@ -120,7 +113,7 @@ pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
 /// # Errors
 /// They have, and it is gone or was replaced: nothing that is set up there would be of use.
 fn is_shared(root: &Root, name: &NsName, register: &Register) -> Result<bool> {
-    if !register.directory.exists() {
+    if !register.exists() {
         return Ok(false);
     }
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
@@ -214,68 +207,4 @@ fn child(program: &str, arguments: &[&str]) -> Result<Termination> {
         environment: std::env::vars_os().collect(),
         reads_input: false,
     })
-}
-
-/// How far an instance has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// `up outside` has begun.
-    Outside,
-    /// `up inside` has begun.
-    Inside,
-    Up,
-}
-
-const STAGES: [(Stage, &str); 3] = [
-    (Stage::Outside, "outside"),
-    (Stage::Inside, "inside"),
-    (Stage::Up, "up"),
-];
-
-/// Who has a namespace up that was made here.
-#[derive(Debug)]
-pub struct Register {
-    directory: PathBuf,
-}
-
-impl Register {
-    pub fn of(root: &Root, name: &NsName) -> Self {
-        let directory = root.direct_dir().join(name.as_str());
-        Self { directory }
-    }
-
-    /// Those that are up, or on their way, in order of their names.
-    pub fn types(&self) -> Result<Vec<NsType>> {
-        let names = file::names(&self.directory)?;
-        // Others are unfinished files.
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
-    fn stage(&self, nstype: &NsType) -> Result<Option<Stage>> {
-        let text = file::read_text(&self.path(nstype))?;
-        let of = |text: String| STAGES.iter().find(|(_, word)| *word == text.trim());
-        Ok(text.map(|text| of(text).map_or(Stage::Outside, |(stage, _)| *stage)))
-    }
-
-    fn set(&self, nstype: &NsType, stage: Stage) -> Result<()> {
-        let word = STAGES.iter().find(|(other, _)| *other == stage);
-        let text = format!("{}\n", word.map_or("", |(_, word)| word));
-        file::write(&self.path(nstype), text.as_bytes(), 0o600)
-    }
-
-    fn remove(&self, nstype: &NsType) -> Result<()> {
-        file::remove(&self.path(nstype)).map(drop)
-    }
-
-    fn make(&self) -> Result<()> {
-        file::make_directory(&self.directory, 0o700)
-    }
-
-    fn delete(&self) -> Result<()> {
-        file::remove_tree(&self.directory).map(drop)
-    }
-
-    fn path(&self, nstype: &NsType) -> PathBuf {
-        self.directory.join(nstype.as_str())
-    }
 }

@@ -1,6 +1,7 @@
 //! netnsinit: one phase of one instance, and what is recorded of it for `down`.
 
 pub mod record;
+pub mod register;
 pub mod script;
 
 use std::ffi::OsString;

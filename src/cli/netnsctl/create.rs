@@ -6,11 +6,12 @@ use crate::instance::paths::Root;
 use crate::namespace;
 use crate::sys::log;
 
-/// Make a network namespace, as `ip netns add` does
+/// Create a network namespace, as 'ip netns add' does
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl create web")]
 pub struct Create {
-    /// What to call it
+    /// Name of the network namespace
+    #[arg(value_name = "NSNAME")]
     name: NsName,
 }
 
@@ -21,12 +22,12 @@ impl Create {
         if under_systemd() && !namespace::seen_by_pid_1(root, name, id) {
             namespace::delete(root, name)?;
             bail!(
-                "systemd would not see the network namespace '{name}': this unit has mounts of \
-                 its own; look with 'systemctl cat netns_name@{name}' for the setting that does \
-                 it, such as ProtectSystem= or PrivateMounts=yes in a drop-in"
+                "systemd does not see the network namespace '{name}': this unit has a private mount \
+                 namespace; 'systemctl cat netns_name@{name}' shows the setting that causes it, \
+                 such as ProtectSystem= or PrivateMounts=yes in a drop-in"
             );
         }
-        log::info(&format!("network namespace '{name}' made"));
+        log::info(&format!("created network namespace '{name}'"));
         Ok(0)
     }
 }

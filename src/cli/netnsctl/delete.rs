@@ -6,16 +6,16 @@ use crate::instance::paths::Root;
 use crate::namespace::{self, Deleted, NetNs};
 use crate::sys::log;
 
-/// Delete a network namespace, as `ip netns delete` does
+/// Delete a network namespace, as 'ip netns delete' does
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl delete web")]
 pub struct Delete {
-    /// Delete the name even while processes run in the namespace
+    /// Delete the name even if processes run in the namespace
     #[arg(long)]
     force: bool,
 
     /// Name of the network namespace
-    #[arg(value_parser = NsName::of_any)]
+    #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
     name: NsName,
 }
 
@@ -27,22 +27,22 @@ impl Delete {
             match (processes.as_slice(), force) {
                 ([], _) => {}
                 (pids, false) => bail!(
-                    "processes run in the network namespace '{name}': {}: end them, or use --force",
+                    "network namespace '{name}' is in use by processes {}: stop them, or use --force",
                     list(pids)
                 ),
                 (pids, true) => log::warn(&format!(
-                    "the network namespace '{name}' lives on without a name in processes {}",
+                    "network namespace '{name}' stays without a name until these processes end: {}",
                     list(pids)
                 )),
             }
         }
         match namespace::delete(root, name)? {
-            Deleted::Removed => log::info(&format!("network namespace '{name}' deleted")),
+            Deleted::Removed => log::info(&format!("deleted network namespace '{name}'")),
             Deleted::Missing => {
-                log::info(&format!("the network namespace '{name}' was gone already"));
+                log::info(&format!("network namespace '{name}' does not exist"));
             }
             Deleted::Replaced => log::warn(&format!(
-                "the network namespace '{name}' has been replaced by another, which is left alone"
+                "not deleting network namespace '{name}': it was replaced by another one"
             )),
         }
         Ok(0)

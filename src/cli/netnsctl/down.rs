@@ -5,16 +5,15 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::lifecycle;
 
-/// Take down a network namespace of a type
+/// Take down an instance
 ///
-/// Runs the functions `down` of TYPE, inside and outside, and deletes the
-/// namespace NAME with the last type that shares it. When it returns, nothing
-/// is left.
+/// Runs the functions of NSTYPE for down inside and down outside, and deletes
+/// the network namespace NSNAME unless another type still uses it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl down veth@web")]
 pub struct Down {
-    /// Which type, for which namespace
-    #[arg(value_name = "TYPE@NAME")]
+    /// Type and network namespace
+    #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 }
 

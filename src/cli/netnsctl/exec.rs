@@ -13,35 +13,35 @@ use crate::sys::user::User;
 
 /// Run a command in a network namespace
 ///
-/// As `ip netns exec` does: /sys shows the namespace, and the files of
-/// /etc/netns/NAME stand in for those of /etc.
+/// As with 'ip netns exec', /sys shows the interfaces of the namespace, and the
+/// files of /etc/netns/NSNAME replace those of /etc.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --user, the environment is a new one: PATH and what a desktop program
-needs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, LANG, ...) are
-kept, HOME, USER, LOGNAME and SHELL are the user's.
+With --user, the environment is reduced to PATH, the variables of desktop
+programs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, LANG, ...),
+and the user's HOME, USER, LOGNAME and SHELL.
 
-The exit status is that of COMMAND; 5 if there is no such command.
+Exit status: that of COMMAND, or 5 if there is no such command.
 
 Example: netnsctl exec --user alice web -- firefox")]
 pub struct Exec {
-    /// Run it as this user, with their groups and no privileges of root
+    /// Run as this user, with the user's groups and without privileges
     #[arg(long, short)]
     user: Option<String>,
 
-    /// Call the host NAME, in a UTS namespace of its own
+    /// Set the host name to NSNAME in a private UTS namespace
     #[arg(long)]
     hostname: bool,
 
-    /// Set a variable, or keep one that --user would not; may be repeated
+    /// Set a variable, or keep one that --user drops (may be repeated)
     #[arg(short = 'E', long = "env", value_name = "VAR[=VALUE]")]
     variables: Vec<OsString>,
 
-    /// In which one; others than we may have made it
-    #[arg(value_parser = NsName::of_any)]
+    /// Network namespace (any named one)
+    #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
     name: NsName,
 
-    /// What to run, and its arguments
+    /// Command to run, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -61,7 +61,7 @@ impl Exec {
             .or_exit(Exit::Usage);
         }
         let Some(namespace) = NetNs::open(root, name)? else {
-            bail!("there is no network namespace '{name}': 'netnsctl list' shows what there is");
+            bail!("there is no network namespace '{name}': 'netnsctl list' lists them");
         };
         // Where users are looked up may be in reach from outside only.
         let user = self.user.as_deref().map(User::find).transpose()?;
@@ -75,7 +75,7 @@ impl Exec {
         }
         self.go(root, namespace, user.as_ref())
             .map_err(|error| match exit::code(&error) {
-                Exit::NotPermitted => error.context("run it as root, as with sudo"),
+                Exit::NotPermitted => error.context("this needs root, as with sudo"),
                 _ => error,
             })?;
         let [program, arguments @ ..] = self.command.as_slice() else {

@@ -1,7 +1,7 @@
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::output::warn_unseen;
+use crate::cli::output::warn_unreadable;
 use crate::instance::paths::Root;
 use crate::lifecycle::gc;
 use crate::namespace::Id;
@@ -11,15 +11,15 @@ use crate::sys::terminal;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Remove what is left of instances that are not up
+/// Remove leftovers of instances that are not up
 ///
-/// Links, nftables tables, changed sysctls, records and namespaces without a
-/// name: only what we have made, and nothing of an instance that is up, or
-/// that is coming up meanwhile.
+/// Leftovers are links, nftables tables, changed sysctls, records, and
+/// namespaces without a name. Only those that systemd-netns created are
+/// removed, and none of an instance that is up or is being started.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl gc --dry-run")]
 pub struct Gc {
-    /// Say what would be removed, and remove nothing
+    /// Show what would be removed, but remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -28,18 +28,18 @@ impl Gc {
     pub fn run(&self, root: &Root) -> Result<u8> {
         require_root()?;
         if Id::current()? != Id::of_pid_1()? {
-            bail!("this is not the network namespace of the host: what is up cannot be told here");
+            bail!("not in the network namespace of the host: cannot tell which instances are up");
         }
         let manager = Manager::running(root)?;
         let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
-        warn_unseen(&not_seen);
+        warn_unreadable(&not_seen);
         let mut status = if not_seen.is_empty() {
             0
         } else {
             Exit::Failure as u8
         };
         if leftovers.is_empty() && not_seen.is_empty() {
-            log::info("nothing is left over");
+            log::info("no leftovers found");
         }
         for leftover in &leftovers {
             let said = terminal::clean(&leftover.to_string());

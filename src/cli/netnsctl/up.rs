@@ -5,16 +5,18 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::lifecycle;
 
-/// Bring up a network namespace of a type
+/// Bring up an instance
 ///
-/// Makes the namespace NAME and runs the functions `up` of TYPE, outside and
-/// inside; what fails is undone. A second type shares the namespace. By systemd
-/// where it runs, as `systemctl start netns-TYPE@NAME` does, else directly.
+/// Creates the network namespace NSNAME unless another type already uses it,
+/// and runs the functions of NSTYPE for up outside and up inside. If one fails,
+/// what was set up is taken down again. Where systemd runs, this is the same as
+/// 'systemctl start netns-NSTYPE@NSNAME'; elsewhere, such as in a container,
+/// the functions are run directly.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl up veth@web")]
 pub struct Up {
-    /// Which type, for which namespace
-    #[arg(value_name = "TYPE@NAME")]
+    /// Type and network namespace
+    #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 }
 

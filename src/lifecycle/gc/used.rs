@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::lifecycle::direct::Register;
 use crate::namespace::NetNs;
+use crate::phase::register::Register;
 use crate::sys::file;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};

@@ -204,7 +204,7 @@ fn gc_removes_leftovers_only(machine: &Machine) -> Result<()> {
     ensure!(dry == expected, "{dry}");
     let gone = machine.run("netnsctl gc | sed 's/^removed //'")?.stdout;
     ensure!(gone == expected, "{gone}");
-    machine.run("netnsctl gc")?.says("nothing is left over")?;
+    machine.run("netnsctl gc")?.says("no leftovers found")?;
     machine.run("ip link show theirs; ip link show mark-up; test -e /run/netns/byhand")?;
     expect_instance(machine, "t", "up", [UP, UP, UP])?;
     machine.run("ip link del h-failed || :; ip link del theirs; ip link del mark-up")?;
