@@ -221,7 +221,8 @@ impl LockedRecord {
         let Some(content) = file::read(&report)? else {
             return Ok(());
         };
-        let pid = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let mut words = content.split(|byte| *byte == 0);
+        let pid = words.nth(1).unwrap_or_default();
         let pid = std::str::from_utf8(pid)
             .ok()
             .and_then(|pid| pid.parse().ok());

@@ -25,13 +25,12 @@ __netns_gate=$1 __netns_report=$2 __netns_flags=$3
 __netns_stage='' __netns_subject='' __netns_told=''
 shift 3
 
-# Writes the report: this process, the stage, its file or function, and the place of a failure if
-# there was one. A failure to do so only costs detail in a message.
+# Adds to the report: how many words follow, this process, the stage, its file or function, and the
+# place of a failure if there was one. A failure to do so only costs detail in a message.
 __netns_tell() {
     # A child of a function may outlive netnsinit, and must not write where that once was.
     [[ $BASHPID == "$$" ]] || return 0
-    # `>|`: a file may have set noclobber.
-    builtin printf '%s\0' "$$" "$__netns_stage" "$__netns_subject" "$@" >|"$__netns_report" || :
+    builtin printf '%s\0' "$((3 + $#))" "$$" "$__netns_stage" "$__netns_subject" "$@" >>"$__netns_report" || :
 }
 
 # Reports that the run has come to a stage: sourcing, syntax, unconfigured, gate, undefined, kept,
@@ -39,7 +38,9 @@ __netns_tell() {
 __netns_enter() {
     __netns_stage=$1 __netns_subject=$2
     # What fails while files are sourced is reported when it does.
-    [[ $__netns_stage == sourcing && $__netns_flags == *' blame '* ]] || __netns_tell
+    if [[ $__netns_stage == sourcing && $__netns_flags == *' blame '* ]]; then return 0; fi
+    # `>|`: a file may have set noclobber. No function is called that netnsinit would not know of.
+    builtin printf '%s\0' 3 "$$" "$__netns_stage" "$__netns_subject" >|"$__netns_report" || builtin exit 1
 }
 
 assert_non_empty() {

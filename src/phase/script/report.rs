@@ -78,25 +78,26 @@ impl Outcome {
 
     /// Reads the report of a run that came to this end.
     pub fn read(report: &[u8], end: Termination) -> Self {
-        let mut words = report.split(|byte| *byte == 0).map(OsStr::from_bytes);
-        let _pid = words.next();
-        let stage = words.next().unwrap_or_default();
-        let subject = words.next().unwrap_or_default();
-        let rest: Vec<&OsStr> = words.collect();
+        let words: Vec<&OsStr> = report
+            .split(|byte| *byte == 0)
+            .map(OsStr::from_bytes)
+            .collect();
+        let (stage, subject, rest) = match last_entry(&words) {
+            Some([_pid, stage, subject, rest @ ..]) => (*stage, *subject, rest),
+            _ => (OsStr::new(""), OsStr::new(""), &[][..]),
+        };
         let file = PathBuf::from(subject);
         let function = subject.to_string_lossy().into_owned();
         match stage.as_bytes() {
             b"syntax" => Outcome::Broken(Broken::Syntax { file }),
             b"unconfigured" => Outcome::Broken(Broken::Unconfigured),
-            b"gate" => Outcome::Broken(Broken::Gate {
-                fault: first(&rest),
-            }),
+            b"gate" => Outcome::Broken(Broken::Gate { fault: first(rest) }),
             b"fault" if end == Termination::Exited(Exit::Config as u8) => Outcome::Refused {
-                variable: first(&rest),
+                variable: first(rest),
                 fault: unwrapped(rest.get(1).copied().unwrap_or_default()),
             },
             b"waiting" if !end.success() => Outcome::NotReady {
-                missing: first(&rest),
+                missing: first(rest),
                 end,
             },
             b"kept" => Outcome::Kept,
@@ -111,13 +112,13 @@ impl Outcome {
             b"sourcing" => Outcome::FailedInFile {
                 file: Some(file),
                 end,
-                place: FailedCommand::read(&rest, end),
+                place: FailedCommand::read(rest, end),
             },
             _ if end.success() => Outcome::Done { function },
             _ => Outcome::Failed {
                 function,
                 end,
-                place: FailedCommand::read(&rest, end),
+                place: FailedCommand::read(rest, end),
             },
         }
     }
@@ -144,6 +145,24 @@ impl fmt::Display for FailedCommand {
     }
 }
 
+/// The last entry of a report that was written as a whole.
+fn last_entry<'a>(mut words: &'a [&'a OsStr]) -> Option<&'a [&'a OsStr]> {
+    let mut last = None;
+    while let [count, rest @ ..] = words {
+        let count = count.to_str().and_then(|count| count.parse().ok());
+        // Each word ends with NUL, so that there is something behind a whole entry.
+        let Some((entry, after)) = count.and_then(|count| rest.split_at_checked(count)) else {
+            break;
+        };
+        if after.is_empty() {
+            break;
+        }
+        last = Some(entry);
+        words = after;
+    }
+    last
+}
+
 fn first(words: &[&OsStr]) -> String {
     let word = words.first().copied().unwrap_or_default();
     one_line(&word.to_string_lossy())
@@ -162,5 +181,41 @@ fn one_line(command: &str) -> String {
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALLING: &[u8] = b"3\x0042\0calling\0f\0";
+
+    #[test]
+    fn the_last_whole_entry_counts() {
+        let end = Termination::Exited(7);
+        let report = [CALLING, b"7\x0042\0calling\0f\x007\0false\0/a b\x003\0"].concat();
+        let place = FailedCommand {
+            command: "false".into(),
+            file: "/a b".into(),
+            line: 3,
+        };
+        let failed = |place| Outcome::Failed {
+            function: "f".into(),
+            end,
+            place,
+        };
+        assert_eq!(Outcome::read(&report, end), failed(Some(place)));
+        for cut in CALLING.len()..report.len() {
+            assert_eq!(Outcome::read(&report[..cut], end), failed(None), "{cut}");
+        }
+    }
+
+    #[test]
+    fn without_an_entry_no_function_was_called() {
+        for report in [&b""[..], b"3", b"3\x0042\0call"] {
+            let outcome = Outcome::read(report, Termination::Exited(1));
+            let in_file = matches!(outcome, Outcome::FailedInFile { file: None, .. });
+            assert!(in_file, "{outcome:?}");
+        }
     }
 }
