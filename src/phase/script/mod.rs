@@ -47,7 +47,7 @@ const UNWANTED: [&str; 12] = [
 ];
 
 /// What files mention that look at traps, options or functions, or have a trap on ERR of their own.
-const INTROSPECTION: [&str; 10] = [
+const INTROSPECTION: [&str; 9] = [
     "ERR",
     "errtrace",
     "trap -p",
@@ -55,8 +55,7 @@ const INTROSPECTION: [&str; 10] = [
     "${-",
     "SHELLOPTS",
     "declare -F",
-    "declare -f",
-    "typeset -",
+    "typeset -F",
     "compgen",
 ];
 
