@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! /run/systemd-netns/direct/web/     exists while `web` is a namespace that netnsctl up created
-//!     veth                           the stage of veth@web, one line: see [`Stage`]
+//!     veth                           two lines: the stage of veth@web (see [`Stage`]), and the
+//!                                    INVOCATION_ID of what was started to get there
 //! ```
 //!
 //! A stage is written before the work of that stage begins, so that whatever was interrupted can
@@ -100,24 +101,30 @@ impl Register {
     pub fn stage(&self, nstype: &NsType) -> Result<Option<Stage>> {
         let text = file::read_text(&self.path(nstype))?;
         // A file without a known stage is of an interrupted start.
-        let stage = |text: String| text.trim().parse();
+        let stage = |text: String| text.lines().next()?.parse().ok();
         Ok(text.map(|text| stage(text).unwrap_or(Stage::Running(Phase::UP_OUTSIDE))))
     }
 
-    pub fn set(&self, nstype: &NsType, stage: Stage) -> Result<()> {
+    /// The `$INVOCATION_ID` of the processes that the last stage has started.
+    pub fn invocation(&self, nstype: &NsType) -> Result<Option<String>> {
+        let text = file::read_text(&self.path(nstype))?;
+        let id = |text: String| Some(text.lines().nth(1)?.to_owned());
+        Ok(text.and_then(id).filter(|id| !id.is_empty()))
+    }
+
+    pub fn set(&self, nstype: &NsType, stage: Stage, invocation: &str) -> Result<()> {
         file::make_directory(&self.directory, 0o700)?;
-        let line = format!("{stage}\n");
-        file::write(&self.path(nstype), line.as_bytes(), 0o600)
+        let lines = format!("{stage}\n{invocation}\n");
+        file::write(&self.path(nstype), lines.as_bytes(), 0o600)
     }
 
-    /// Removes an instance, which is down.
+    /// Removes an instance, which is down, and the register with the last one.
     pub fn remove(&self, nstype: &NsType) -> Result<()> {
-        file::remove(&self.path(nstype)).map(drop)
-    }
-
-    /// Removes the register, once the namespace is deleted.
-    pub fn delete(&self) -> Result<()> {
-        file::remove_tree(&self.directory).map(drop)
+        file::remove(&self.path(nstype))?;
+        match self.instances()?.is_empty() {
+            true => file::remove_tree(&self.directory).map(drop),
+            false => Ok(()),
+        }
     }
 
     fn path(&self, nstype: &NsType) -> PathBuf {
@@ -146,7 +153,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::at(directory.path());
         let register = Register::of(&root, &"web".parse().unwrap());
-        register.set(&"veth".parse().unwrap(), Stage::Up).unwrap();
+        let veth = "veth".parse().unwrap();
+        register.set(&veth, Stage::Up, "1a2b").unwrap();
+        assert_eq!(register.invocation(&veth).unwrap().as_deref(), Some("1a2b"));
         std::fs::write(register.directory.join(".systemd-netns-abcdef"), "").unwrap();
         let all = Register::all(&root).unwrap();
         let found = all[0].instances().unwrap();

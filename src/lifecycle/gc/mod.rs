@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
+use crate::instance::register::Register;
 use crate::namespace::{self, LeftoverFile};
 use crate::sys::command;
 use crate::sys::file;
@@ -112,7 +113,10 @@ impl Leftover {
             Leftover::Claim { instance } => {
                 file::remove(&root.nat_ports_dir().join(instance.to_string()))
             }
-            Leftover::Record { instance, stamp } => records::remove(root, instance, *stamp),
+            Leftover::Record { instance, stamp } => {
+                Register::of(root, &instance.nsname).remove(&instance.nstype)?;
+                records::remove(root, instance, *stamp)
+            }
             Leftover::File(file) => namespace::remove_left_file(root, file),
         }
     }

@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::lifecycle::direct::Register;
+use crate::instance::phase::Phase;
+use crate::instance::register::{Register, Stage};
 use crate::namespace::NetNs;
 use crate::sys::file;
 use crate::systemd::manager::Manager;
@@ -28,15 +29,18 @@ impl Used {
         if let Some(manager) = manager {
             failed = used.ask(manager)?;
         }
-        for name in file::names(&root.direct_dir())? {
-            let Ok(name) = name.parse::<NsName>() else {
-                continue;
-            };
-            for nstype in Register::of(root, &name).types()? {
-                let nsname = name.clone();
-                used.instances.insert(Instance { nstype, nsname });
+        // Its last phase has begun, and nobody works on it (`Leftover::remove` has the lock): what
+        // is recorded of such an instance is left over.
+        let given_up = Stage::Running(Phase::DOWN_OUTSIDE);
+        for register in Register::all(root)? {
+            for (instance, stage) in register.instances()? {
+                if stage == given_up {
+                    failed.insert(instance);
+                } else {
+                    used.names.insert(instance.nsname.clone());
+                    used.instances.insert(instance);
+                }
             }
-            used.names.insert(name);
         }
         // By hand, with netnsinit: up as long as there is the namespace.
         for name in file::names(&root.records_dir())? {
