@@ -9,39 +9,47 @@ use crate::instance::paths::Root;
 use crate::namespace::{self, NetNs};
 use crate::sys::command;
 use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::process;
 use crate::sys::user::User;
 
 /// Run a command in a network namespace
 ///
 /// As `ip netns exec` does: /sys shows the namespace, and the files of
-/// /etc/netns/NAME stand in for those of /etc.
+/// /etc/netns/NAME replace those of /etc.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --user, the environment is a new one: PATH and what a desktop program
-needs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, LANG, ...) are
-kept, HOME, USER, LOGNAME and SHELL are the user's.
+With --user, COMMAND has no capabilities and cannot gain any from the files of
+programs, a new session keyring, no open files but stdin, stdout and stderr,
+and cannot put input into the terminal. Its environment is a new one: PATH and
+what desktop programs need (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY,
+XDG_RUNTIME_DIR, LANG, ...) are kept; HOME, USER, LOGNAME and SHELL are set.
 
 The exit status is that of COMMAND; 5 if there is no such command.
 
 Example: netnsctl exec --user alice web -- firefox")]
 pub struct Exec {
-    /// Run it as this user, with their groups and no privileges of root
+    /// Run COMMAND as this user, with their groups and without privileges
     #[arg(long, short)]
     user: Option<String>,
 
-    /// Call the host NAME, in a UTS namespace of its own
+    /// With --user: keep N open files after stderr, descriptors 3 to N+2
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(requires = "user", value_parser = clap::value_parser!(i32).range(0..=65536))]
+    preserve_fds: i32,
+
+    /// Set the host name to NAME in a private UTS namespace
     #[arg(long)]
     hostname: bool,
 
-    /// Set a variable, or keep one that --user would not; may be repeated
+    /// Set a variable, or keep one that --user would drop; may be repeated
     #[arg(short = 'E', long = "env", value_name = "VAR[=VALUE]")]
     variables: Vec<OsString>,
 
-    /// In which one; others than we may have made it
+    /// Name of the network namespace
     #[arg(value_parser = NsName::of_any)]
     name: NsName,
 
-    /// What to run, and its arguments
+    /// Command to run, and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -61,7 +69,7 @@ impl Exec {
             .or_exit(Exit::Usage);
         }
         let Some(namespace) = NetNs::open(root, name)? else {
-            bail!("there is no network namespace '{name}': 'netnsctl list' shows what there is");
+            bail!("network namespace '{name}' does not exist (see 'netnsctl list')");
         };
         // Where users are looked up may be in reach from outside only.
         let user = self.user.as_deref().map(User::find).transpose()?;
@@ -90,7 +98,9 @@ impl Exec {
         if self.hostname {
             namespace::own_hostname(self.name.as_str())?;
         }
-        user.map_or(Ok(()), User::become_it)
+        let Some(user) = user else { return Ok(()) };
+        process::close_from(3 + self.preserve_fds)?;
+        user.become_it()
     }
 
     /// The variables that were asked for; one that is not set here is left out.
@@ -101,7 +111,7 @@ impl Exec {
             let name = bytes.split(|byte| *byte == b'=').next().unwrap_or_default();
             ensure!(
                 !name.is_empty(),
-                "-E '{}': the name of a variable is missing",
+                "-E '{}': variable name missing",
                 word.to_string_lossy()
             );
             let value = match bytes.get(name.len() + 1..) {
