@@ -181,7 +181,8 @@ impl<'a> Work<'a> {
     /// Creates the namespace, in a child: this process stays where it is.
     fn create_namespace(&mut self) -> Result<Termination> {
         let (root, name) = (self.root, &self.instance.nsname);
-        self.steps.run(|| namespace::create(root, name).map(|_| 0))
+        self.steps
+            .run(|| namespace::create(root, name, false).map(|()| 0))
     }
 
     /// Reports that the namespace was not created.

@@ -30,7 +30,7 @@ mod visit;
 
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
 pub use quarantine::{FILE_MAX, enter, unshare_all};
-pub use visit::{files, visit};
+pub use visit::{all, files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
@@ -203,27 +203,26 @@ pub fn own_hostname(name: &str) -> Result<()> {
 /// Creates the namespace `name`. This process is in it afterwards.
 ///
 /// # Errors
-/// One of that name exists, which is then left as it is; or systemd, which runs this as a unit,
-/// would not see it. Nothing is left of what was begun.
-pub fn create(root: &Root, name: &NsName) -> Result<Id> {
+/// One of that name exists, which is then left as it is; or `for_systemd` is set, and systemd does
+/// not see it. Nothing is left of what was begun.
+pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     let _lock = share_directory(root)?;
     claim_name(root, name)?;
-    let make = || -> Result<Id> {
+    let make = || -> Result<()> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         // First: if this is killed in between, gc finds a namespace without a name.
         pin(root, name)?;
         mount_current(&root.netns(name))?;
-        let id = Id::current()?;
-        if under_systemd() && !seen_by_pid_1(root, name, id) {
+        if for_systemd && !seen_by_pid_1(root, name, Id::current()?) {
             bail!(
                 "systemd would not see it: this unit has mounts of its own; look for settings \
-                 such as ProtectSystem= or PrivateMounts=yes with 'systemctl cat netns_name@{name}'"
+                 such as ProtectSystem= or PrivateMounts=yes with 'systemctl cat'"
             );
         }
-        Ok(id)
+        Ok(())
     };
     let made = make().with_context(|| format!("creating network namespace '{name}'"));
-    let id = made.map_err(|error| {
+    made.map_err(|error| {
         let undo = remove(&root.netns(name)).and(remove(&root.pin(name)));
         match undo {
             Ok(_) => error,
@@ -231,7 +230,7 @@ pub fn create(root: &Root, name: &NsName) -> Result<Id> {
         }
     })?;
     log::info(&format!("created network namespace '{name}'"));
-    Ok(id)
+    Ok(())
 }
 
 /// Whether systemd started us as part of a unit (`$INVOCATION_ID`, systemd.exec(5)).

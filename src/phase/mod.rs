@@ -5,17 +5,18 @@ pub mod script;
 
 use std::ffi::OsString;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use self::record::{Record, Snapshot};
 use self::script::{Broken, Call, FailedCommand, Outcome};
-use crate::instance::name::Instance;
+use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::instance::phase::{Direction, Phase, Side};
 use crate::instance::sources::{self, Slot, Sources, Trust};
 use crate::namespace::{self, Id, NetNs};
 use crate::sys::command::Termination;
 use crate::sys::log;
+use crate::sys::process::Steps;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -51,6 +52,9 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         ));
         return Ok(0);
     };
+    if *phase == Phase::UP_OUTSIDE && namespace::under_systemd() {
+        restore_namespace(root, &instance.nsname)?;
+    }
     let sources = sources(root, instance, phase.direction, &record)?;
     let snapshot = Snapshot::of(&sources)?;
     if phase.direction == Direction::Up {
@@ -67,6 +71,28 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
     settle(&record, *phase, &snapshot, &outcome)?;
     tell(root, request, &sources, &outcome);
     Ok(outcome.status())
+}
+
+/// Creates the namespace again if its name was deleted while other units kept netns_name@ running:
+/// a restart does not start that unit again, and systemd refuses to start netns-*@ without the file
+/// (225/NETWORK, systemd.exec(5)).
+fn restore_namespace(root: &Root, name: &NsName) -> Result<()> {
+    let ours = namespace::made_by_us(root, name);
+    match (NetNs::open(root, name)?, ours) {
+        (None, _) => {
+            log::warn(&format!(
+                "network namespace '{name}' was deleted: creating a new one"
+            ));
+            // In a child: a process that creates a namespace is in it.
+            let end = Steps::begin()?.run(|| namespace::create(root, name, true).map(|()| 0))?;
+            ensure!(end.success(), "creating network namespace '{name}' {end}");
+        }
+        (Some(found), Some(ours)) if found.id != ours => log::warn(&format!(
+            "network namespace '{name}' was replaced by another: using that one"
+        )),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Where the function has to run.

@@ -15,6 +15,6 @@ pub struct Create {
 
 impl Create {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        namespace::create(root, &self.name).map(|_| 0)
+        namespace::create(root, &self.name, namespace::under_systemd()).map(|()| 0)
     }
 }

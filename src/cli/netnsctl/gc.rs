@@ -1,25 +1,24 @@
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use crate::cli::output::warn_unseen;
 use crate::instance::paths::Root;
 use crate::lifecycle::gc;
-use crate::namespace::Id;
 use crate::sys::exit::Exit;
 use crate::sys::log;
 use crate::sys::terminal;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Remove what is left of instances that are not up
+/// Remove leftovers of instances that are not up
 ///
 /// Links, nftables tables, changed sysctls, records and namespaces without a
-/// name: only what we have made, and nothing of an instance that is up, or
-/// that is coming up meanwhile.
+/// name: only what systemd-netns has created, and nothing of an instance that
+/// is up, that is just starting, or that cannot be known to be down.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl gc --dry-run")]
 pub struct Gc {
-    /// Say what would be removed, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -27,9 +26,7 @@ pub struct Gc {
 impl Gc {
     pub fn run(&self, root: &Root) -> Result<u8> {
         require_root()?;
-        if Id::current()? != Id::of_pid_1()? {
-            bail!("this is not the network namespace of the host: what is up cannot be told here");
-        }
+        gc::require_host(root)?;
         let manager = Manager::running(root)?;
         let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
         warn_unseen(&not_seen);
@@ -39,7 +36,7 @@ impl Gc {
             Exit::Failure as u8
         };
         if leftovers.is_empty() && not_seen.is_empty() {
-            log::info("nothing is left over");
+            log::info("no leftovers found");
         }
         for leftover in &leftovers {
             let said = terminal::clean(&leftover.to_string());

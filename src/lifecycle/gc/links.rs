@@ -1,5 +1,6 @@
 //! Links that instances have claimed by their alias (`netns_claim_link` of types.bash).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -65,21 +66,44 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
             Err(error) => unseen.push(format!("{error:#}")),
         }
     }
+    let known = namespace::all(root)?;
     let links = namespace::visit(places.iter().map(Location::open), |_| {
-        Ok(Connection::open()?.links()?.items)
+        let mut connection = Connection::open()?;
+        let links = connection.links()?.items.into_iter();
+        let claimed: Vec<_> = links
+            .filter_map(|link| Some((claimed_by(&link)?, link)))
+            .collect();
+        let mut nsids = BTreeSet::new();
+        for namespace in &known {
+            nsids.extend(connection.nsid(namespace.as_raw_fd())?);
+        }
+        Ok((claimed, nsids))
     });
     let mut found = Vec::new();
-    for (place, links) in places.iter().zip(links) {
-        match links {
-            Ok(links) => found.extend(links.iter().filter_map(|link| {
-                Some(Leftover::Link {
-                    instance: claimed_by(link)?,
-                    place: place.clone(),
-                    index: link.index,
-                    name: link.name.clone(),
-                })
-            })),
-            Err(error) => unseen.push(format!("{error:#}")),
+    for (place, result) in places.iter().zip(links) {
+        let (claimed, nsids) = match result {
+            Ok(result) => result,
+            Err(error) => {
+                unseen.push(format!("{error:#}"));
+                continue;
+            }
+        };
+        for (instance, link) in claimed {
+            let peer = link.under.and_then(|peer| peer.nsid);
+            if peer.is_some_and(|nsid| !nsids.contains(&nsid)) {
+                // Whoever has that namespace may well use it, such as the host of a container.
+                unseen.push(format!(
+                    "whether {instance} is up: the peer of its link {} is in an unknown namespace",
+                    link.name
+                ));
+                continue;
+            }
+            found.push(Leftover::Link {
+                instance,
+                place: place.clone(),
+                index: link.index,
+                name: link.name,
+            });
         }
     }
     Ok(found)

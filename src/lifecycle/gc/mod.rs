@@ -5,13 +5,16 @@
 //! one thing is removed, both are looked at once more.
 
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::instance::register::Register;
-use crate::namespace::{self, LeftoverFile};
+use crate::namespace::{self, Id, LeftoverFile};
 use crate::sys::command;
 use crate::sys::file;
 use crate::sys::lock::Lock;
@@ -147,6 +150,35 @@ impl fmt::Display for Leftover {
     }
 }
 
+/// Refuses to work where it cannot be known what is up: links and tables belong to a network, and
+/// the records of what is up to a `/run`.
+///
+/// # Errors
+/// This is a network namespace or a container whose `/run` is not that of the network.
+pub fn require_host(root: &Root) -> Result<()> {
+    /// A sysctl that only the initial network namespace has.
+    const INITIAL_NETWORK: &str = "/proc/sys/net/core/netdev_budget";
+    /// Of the initial process namespace (`PROC_PID_INIT_INO` in linux/proc_ns.h).
+    const INITIAL_PROCESSES: u64 = 0xEFFF_FFFC;
+    let inode = |path: &Path| {
+        let found = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+        anyhow::Ok((found.dev(), found.ino()))
+    };
+    let run = root.path("/run");
+    let why = if Id::current()? != Id::of_pid_1()? {
+        "this is not the network namespace of the host"
+    } else if inode(&run)? != inode(Path::new("/proc/1/root/run"))? {
+        "this /run is not that of the host"
+    } else if Path::new(INITIAL_NETWORK).exists()
+        && inode(Path::new("/proc/self/ns/pid"))?.1 != INITIAL_PROCESSES
+    {
+        "this container shares the network of its host, and not its processes"
+    } else {
+        return Ok(());
+    };
+    bail!("{why}: what is up cannot be known here")
+}
+
 /// Everything that is left, in the order in which it can be removed, and what could not be seen.
 pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Vec<String>)> {
     let mut unseen = Vec::new();
@@ -160,6 +192,16 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     found.extend(files.into_iter().map(Leftover::File));
     let used = Used::read(root, manager)?;
     found.retain(|leftover| !leftover.is_used(&used));
+    let is_network =
+        |leftover: &Leftover| matches!(leftover, Leftover::Link { .. } | Leftover::Table { .. });
+    // As in a container that has only the network of its host: they are somebody else's.
+    if !root.state_dir().exists() && found.iter().any(is_network) {
+        found.retain(|leftover| !is_network(leftover));
+        unseen.push(format!(
+            "whose links and tables there are: {} does not exist",
+            root.state_dir().display()
+        ));
+    }
     Ok((found, unseen))
 }
 
