@@ -7,14 +7,14 @@ use crate::lifecycle;
 
 /// Take down a network namespace of a type
 ///
-/// Runs the functions `down` of TYPE, inside and outside, and deletes the
-/// namespace NAME with the last type that shares it. When it returns, nothing
-/// is left.
+/// Stops netns-NSTYPE@NSNAME.service. Where systemd does not run, calls the
+/// `down` functions of NSTYPE, inside and outside, and deletes the namespace
+/// NSNAME with the last type that shares it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl down veth@web")]
 pub struct Down {
-    /// Which type, for which namespace
-    #[arg(value_name = "TYPE@NAME")]
+    /// Type and name of the network namespace
+    #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 }
 

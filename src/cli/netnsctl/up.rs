@@ -7,14 +7,16 @@ use crate::lifecycle;
 
 /// Bring up a network namespace of a type
 ///
-/// Makes the namespace NAME and runs the functions `up` of TYPE, outside and
-/// inside; what fails is undone. A second type shares the namespace. By systemd
-/// where it runs, as `systemctl start netns-TYPE@NAME` does, else directly.
+/// Starts netns-NSTYPE@NSNAME.service. Where systemd does not run, creates the
+/// namespace NSNAME and calls the `up` functions of NSTYPE, outside and inside,
+/// in the environment of a unit: of the caller's variables, only LANG, LC_*,
+/// NETNS_TRACE and NETNS_TRUST are kept. A failed start is cleaned up. Several
+/// types can share a namespace.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl up veth@web")]
 pub struct Up {
-    /// Which type, for which namespace
-    #[arg(value_name = "TYPE@NAME")]
+    /// Type and name of the network namespace
+    #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use super::Leftover;
-use crate::instance::name::Instance;
+use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::namespace::netlink::{Connection, KernelLink};
 use crate::namespace::{self, Id, NetNs};
@@ -57,7 +57,9 @@ fn claimed_by(link: &KernelLink) -> Option<Instance> {
     (instance.nstype.as_str() != MOVES).then_some(instance)
 }
 
-pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
+/// Gives the links that instances have claimed, and the namespaces of which it cannot be known
+/// whether they are in use.
+pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTreeSet<NsName>)> {
     let mut places = vec![Location::Host];
     for path in namespace::files(root)? {
         match NetNs::at(path.clone()) {
@@ -80,6 +82,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
         Ok((claimed, nsids))
     });
     let mut found = Vec::new();
+    let mut unknown = BTreeSet::new();
     for (place, result) in places.iter().zip(links) {
         let (claimed, nsids) = match result {
             Ok(result) => result,
@@ -96,6 +99,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
                     "whether {instance} is up: the peer of its link {} is in an unknown namespace",
                     link.name
                 ));
+                unknown.insert(instance.nsname);
                 continue;
             }
             found.push(Leftover::Link {
@@ -106,7 +110,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
             });
         }
     }
-    Ok(found)
+    Ok((found, unknown))
 }
 
 /// Deletes a link if it is still that of the instance.

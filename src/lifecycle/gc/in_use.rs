@@ -15,19 +15,19 @@ use crate::systemd::unit::{self, UnitName};
 
 /// What must be left alone.
 #[derive(Debug, Default)]
-pub struct Used {
+pub struct InUse {
     instances: BTreeSet<Instance>,
     names: BTreeSet<NsName>,
 }
 
-impl Used {
+impl InUse {
     /// Reads it from systemd, if it runs, and from our own records.
     pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
-        let mut used = Self::default();
+        let mut in_use = Self::default();
         // Not up, and systemd knows it: what is recorded of them is left over.
         let mut failed = BTreeSet::new();
         if let Some(manager) = manager {
-            failed = used.ask(manager)?;
+            failed = in_use.ask(manager)?;
         }
         // Its last phase has begun, and nobody works on it (`Leftover::remove` has the lock): what
         // is recorded of such an instance is left over.
@@ -37,8 +37,8 @@ impl Used {
                 if stage == given_up {
                     failed.insert(instance);
                 } else {
-                    used.names.insert(instance.nsname.clone());
-                    used.instances.insert(instance);
+                    in_use.names.insert(instance.nsname.clone());
+                    in_use.instances.insert(instance);
                 }
             }
         }
@@ -49,11 +49,11 @@ impl Used {
                 continue;
             };
             if NetNs::open(root, &instance.nsname)?.is_some() {
-                used.names.insert(instance.nsname.clone());
-                used.instances.insert(instance);
+                in_use.names.insert(instance.nsname.clone());
+                in_use.instances.insert(instance);
             }
         }
-        Ok(used)
+        Ok(in_use)
     }
 
     /// Gives the instances that have failed.
