@@ -185,7 +185,8 @@ SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src con
 lint:
 	@tests/system/deps lint
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	tests/support/ticking 'running clippy (1 to 2 minutes the first time)' \
+		$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck -x -P . $(SCRIPTS)
 
 clean:

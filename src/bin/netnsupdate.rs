@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use clap::Parser;
-use systemd_netns::cli::arguments::Update;
+use systemd_netns::cli::arguments::{self, Update};
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::{self, Exit, OrExit};
 use systemd_netns::sys::log;
@@ -12,7 +11,7 @@ use systemd_netns::systemd::manager::Manager;
 use systemd_netns::update::{self, Reload, UpdateRequest};
 
 fn main() -> ExitCode {
-    exit::main("netnsupdate", || run(Update::parse()))
+    exit::main("netnsupdate", || run(arguments::parse::<Update>()))
 }
 
 fn run(arguments: Update) -> Result<u8> {

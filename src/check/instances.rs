@@ -62,8 +62,8 @@ fn is_the_administrators(root: &Root, nstype: &NsType) -> bool {
 /// Whether something of an instance is up, as far as the caller can see: its own links and
 /// addresses are no conflict then.
 pub fn is_up(root: &Root, instance: &Instance) -> bool {
-    match Record::of(root, instance).sources() {
-        Ok(sources) => sources.is_some(),
+    match Record::of(root, instance).is_set_up() {
+        Ok(is_set_up) => is_set_up,
         // Only root can read the record; everybody sees this.
         Err(_) => root.netns(&instance.nsname).exists(),
     }

@@ -255,7 +255,7 @@ fn configuration(
             .push(format!("{name}: {path} cannot be sourced"));
         return None;
     }
-    let texts = sources.files.iter().filter_map(|s| Text::read(s).ok());
+    let texts = sources.files.iter().map(Text::of);
     let texts: Vec<Text> = texts.collect();
     let declared = texts
         .iter()

@@ -10,16 +10,6 @@ use crate::sys::exit::{self, Exit};
 /// The exit status if no problems were found, but not everything could be checked.
 const INCOMPLETE: u8 = 3;
 
-/// Changes when a key of the JSON changes its meaning or goes.
-#[derive(Debug, Serialize)]
-struct Version(u8);
-
-impl Default for Version {
-    fn default() -> Self {
-        Self(1)
-    }
-}
-
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,8 +37,6 @@ pub struct Finding {
 /// The result of a check.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Of the JSON format.
-    version: Version,
     pub findings: Vec<Finding>,
     /// The types and instances that were looked at.
     pub checked: BTreeSet<String>,

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-
 use crate::instance::sources::{self, Slot, Source, occurrences};
 
 /// A file that is sourced.
@@ -15,13 +13,12 @@ pub struct Text {
 }
 
 impl Text {
-    pub fn read(source: &Source) -> Result<Self> {
-        let text = sources::read(source)?;
-        Ok(Self {
+    pub fn of(source: &Source) -> Self {
+        Self {
             slot: source.slot,
             path: source.path.clone(),
-            text: String::from_utf8_lossy(&text).into_owned(),
-        })
+            text: String::from_utf8_lossy(&source.content).into_owned(),
+        }
     }
 
     /// The last line that gives a value to a variable, as far as that can be read off.

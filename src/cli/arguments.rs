@@ -1,15 +1,20 @@
-//! The command lines of netnsinit and netnsupdate.
+//! The command lines of netnsinit and netnsupdate, and how all programs parse theirs.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::sys::log;
+use crate::sys::terminal::clean;
 
 /// Run one of the four functions that configure a network namespace
 ///
 /// Sources the files of NSTYPE and NSNAME in /etc/conf.d/netns and calls the bash function
-/// configure_NSTYPE_{up,down}_{outside,inside} with NSNAME and each PARAM: outside in the network
-/// namespace of the caller, inside in /run/netns/NSNAME.
+/// configure_NSTYPE_{up,down}_{outside,inside} with NSNAME and each PARAM. Outside is the network
+/// namespace of the caller, inside is /run/netns/NSNAME.
 #[derive(Debug, Parser)]
 #[command(
     name = "netnsinit",
@@ -19,20 +24,20 @@ use clap::Parser;
     after_help = "Example: netnsinit veth web up outside"
 )]
 pub struct Init {
-    /// With down: do nothing unless the up before it failed or was killed
+    /// With down: do nothing unless the previous up failed or was killed
     #[arg(long)]
     pub undo: bool,
 
-    /// What to run
+    /// Function to run
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,
 }
 
-/// Give every network namespace type its systemd units
+/// Install the systemd units of every network namespace type
 ///
-/// For each NSTYPE in /etc/conf.d/netns and /usr/share/systemd-netns there is a netns-NSTYPE@.service
-/// in /etc/systemd/system, and a netns_outside-NSTYPE@.service. To be run whenever a type has come
-/// or gone.
+/// Writes netns-NSTYPE@.service and netns_outside-NSTYPE@.service to /etc/systemd/system for each
+/// NSTYPE in /etc/conf.d/netns and /usr/share/systemd-netns, and removes those of other types. Run it
+/// after adding or removing a type.
 #[derive(Debug, Parser)]
 #[command(
     name = "netnsupdate",
@@ -41,31 +46,54 @@ pub struct Init {
     after_help = "Example: netnsupdate --dry-run"
 )]
 pub struct Update {
-    /// Remove all units, whatever types there are
+    /// Remove the units of all types
     #[arg(long)]
     pub clean: bool,
 
-    /// Remove units even while instances of them run
+    /// Remove units even if instances of them are running
     #[arg(long)]
     pub force: bool,
 
-    /// Have systemd read its units again even if nothing changed
+    /// Reload systemd even if nothing changed
     #[arg(long, conflicts_with = "no_reload")]
     pub daemon_reload: bool,
 
-    /// Leave it to the caller to have systemd read its units again
+    /// Do not reload systemd
     #[arg(long)]
     pub no_reload: bool,
 
-    /// Say what would be done, and do nothing
+    /// Show what would be done, but do nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Work below DIR, and leave systemd alone
+    /// Operate on the file system below DIR, and do not reload systemd
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
 
-    /// Say nothing but warnings and errors
+    /// Print only warnings and errors
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// Parses the command line. Prints the help or what is wrong, and ends the program, where there is
+/// no command to run.
+pub fn parse<T: Parser>() -> T {
+    T::try_parse().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            // Words of the command line must not control the terminal.
+            let words = std::env::args_os().map(|word| clean(&word.to_string_lossy()));
+            if let Err(error) = T::try_parse_from(words) {
+                error.exit()
+            }
+            log::error("the command line has control characters or is not UTF-8");
+            std::process::exit(error.exit_code())
+        }
+        error.exit()
+    })
+}
+
+/// Ends the program as for a wrong command line of another kind.
+pub fn usage_error<T: CommandFactory>(message: impl Display) -> ! {
+    let message = clean(&message.to_string());
+    T::command().error(ErrorKind::InvalidValue, message).exit()
 }

@@ -1,45 +1,79 @@
 //! What several verbs of netnsctl print.
 
 use anyhow::{Context, Result};
+use clap::Args;
 use serde::Serialize;
 
-use crate::inventory::Maker;
-use crate::sys::log;
+use crate::service::publish::Publication;
+use crate::sys::{log, pager, terminal};
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
-/// `value` as JSON: indented, with a newline at the end.
-pub fn json(value: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string_pretty(value).context("writing JSON")?;
-    Ok(text + "\n")
+// The options of verbs whose output may be long. (A doc comment would become the verb's help.)
+#[derive(Debug, Default, Args)]
+pub struct Paging {
+    /// Do not pipe the output into a pager
+    #[arg(long)]
+    no_pager: bool,
+}
+
+impl Paging {
+    /// Prints `text`, through a pager where it is longer than the terminal.
+    pub fn print(&self, text: &str) -> Result<()> {
+        match self.no_pager {
+            true => terminal::print(text),
+            false => pager::print(text),
+        }
+    }
+}
+
+/// The version of the JSON documents. Keys may be added to a version; none is removed or changes
+/// its meaning.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+/// Prints a JSON document of `content`, which has to be a struct.
+pub fn print_json(content: &impl Serialize) -> Result<()> {
+    let version = VERSION;
+    let document = Document { version, content };
+    let text = serde_json::to_string_pretty(&document).context("writing JSON")?;
+    terminal::print(&(text + "\n"))
 }
 
 /// Warns of what could not be read.
-pub fn warn_unseen(unseen: &[String]) {
-    for what in unseen {
-        log::warn(&format!("not seen: {what}"));
+pub fn warn_unreadable(unreadable: &[String]) {
+    for what in unreadable {
+        log::warn(&format!("not read: {what}"));
     }
 }
 
-/// Who created a namespace, in a word or two.
-pub fn maker(maker: Maker) -> &'static str {
-    match maker {
-        Maker::Us => "us",
-        Maker::Other => "someone else",
-        Maker::Unknown => "?",
-    }
+/// A port, and the namespace of its service.
+pub fn published_port(publication: &Publication) -> String {
+    let Publication {
+        name,
+        outside,
+        from,
+    } = publication;
+    let place = from.map(|from| format!(", in '{from}'"));
+    format!("port {outside} of '{name}'{}", place.unwrap_or_default())
 }
 
 /// Restarts the service, or prints how to.
 pub fn restart(manager: Option<&Manager>, service: &ServiceName, now: bool) -> Result<u8> {
     let pattern = service.pattern();
     match manager {
-        None => log::info("systemd does not run here: nothing was reloaded"),
+        None => log::info("systemd is not running: nothing was reloaded"),
         Some(manager) if now => manager
             .restart(&pattern)
-            .with_context(|| format!("{service} has its new settings, and does not start"))?,
+            .with_context(|| format!("{service} has its new settings, but failed to restart"))?,
         Some(_) => log::info(&format!(
-            "to have that take effect: systemctl restart {}",
+            "to apply the change: systemctl restart {}",
             shell_words::quote(&pattern)
         )),
     }

@@ -1,17 +1,31 @@
 //! Which files make up an instance, and who may have written them.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::instance::name::Instance;
+use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
+use crate::instance::phase::Phase;
 use crate::sys::command::quoted;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::Missing;
+use crate::sys::file::{self, Missing};
+
+/// The shipped types that give way to an administrator's own of the same name: people had written
+/// their `bridge.conf` before there was a `bridge.sh`.
+const YIELDING: [&str; 8] = [
+    "bridge",
+    "ifupdown",
+    "ipvlan",
+    "nat",
+    "phys",
+    "vip",
+    "vlan",
+    "wireguard",
+];
 
 /// The place of a file in the order in which files are sourced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +41,7 @@ pub enum Slot {
 pub struct Source {
     pub slot: Slot,
     pub path: PathBuf,
+    pub content: Vec<u8>,
 }
 
 /// The files of an instance, in the order in which they are sourced.
@@ -38,12 +53,16 @@ pub struct Sources {
 }
 
 impl Sources {
+    pub fn get(&self, slot: Slot) -> Option<&Source> {
+        self.files.iter().find(|source| source.slot == slot)
+    }
+
     /// The file and the line that give a variable its value, less the script: what that sets is a
     /// default.
     pub fn line_that_sets(&self, variable: &str) -> Option<(&Path, u32)> {
         let own = self.files.iter().filter(|file| file.slot != Slot::Script);
         own.rev().find_map(|file| {
-            let text = String::from_utf8_lossy(&read(file).ok()?).into_owned();
+            let text = String::from_utf8_lossy(&file.content);
             Some((&*file.path, line_that_sets(&text, variable)?))
         })
     }
@@ -78,11 +97,6 @@ pub fn occurrences<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = (&'
 /// All with [`Exit::Config`]: the type is unknown, or a file cannot be read or trusted.
 pub fn find(root: &Root, instance: &Instance, trust: Trust) -> Result<Sources> {
     let sources = look_up(root, instance).or_exit(Exit::Config)?;
-    for source in &sources.files {
-        File::open(&source.path)
-            .with_context(|| format!("reading {}", source.path.display()))
-            .or_exit(Exit::Config)?;
-    }
     trust.check(sources.files.iter().map(|source| source.path.as_path()))?;
     Ok(sources)
 }
@@ -91,19 +105,23 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
     let [ours, shipped] = root.scripts(&instance.nstype);
     let type_conf = root.type_conf(&instance.nstype);
     let instance_conf = root.instance_conf(instance);
-    let mut files = Vec::new();
-    let mut add = |slot, path: &Path| -> Result<bool> {
-        let found = is_source(path)?;
-        if found {
-            let path = path.to_owned();
-            files.push(Source { slot, path });
-        }
-        Ok(found)
+    let own = source(Slot::Script, &ours)?;
+    let default = source(Slot::Default, &root.default_conf())?;
+    let configuration = [
+        source(Slot::Type, &type_conf)?,
+        source(Slot::Instance, &instance_conf)?,
+    ];
+    let yields = YIELDING.contains(&instance.nstype.as_str())
+        && configuration.iter().flatten().any(|source| {
+            let text = String::from_utf8_lossy(&source.content);
+            defines_a_phase(&text, &instance.nstype)
+        });
+    let script = match own {
+        None if !yields => source(Slot::Script, &shipped)?,
+        own => own,
     };
-    let script = add(Slot::Script, &ours)? || add(Slot::Script, &shipped)?;
-    add(Slot::Default, &root.default_conf())?;
-    let configured = add(Slot::Type, &type_conf)? | add(Slot::Instance, &instance_conf)?;
-    if !script && !configured {
+    let configured = configuration.iter().any(Option::is_some);
+    if script.is_none() && !configured {
         bail!(
             "unknown NSTYPE '{}': there is no {}, {}, {} or {}",
             instance.nstype,
@@ -113,11 +131,40 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
             instance_conf.display()
         );
     }
-    let unconfigured = script && !configured;
+    let unconfigured = script.is_some() && !configured;
+    let files = [script, default].into_iter().chain(configuration);
     Ok(Sources {
-        files,
+        files: files.flatten().collect(),
         unconfigured,
     })
+}
+
+fn source(slot: Slot, path: &Path) -> Result<Option<Source>> {
+    if !is_source(path)? {
+        return Ok(None);
+    }
+    let path = path.to_owned();
+    Ok(file::read(&path)?.map(|content| Source {
+        slot,
+        path,
+        content,
+    }))
+}
+
+/// Whether `text` defines one of the four functions of a type, in either way of bash.
+fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
+    let defines = |line: &str, function: &str| {
+        occurrences(line, function).any(|(before, after)| {
+            let keyword = before.trim_end().ends_with("function") && before.ends_with([' ', '\t']);
+            keyword || after.trim_start().starts_with('(')
+        })
+    };
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let functions = Phase::LIFE.map(|phase| phase.function(nstype));
+    code.into_iter()
+        .any(|line| functions.iter().any(|function| defines(line, function)))
 }
 
 /// Whether `path` is a file to be sourced: regular, or a symlink to a regular file.
@@ -155,7 +202,8 @@ impl Trust {
         }
     }
 
-    /// Refuses files, or directories that hold them, that somebody else may write.
+    /// Refuses files that somebody else may write, or replace by way of a directory or symlink on the
+    /// path to them.
     ///
     /// # Errors
     /// With [`Exit::Config`], naming the path and the command that mends it.
@@ -172,43 +220,117 @@ impl Trust {
         if self == Trust::Blind {
             return Ok(());
         }
-        let mut paths = BTreeSet::new();
+        let mut walk = Walk {
+            caller,
+            trusted: BTreeSet::new(),
+        };
         for file in files {
-            let target = fs::canonicalize(file)
-                .with_context(|| format!("resolving {}", file.display()))
-                .or_exit(Exit::Config)?;
-            // Who may write the directory of a symlink, or of its target, may replace the file.
-            paths.extend(
-                [file, &target]
-                    .map(Path::parent)
-                    .into_iter()
-                    .flatten()
-                    .map(Path::to_owned),
-            );
-            paths.insert(target);
-        }
-        for path in &paths {
-            check_path(path, caller).or_exit(Exit::Config)?;
+            walk.to(file).or_exit(Exit::Config)?;
         }
         Ok(())
     }
 }
 
-fn check_path(path: &Path, caller: u32) -> Result<()> {
-    let metadata = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    match distrust(&metadata, caller) {
-        None => Ok(()),
-        Some(Distrust::Owner(uid)) => bail!(
-            "{} belongs to user {uid}, not to root: if its content is what you want, run 'chown root {}'",
-            path.display(),
-            quoted(path)
-        ),
-        Some(Distrust::Mode(mode)) => bail!(
-            "{} may be written by others (mode {mode:04o}): if its content is what you want, run 'chmod go-w {}'",
-            path.display(),
-            quoted(path)
-        ),
+/// A walk from `/` to files, one name at a time. Nobody but root and the caller can change what has
+/// been walked over, so that bash finds the same files by the same paths afterwards.
+struct Walk {
+    caller: u32,
+    trusted: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    /// As path_resolution(7).
+    const MOST_SYMLINKS: usize = 40;
+
+    fn to(&mut self, file: &Path) -> Result<()> {
+        let mut ahead: Vec<PathBuf> = Vec::new();
+        let push = |ahead: &mut Vec<PathBuf>, path: &Path| {
+            let names = path
+                .components()
+                .map(|name| PathBuf::from(name.as_os_str()));
+            let at = ahead.len();
+            ahead.extend(names);
+            ahead[at..].reverse();
+        };
+        let absolute =
+            std::path::absolute(file).with_context(|| format!("resolving {}", file.display()))?;
+        push(&mut ahead, &absolute);
+        let mut symlinks = 0;
+        let mut here = PathBuf::new();
+        while let Some(name) = ahead.pop() {
+            match name.components().next() {
+                Some(Component::ParentDir) => {
+                    here.pop();
+                    continue;
+                }
+                Some(Component::CurDir) | None => continue,
+                _ => {}
+            }
+            // A file, or a symlink to it, is chosen by who may write its directory.
+            let holds_file = ahead.is_empty();
+            if holds_file {
+                self.check_directory(&here)?;
+            }
+            let path = here.join(&name);
+            if !holds_file && self.trusted.contains(&path) {
+                here = path;
+                continue;
+            }
+            let metadata = look(&path)?;
+            if !metadata.is_symlink() {
+                self.check(&path, &metadata)?;
+                self.trusted.insert(path.clone());
+                here = path;
+                continue;
+            }
+            self.refuse(&path, distrust(&metadata, self.caller))?;
+            symlinks += 1;
+            if symlinks > Self::MOST_SYMLINKS {
+                bail!("{}: too many symbolic links", file.display());
+            }
+            let target =
+                fs::read_link(&path).with_context(|| format!("resolving {}", path.display()))?;
+            if target.is_absolute() {
+                here = PathBuf::new();
+            }
+            push(&mut ahead, &target);
+        }
+        Ok(())
     }
+
+    fn check(&self, path: &Path, metadata: &Metadata) -> Result<()> {
+        let distrust = distrust(metadata, self.caller);
+        let sticky = metadata.permissions().mode() & 0o1000 != 0;
+        match distrust {
+            // Of what is in there, others can move only their own (unlink(2)).
+            Some(Distrust::Mode(_)) if metadata.is_dir() && sticky => Ok(()),
+            distrust => self.refuse(path, distrust),
+        }
+    }
+
+    fn check_directory(&self, path: &Path) -> Result<()> {
+        self.refuse(path, distrust(&look(path)?, self.caller))
+    }
+
+    fn refuse(&self, path: &Path, distrust: Option<Distrust>) -> Result<()> {
+        match distrust {
+            None => Ok(()),
+            Some(Distrust::Owner(uid)) => bail!(
+                "{} is owned by user {uid}, not root: if you trust its content, run 'chown -h root {}'",
+                path.display(),
+                quoted(path)
+            ),
+            Some(Distrust::Mode(mode)) => bail!(
+                "{} is writable by others (mode {mode:04o}): if you trust its content, run 'chmod go-w {}'",
+                path.display(),
+                quoted(path)
+            ),
+        }
+    }
+}
+
+fn look(path: &Path) -> Result<Metadata> {
+    fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -221,18 +343,11 @@ fn distrust(metadata: &Metadata, caller: u32) -> Option<Distrust> {
     let mode = metadata.permissions().mode() & 0o7777;
     if ![0, caller].contains(&metadata.uid()) {
         Some(Distrust::Owner(metadata.uid()))
-    } else if mode & 0o022 != 0 {
+    } else if mode & 0o022 != 0 && !metadata.is_symlink() {
         Some(Distrust::Mode(mode))
     } else {
         None
     }
-}
-
-/// The content of `source`.
-pub fn read(source: &Source) -> Result<Vec<u8>> {
-    fs::read(&source.path)
-        .with_context(|| format!("reading {}", source.path.display()))
-        .or_exit(Exit::Config)
 }
 
 #[cfg(test)]
@@ -350,7 +465,39 @@ mod tests {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(root.conf_dir(), Permissions::from_mode(0o777)).unwrap();
         let error = found(&root, "a@x").unwrap_err().to_string();
-        assert!(error.contains("etc/conf.d/netns may be written"), "{error}");
+        assert!(error.contains("etc/conf.d/netns is writable"), "{error}");
+        let parent = root.path("etc");
+        fs::set_permissions(root.conf_dir(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&parent, Permissions::from_mode(0o777)).unwrap();
+        let error = found(&root, "a@x").unwrap_err().to_string();
+        assert!(error.contains("etc is writable"), "{error}");
+        fs::set_permissions(&parent, Permissions::from_mode(0o1777)).unwrap();
+        assert!(found(&root, "a@x").is_ok());
+    }
+
+    #[test]
+    fn a_new_type_gives_way_to_functions_of_its_configuration() {
+        let (_keep, root) = tree(&[
+            "etc/conf.d/netns/bridge.conf",
+            "usr/share/systemd-netns/bridge.sh",
+        ]);
+        let path = root.conf_dir().join("bridge.conf");
+        let script = "usr/share/systemd-netns/bridge.sh".to_owned();
+        for (text, yields) in [
+            ("configure_bridge_up_outside() { :; }", true),
+            ("X=1; configure_bridge_down_inside ( ) {", true),
+            ("  function configure_bridge_up_inside {", true),
+            ("function configure_bridge_up_inside() (", true),
+            ("# configure_bridge_up_outside() { :; }", false),
+            ("my_configure_bridge_up_outside() { :; }", false),
+            ("configure_bridge_up_outside2() { :; }", false),
+            ("configure_bridge_up_outside", false),
+            ("X=1", false),
+        ] {
+            fs::write(&path, text).unwrap();
+            let found = found(&root, "bridge@x").unwrap();
+            assert_eq!(!found.contains(&script), yields, "{text}");
+        }
     }
 
     #[test]

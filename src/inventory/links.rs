@@ -1,107 +1,175 @@
 //! The links of all namespaces, and which of them belong together.
 //!
-//! The kernel names the namespace of a peer by a number (`link-netnsid`) that means something only
-//! in the namespace of the link. Nearly all peers are in the host's namespace or seen from there,
-//! so each namespace is asked what it calls the host, and the host what it calls each namespace:
-//! two questions for each. For pairs between two others, the kernel is asked for the peer itself,
-//! and only the namespaces that have such a link are tried.
+//! The kernel gives the namespace of a peer as a number (`link-netnsid`) that is valid only in the
+//! namespace of the link. Nearly all peers are in the host's namespace or in one that the host
+//! knows, so each namespace is asked for its number of the host, and the host for its number of
+//! each namespace. For pairs between two other namespaces, the kernel is asked for the peer itself,
+//! and only namespaces that have such a link are tried.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 
-use super::{Endpoint, Link, Location};
-use crate::namespace::netlink::{self, Connection, KernelAddress, State};
+use crate::namespace::netlink::{self, Connection, KernelAddress, KernelLink, State, Under};
 use crate::namespace::{self, Id, NetNs};
+use crate::sys::exit::{self, Exit};
+
+/// A link, with the links that it is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+    /// `loopback`, a kind of ip-link(8), or `physical`.
+    pub kind: String,
+    /// `up`, `down` or `no-carrier`.
+    pub state: &'static str,
+    /// In bytes.
+    pub mtu: u32,
+    pub mac: String,
+    /// The bridge, bond or VRF that it is part of, in the same namespace.
+    pub master: Option<String>,
+    /// The other end of a pair.
+    pub peer: Option<Endpoint>,
+    /// The link that a macvlan, VLAN or tunnel is stacked on.
+    pub lower: Option<Endpoint>,
+    /// With their prefix lengths.
+    pub addresses: Vec<String>,
+}
+
+/// A link in the same namespace or in another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    #[serde(flatten)]
+    pub place: Location,
+    pub index: u32,
+    /// `None` where the name could not be found out.
+    pub link: Option<String>,
+}
+
+/// The namespace of a link.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "in", content = "namespace", rename_all = "lowercase")]
+pub enum Location {
+    Host,
+    Named(String),
+    /// A namespace that has no name, or that could not be read.
+    Unknown,
+}
+
+impl Endpoint {
+    /// `NAMESPACE:LINK`, or only `LINK` within the same namespace.
+    pub fn seen_from(&self, place: &Location) -> String {
+        let link = match &self.link {
+            Some(link) => link.clone(),
+            None => format!("#{}", self.index),
+        };
+        match &self.place {
+            other if other == place => link,
+            Location::Host => format!("host:{link}"),
+            Location::Named(name) => format!("{name}:{link}"),
+            Location::Unknown => format!("?:{link}"),
+        }
+    }
+}
 
 /// A namespace that has a file.
 #[derive(Debug)]
 pub struct NamedNetns {
     pub path: PathBuf,
     pub id: Id,
-    pub place: Location,
+    pub location: Location,
 }
 
-/// The links of the host and of each seat; `None` where they could not be read.
-#[derive(Debug)]
-pub struct Links {
-    pub host: Option<Vec<Link>>,
-    pub seats: Vec<Option<Vec<Link>>>,
-}
-
-/// Kinds whose links come in pairs (ip-link(8)). All others are made on top of a link.
+/// Kinds of links that come in pairs (ip-link(8)). All others with a link below are stacked on it.
 const PAIRS: [&str; 3] = ["veth", "vxcan", "netkit"];
 
-/// What one namespace says of itself.
-#[derive(Debug, Clone)]
-struct Raw {
-    links: Vec<netlink::KernelLink>,
+/// What the kernel says of one namespace.
+#[derive(Debug)]
+struct Dump {
+    links: Vec<KernelLink>,
     addresses: Vec<KernelAddress>,
-    unread: usize,
-    /// What it calls the host's namespace.
+    unparsed: usize,
+    /// Its number of the host's namespace.
     host: Option<i32>,
 }
 
-/// Which seat a namespace means by a number.
+/// The namespaces that one namespace knows, by its numbers of them.
 type Numbers = HashMap<i32, Location>;
 
-/// The names of links in namespaces that are not among the seats, by number and index.
+/// The names of links in namespaces without a name, by number and index.
 type ForeignLinks = HashMap<(i32, u32), String>;
 
-/// Reads them all.
+/// Reads the links of the host, and of each namespace: `None` where they could not be read.
 ///
 /// # Errors
-/// The host's own cannot be read; one of a seat that cannot is said in `unseen`.
-pub fn read(host: &NetNs, seats: &[NamedNetns], unseen: &mut Vec<String>) -> Result<Links> {
+/// The host's own links cannot be read. A namespace that cannot is added to `unreadable`.
+pub fn read(
+    host: &NetNs,
+    named: &[NamedNetns],
+    unreadable: &mut Vec<String>,
+) -> Result<(Vec<Link>, Vec<Option<Vec<Link>>>)> {
     let mut connection = connect(host)?;
-    // Listing links makes the kernel give numbers to the namespaces of the peers.
-    let host_raw = raw(&mut connection, None)?;
-    let mut called_by_host = Numbers::new();
-    let read = namespace::visit(seats.iter().map(open), |_| {
-        let mut connection = Connection::open()?;
-        raw(&mut connection, Some(host))
-    });
-    for seat in seats {
-        if let Ok(Some(nsid)) = open(seat).and_then(|open| connection.nsid(open.as_raw_fd())) {
-            called_by_host.insert(nsid, seat.place.clone());
-        }
-    }
-    let raws = seats_read(read, unseen);
-    let world = AllLinks {
-        host: &host_raw,
-        seats,
-        raws: &raws,
-    };
-    let foreign = foreign(&mut connection, &host_raw, &called_by_host);
-    let mut numbers = world.between(unseen);
-    let mut links = Links {
-        host: Some(world.resolve(&Location::Host, &host_raw, &called_by_host, &foreign)),
-        seats: Vec::new(),
-    };
-    for (index, seat) in seats.iter().enumerate() {
-        let Some(raw) = &raws[index] else {
-            links.seats.push(None);
-            continue;
+    // Listing links makes the kernel number the namespaces of their peers.
+    let host_dump = Dump::read(&mut connection)?;
+    let mut numbers_of_host = Numbers::new();
+    let results = namespace::visit(named.iter().map(open), |open| {
+        let number = connection.nsid(open.as_raw_fd()).ok().flatten();
+        let mut own = Connection::open()?;
+        let mut dump = Dump::read(&mut own)?;
+        let leads_out = |link: &&KernelLink| link.under.is_some_and(|under| under.nsid.is_some());
+        let mut out = dump.links.iter().filter(leads_out);
+        dump.host = match out.clone().find(|link| host_dump.is_peer(link, number)) {
+            Some(link) => link.under.and_then(|under| under.nsid),
+            None if out.next().is_some() => own.nsid(host.as_raw_fd())?,
+            None => None,
         };
-        let (mut known, foreign) = numbers.remove(&index).unwrap_or_default();
-        known.extend(raw.host.map(|nsid| (nsid, Location::Host)));
-        let resolved = world.resolve(&seat.place, raw, &known, &foreign);
-        links.seats.push(Some(resolved));
+        Ok((number, dump))
+    });
+    let dumps = readable(results, unreadable);
+    for (namespace, dump) in named.iter().zip(&dumps) {
+        let number = match dump {
+            Some((number, _)) => *number,
+            // The host may know a namespace that this process may not enter.
+            None => open(namespace)
+                .and_then(|open| connection.nsid(open.as_raw_fd()))
+                .ok()
+                .flatten(),
+        };
+        numbers_of_host.extend(number.map(|number| (number, namespace.location.clone())));
     }
-    let unread: usize = std::iter::once(&host_raw)
-        .chain(raws.iter().flatten())
-        .map(|raw| raw.unread)
-        .sum();
-    if unread > 0 {
-        unseen.push(format!(
-            "{unread} links or addresses that the kernel describes oddly"
+    let dumps: Vec<Option<Dump>> = dumps.into_iter().map(|read| Some(read?.1)).collect();
+    let all = AllLinks {
+        host: &host_dump,
+        named,
+        dumps: &dumps,
+        by_name: (named.iter().map(|namespace| &namespace.location))
+            .zip(&dumps)
+            .collect(),
+    };
+    let foreign = foreign(&mut connection, &host_dump, &numbers_of_host);
+    let mut numbers = all.between(unreadable);
+    let host_links = all.resolve(&Location::Host, &host_dump, &numbers_of_host, &foreign);
+    let mut links = Vec::new();
+    for (at, (namespace, dump)) in named.iter().zip(&dumps).enumerate() {
+        links.push(dump.as_ref().map(|dump| {
+            let (mut known, foreign) = numbers.remove(&at).unwrap_or_default();
+            known.extend(dump.host.map(|number| (number, Location::Host)));
+            all.resolve(&namespace.location, dump, &known, &foreign)
+        }));
+    }
+    let dumps = dumps.iter().flatten().chain([&host_dump]);
+    let unparsed: usize = dumps.map(|dump| dump.unparsed).sum();
+    if unparsed > 0 {
+        unreadable.push(format!(
+            "{unparsed} links or addresses: unknown format of the kernel's answer"
         ));
     }
-    Ok(links)
+    Ok((host_links, links))
 }
 
-/// A connection about the host's namespace, wherever this process is.
+/// A connection to the host's namespace, wherever this process is.
 fn connect(host: &NetNs) -> Result<Connection> {
     if Id::current()? == host.id {
         return Connection::open();
@@ -112,62 +180,93 @@ fn connect(host: &NetNs) -> Result<Connection> {
         .context("one namespace was visited")?
 }
 
-fn open(seat: &NamedNetns) -> Result<NetNs> {
-    match NetNs::at(seat.path.clone())? {
-        Some(open) if open.id == seat.id => Ok(open),
-        _ => bail!("{} is gone or was replaced just now", seat.path.display()),
+fn open(namespace: &NamedNetns) -> Result<NetNs> {
+    match NetNs::at(namespace.path.clone())? {
+        Some(open) if open.id == namespace.id => Ok(open),
+        _ => bail!(
+            "{}: deleted or replaced while it was read",
+            namespace.path.display()
+        ),
     }
 }
 
-fn raw(connection: &mut Connection, host: Option<&NetNs>) -> Result<Raw> {
-    let links = connection.links()?;
-    let addresses = connection.addresses()?;
-    let host = match host {
-        Some(host) => connection.nsid(host.as_raw_fd())?,
-        None => None,
-    };
-    Ok(Raw {
-        unread: links.unread + addresses.unread,
-        links: links.items,
-        addresses: addresses.items,
-        host,
-    })
+impl Dump {
+    fn read(connection: &mut Connection) -> Result<Self> {
+        let links = connection.links()?;
+        let addresses = connection.addresses()?;
+        Ok(Self {
+            unparsed: links.unread + addresses.unread,
+            links: links.items,
+            addresses: addresses.items,
+            host: None,
+        })
+    }
+
+    /// Whether the peer of a link of the namespace that this one knows by `number` is a link here:
+    /// then that namespace's number of this one need not be asked for.
+    fn is_peer(&self, link: &KernelLink, number: Option<i32>) -> bool {
+        let Some(under) = link.under.filter(|_| number.is_some()) else {
+            return false;
+        };
+        let back = Under {
+            index: link.index,
+            nsid: number,
+        };
+        let paired = link
+            .kind
+            .as_deref()
+            .is_some_and(|kind| PAIRS.contains(&kind));
+        let own = self.links.iter().find(|own| own.index == under.index);
+        paired && own.is_some_and(|own| own.kind == link.kind && own.under == Some(back))
+    }
+
+    fn name_of(&self, index: u32) -> Option<&str> {
+        let link = self.links.iter().find(|link| link.index == index)?;
+        Some(&link.name)
+    }
+
+    /// Whether a link of it leads to another namespace than the host's.
+    fn leads_elsewhere(&self) -> bool {
+        let mut numbers = self.links.iter().filter_map(|link| link.under?.nsid);
+        numbers.any(|number| Some(number) != self.host)
+    }
 }
 
-/// Many namespaces that cannot be entered are told in one line.
-fn seats_read(read: Vec<Result<Raw>>, unseen: &mut Vec<String>) -> Vec<Option<Raw>> {
+/// Reports those that could not be read; all that this process may not enter in one line.
+fn readable<T>(results: Vec<Result<T>>, unreadable: &mut Vec<String>) -> Vec<Option<T>> {
     let mut refused = 0;
-    let raws = read.into_iter().map(|raw| match raw {
-        Ok(raw) => Some(raw),
-        Err(error) if crate::sys::exit::code(&error) == crate::sys::exit::Exit::NotPermitted => {
-            refused += 1;
-            None
-        }
-        Err(error) => {
-            unseen.push(format!("{error:#}"));
-            None
-        }
-    });
-    let raws = raws.collect();
+    let mut dumps = Vec::with_capacity(results.len());
+    for result in results {
+        dumps.push(match result {
+            Ok(dump) => Some(dump),
+            Err(error) => {
+                match exit::code(&error) {
+                    Exit::NotPermitted => refused += 1,
+                    _ => unreadable.push(format!("links and addresses: {error:#}")),
+                }
+                None
+            }
+        });
+    }
     match refused {
         0 => {}
-        1 => unseen.push("links and addresses of one namespace: only root can enter it".into()),
-        n => unseen.push(format!(
+        1 => unreadable.push("links and addresses of 1 namespace: only root can enter it".into()),
+        n => unreadable.push(format!(
             "links and addresses of {n} namespaces: only root can enter them"
         )),
     }
-    raws
+    dumps
 }
 
 /// Asks for the peers in namespaces that have no name, such as those of containers.
-fn foreign(connection: &mut Connection, raw: &Raw, known: &Numbers) -> ForeignLinks {
+fn foreign(connection: &mut Connection, dump: &Dump, known: &Numbers) -> ForeignLinks {
     let mut found = ForeignLinks::new();
-    for under in raw.links.iter().filter_map(|link| link.under) {
-        let Some(nsid) = under.nsid.filter(|nsid| !known.contains_key(nsid)) else {
+    for under in dump.links.iter().filter_map(|link| link.under) {
+        let Some(number) = under.nsid.filter(|number| !known.contains_key(number)) else {
             continue;
         };
-        if let Some(link) = connection.link_in(nsid, under.index) {
-            found.insert((nsid, under.index), link.name);
+        if let Some(link) = connection.link_in(number, under.index) {
+            found.insert((number, under.index), link.name);
         }
     }
     found
@@ -175,83 +274,78 @@ fn foreign(connection: &mut Connection, raw: &Raw, known: &Numbers) -> ForeignLi
 
 /// All that was read, to find links in.
 struct AllLinks<'a> {
-    host: &'a Raw,
-    seats: &'a [NamedNetns],
-    raws: &'a [Option<Raw>],
+    host: &'a Dump,
+    named: &'a [NamedNetns],
+    dumps: &'a [Option<Dump>],
+    by_name: HashMap<&'a Location, &'a Option<Dump>>,
 }
 
 impl AllLinks<'_> {
-    /// What the seats call each other, for those that have links to others than the host.
-    fn between(&self, unseen: &mut Vec<String>) -> HashMap<usize, (Numbers, ForeignLinks)> {
+    /// The numbers of each other in namespaces that have links to others than the host's.
+    fn between(&self, unreadable: &mut Vec<String>) -> HashMap<usize, (Numbers, ForeignLinks)> {
         let mut by_index: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (seat, raw) in self.raws.iter().enumerate() {
-            for link in raw.iter().flat_map(|raw| &raw.links) {
-                by_index.entry(link.index).or_default().push(seat);
+        let mut concerned = Vec::new();
+        for (at, dump) in self.dumps.iter().enumerate() {
+            let Some(dump) = dump else { continue };
+            for link in &dump.links {
+                by_index.entry(link.index).or_default().push(at);
+            }
+            if dump.leads_elsewhere() {
+                concerned.push((at, dump));
             }
         }
-        let concerned = self.seats.iter().zip(self.raws);
-        let concerned = concerned
-            .filter(|(_, raw)| raw.as_ref().is_some_and(has_others))
-            .map(|(seat, _)| open(seat));
-        let index_of: HashMap<Id, usize> = (self.seats.iter().enumerate())
-            .map(|(index, seat)| (seat.id, index))
-            .collect();
-        let results = namespace::visit(concerned, |namespace| {
+        let mut visited = concerned.iter();
+        let opened = concerned.iter().map(|(at, _)| open(&self.named[*at]));
+        let results = namespace::visit(opened, |namespace| {
+            let current = visited.find(|(at, _)| self.named[*at].id == namespace.id);
+            let (at, dump) = current.context("namespaces are visited in order")?;
             let mut connection = Connection::open()?;
-            let seat = index_of[&namespace.id];
-            Ok((seat, self.ask(&mut connection, seat, &by_index)))
+            Ok((*at, self.numbers(&mut connection, dump, &by_index)))
         });
         let mut found = HashMap::new();
         for result in results {
             match result {
-                Ok((seat, numbers)) => {
-                    found.insert(seat, numbers);
-                }
-                Err(error) => unseen.push(format!("{error:#}")),
+                Ok((at, numbers)) => drop(found.insert(at, numbers)),
+                Err(error) => unreadable.push(format!("peers of links: {error:#}")),
             }
         }
         found
     }
 
-    fn ask(
+    fn numbers(
         &self,
         connection: &mut Connection,
-        seat: usize,
+        dump: &Dump,
         by_index: &HashMap<u32, Vec<usize>>,
     ) -> (Numbers, ForeignLinks) {
         let (mut numbers, mut foreign) = (Numbers::new(), ForeignLinks::new());
-        let Some(raw) = &self.raws[seat] else {
-            return (numbers, foreign);
-        };
-        for under in raw.links.iter().filter_map(|link| link.under) {
-            let Some(nsid) = under.nsid.filter(|nsid| Some(*nsid) != raw.host) else {
+        for under in dump.links.iter().filter_map(|link| link.under) {
+            let other = |number: &i32| Some(*number) != dump.host && !numbers.contains_key(number);
+            let Some(number) = under.nsid.filter(other) else {
                 continue;
             };
-            if numbers.contains_key(&nsid) {
-                continue;
-            }
-            let there = connection.link_in(nsid, under.index);
+            let peer = connection.link_in(number, under.index);
             let candidates = by_index.get(&under.index).into_iter().flatten();
             let place = candidates
-                .filter(|other| self.could_be(**other, under.index, there.as_ref()))
-                .find(|other| self.is_called(connection, **other, nsid))
-                .map(|other| self.seats[*other].place.clone());
-            match (place, there) {
-                (Some(place), _) => {
-                    numbers.insert(nsid, place);
-                }
-                (None, Some(link)) => {
-                    foreign.insert((nsid, under.index), link.name);
-                }
-                (None, None) => {}
+                .filter(|at| self.could_be(**at, under.index, peer.as_ref()))
+                .map(|at| &self.named[*at])
+                .find(|candidate| {
+                    let open = open(candidate);
+                    let found = open.and_then(|open| connection.nsid(open.as_raw_fd()));
+                    found.is_ok_and(|found| found == Some(number))
+                });
+            if let Some(place) = place {
+                numbers.insert(number, place.location.clone());
+            } else if let Some(peer) = peer {
+                foreign.insert((number, under.index), peer.name);
             }
         }
         (numbers, foreign)
     }
 
-    /// Whether a seat has such a link: link layer addresses are nearly unique.
-    fn could_be(&self, seat: usize, index: u32, link: Option<&netlink::KernelLink>) -> bool {
-        let links = self.raws[seat].iter().flat_map(|raw| &raw.links);
+    /// Whether a namespace has this link: link layer addresses are nearly unique.
+    fn could_be(&self, at: usize, index: u32, link: Option<&KernelLink>) -> bool {
+        let links = self.dumps[at].iter().flat_map(|dump| &dump.links);
         let own = links.into_iter().find(|own| own.index == index);
         match (own, link) {
             (Some(own), Some(link)) => own.name == link.name && own.mac == link.mac,
@@ -259,56 +353,53 @@ impl AllLinks<'_> {
         }
     }
 
-    fn is_called(&self, connection: &mut Connection, seat: usize, nsid: i32) -> bool {
-        let open = open(&self.seats[seat]);
-        open.and_then(|open| connection.nsid(open.as_raw_fd()))
-            .is_ok_and(|found| found == Some(nsid))
-    }
-
-    fn raw(&self, place: &Location) -> Option<&Raw> {
-        if *place == Location::Host {
-            return Some(self.host);
-        }
-        let seat = self.seats.iter().position(|seat| seat.place == *place)?;
-        self.raws[seat].as_ref()
-    }
-
     fn resolve(
         &self,
         place: &Location,
-        raw: &Raw,
+        dump: &Dump,
         numbers: &Numbers,
         foreign: &ForeignLinks,
     ) -> Vec<Link> {
         let mut addresses: HashMap<u32, Vec<String>> = HashMap::new();
-        for address in &raw.addresses {
-            let shown = shown(address);
-            addresses.entry(address.link).or_default().push(shown);
+        for KernelAddress {
+            link,
+            address,
+            prefix,
+            ..
+        } in &dump.addresses
+        {
+            let shown = format!("{address}/{prefix}");
+            addresses.entry(*link).or_default().push(shown);
         }
-        let name_of = |index| named(&raw.links, index);
-        let resolve = |link: &netlink::KernelLink| {
-            let end = link.under.map(|under| {
-                let place = match under.nsid {
-                    None => place.clone(),
-                    Some(nsid) => numbers.get(&nsid).cloned().unwrap_or(Location::Unknown),
-                };
-                let there = self.raw(&place);
-                let found = there.and_then(|raw| named(&raw.links, under.index));
-                let stranger = || Some(foreign.get(&(under.nsid?, under.index))?.clone());
-                Endpoint {
-                    place,
-                    index: under.index,
-                    link: found.or_else(stranger),
-                }
-            });
-            let kind = link.kind.as_deref();
-            let paired = kind.is_some_and(|kind| PAIRS.contains(&kind));
+        let endpoint = |under: Under| {
+            let place = match under.nsid {
+                None => place.clone(),
+                Some(number) => numbers.get(&number).cloned().unwrap_or(Location::Unknown),
+            };
+            let there = match place {
+                Location::Host => Some(self.host),
+                _ => self.by_name.get(&place).and_then(|dump| dump.as_ref()),
+            };
+            let name = there.and_then(|dump| dump.name_of(under.index));
+            let foreign = || Some(foreign.get(&(under.nsid?, under.index))?.as_str());
+            Endpoint {
+                link: name.or_else(foreign).map(str::to_owned),
+                index: under.index,
+                place,
+            }
+        };
+        let link = |link: &KernelLink| {
+            let end = link.under.map(endpoint);
+            let paired = link
+                .kind
+                .as_deref()
+                .is_some_and(|kind| PAIRS.contains(&kind));
             let (peer, lower) = if paired { (end, None) } else { (None, end) };
             Link {
                 index: link.index,
                 name: link.name.clone(),
-                kind: match kind {
-                    Some(kind) => kind.to_owned(),
+                kind: match &link.kind {
+                    Some(kind) => kind.clone(),
                     None if link.loopback => "loopback".to_owned(),
                     None => "physical".to_owned(),
                 },
@@ -319,26 +410,15 @@ impl AllLinks<'_> {
                 },
                 mtu: link.mtu,
                 mac: netlink::mac(&link.mac),
-                master: link.master.and_then(name_of),
+                master: link
+                    .master
+                    .and_then(|index| dump.name_of(index))
+                    .map(str::to_owned),
                 peer,
                 lower,
                 addresses: addresses.remove(&link.index).unwrap_or_default(),
             }
         };
-        raw.links.iter().map(resolve).collect()
+        dump.links.iter().map(link).collect()
     }
-}
-
-fn has_others(raw: &Raw) -> bool {
-    let mut unders = raw.links.iter().filter_map(|link| link.under);
-    unders.any(|under| under.nsid.is_some() && under.nsid != raw.host)
-}
-
-fn named(links: &[netlink::KernelLink], index: u32) -> Option<String> {
-    let link = links.iter().find(|link| link.index == index)?;
-    Some(link.name.clone())
-}
-
-fn shown(address: &KernelAddress) -> String {
-    format!("{}/{}", address.address, address.prefix)
 }

@@ -1,37 +1,48 @@
-//! The host as data: its network namespaces, what is in them, and who stands behind them.
+//! The network namespaces of this host as data: what is in them, and which units and services
+//! they belong to.
 //!
-//! Everything is read once, and what could not be seen is said ([`Inventory::unseen`]) rather than
-//! taken for nothing.
+//! Everything is read once. What could not be read is listed in [`Inventory::unreadable`] rather
+//! than taken for nothing. Uses `systemd`, `namespace`, `instance`, `sys`, and the records of
+//! `phase`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::namespace::{self, Id, NetNs};
 use crate::systemd::manager::Manager;
 
+pub mod details;
 pub mod graph;
-pub mod inside;
+mod inside;
 mod links;
 mod processes;
-pub mod services;
+mod services;
+mod types;
 mod units;
 
-use links::NamedNetns;
+pub use links::{Endpoint, Link, Location};
 pub use processes::Process;
 pub use services::Service;
-pub use units::{Unit, type_states};
+pub use types::TypeState;
+pub use units::Unit;
 
-/// The host, or the container that we are in.
-#[derive(Debug, Clone, Serialize)]
+/// The network namespaces of this host, or of the container that this process is in.
+#[derive(Debug, Clone)]
 pub struct Inventory {
     /// The namespace of PID 1.
     pub host: Namespace,
-    /// The named ones, and those that only units speak of, in order of their names.
+    /// The named namespaces, and those that only units refer to, ordered by name.
     pub named: Vec<Namespace>,
-    /// What we were not allowed to see, in sentences.
-    pub unseen: Vec<String>,
+    /// The processes in namespaces that have no name.
+    unnamed: HashMap<Id, Vec<Process>>,
+    /// What could not be read, such as `the owners of the namespaces: only root can tell`.
+    pub unreadable: Vec<String>,
 }
 
 /// One network namespace.
@@ -39,84 +50,59 @@ pub struct Inventory {
 pub struct Namespace {
     /// `None` for the host's.
     pub name: Option<String>,
-    pub state: Presence,
-    pub made_by: Maker,
-    /// `None` where it is not there.
-    #[serde(serialize_with = "as_text")]
+    pub state: NamespaceState,
+    pub owner: Owner,
+    /// `None` where the namespace does not exist.
+    #[serde(serialize_with = "id_as_text")]
     pub id: Option<Id>,
+    pub types: Vec<TypeState>,
     pub units: Vec<Unit>,
     /// `None` where they could not be read.
     pub links: Option<Vec<Link>>,
     pub processes: Vec<Process>,
-    /// The services whose processes are in it.
+    /// The services with processes in the namespace.
     pub services: Vec<Service>,
 }
 
-/// What there is of a namespace.
+/// Whether a namespace exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Presence {
+pub enum NamespaceState {
     Present,
-    /// A file below `/run/netns` that is no namespace, or no longer.
+    /// A file below `/run/netns` on which no namespace is mounted.
     Leftover,
-    /// Units speak of it, and it is not there.
+    /// Its units are not inactive, but the namespace is gone.
     Missing,
+    /// Configured, and not up.
+    Inactive,
 }
 
-/// Who made a namespace.
+/// Who created a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Maker {
-    Us,
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    SystemdNetns,
     Other,
     /// Only root can tell.
     Unknown,
 }
 
-/// A link, with what it is connected to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Link {
-    pub index: u32,
-    pub name: String,
-    /// `loopback`, a kind of ip-link(8), or `physical`.
-    pub kind: String,
-    /// `up`, `down` or `no-carrier`.
-    pub state: &'static str,
-    /// In bytes.
-    pub mtu: u32,
-    pub mac: String,
-    /// The bridge, bond or VRF that it is part of, in the same namespace.
-    pub master: Option<String>,
-    /// The other end of a pair.
-    pub peer: Option<Endpoint>,
-    /// The link that a macvlan, VLAN or tunnel is made on.
-    pub lower: Option<Endpoint>,
-    /// With their prefix lengths.
-    pub addresses: Vec<String>,
-}
-
-/// A link in the same namespace or in another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Endpoint {
-    #[serde(flatten)]
-    pub place: Location,
-    pub index: u32,
-    /// Its name, where it could be found out.
-    pub link: Option<String>,
-}
-
-/// Where a link is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(tag = "in", content = "namespace", rename_all = "lowercase")]
-pub enum Location {
-    Host,
-    Named(String),
-    /// In a namespace without a name, or in one that we cannot see.
-    Unknown,
-}
-
 impl Namespace {
-    /// As a person calls it.
+    pub fn new(name: Option<String>, state: NamespaceState) -> Self {
+        Self {
+            name,
+            state,
+            owner: Owner::Unknown,
+            id: None,
+            types: Vec::new(),
+            units: Vec::new(),
+            links: None,
+            processes: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+
+    /// The name for people: `host` for the host's namespace.
     pub fn title(&self) -> &str {
         self.name.as_deref().unwrap_or("host")
     }
@@ -128,119 +114,116 @@ impl Namespace {
         }
     }
 
-    /// The links that somebody has put there.
+    /// The links but the loopback.
     pub fn own_links(&self) -> impl Iterator<Item = &Link> {
         let links = self.links.iter().flatten();
         links.filter(|link| link.kind != "loopback")
     }
 
-    /// The name, if it is one that our units could have.
+    /// The name, if units of ours could have it.
     pub fn nsname(&self) -> Option<NsName> {
         self.name.as_deref()?.parse().ok()
     }
 
-    fn new(name: Option<String>, state: Presence) -> Self {
-        Self {
-            name,
-            state,
-            made_by: Maker::Unknown,
-            id: None,
-            units: Vec::new(),
-            links: None,
-            processes: Vec::new(),
-            services: Vec::new(),
-        }
+    /// Whether the namespace exists and its types are up, but for those that systemd only knows.
+    pub fn is_active(&self) -> bool {
+        let is = |state: &str| self.types.iter().filter(|t| t.state == state).count();
+        let (active, inactive) = (is("active"), is("inactive"));
+        let all = active + inactive == self.types.len();
+        self.state == NamespaceState::Present && all && (active > 0 || inactive == 0)
     }
 }
 
 impl Inventory {
-    /// Looks at everything once.
+    /// Reads everything but what [`details`] reads.
     ///
     /// # Errors
-    /// The system itself cannot be read. A namespace that cannot is said in [`Inventory::unseen`].
+    /// The host's own namespace or `/run/netns` cannot be read.
     pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
-        let mut unseen = Vec::new();
-        let (mut host, mut named) = namespaces(root, &mut unseen)?;
-        let processes = processes::by_namespace(&mut unseen)?;
-        let of = |id: Option<Id>| id.and_then(|id| processes.get(&id)).cloned();
-        host.processes = of(host.id).unwrap_or_default();
+        let mut unreadable = Vec::new();
+        let (mut host, mut named) = namespaces(root, &mut unreadable)?;
+        let mut processes = processes::by_namespace(&mut unreadable)?;
+        let mut of = |id: Option<Id>| id.and_then(|id| processes.remove(&id)).unwrap_or_default();
+        host.processes = of(host.id);
         for namespace in &mut named {
-            namespace.processes = of(namespace.id).unwrap_or_default();
+            namespace.processes = of(namespace.id);
             processes::identify(&mut namespace.processes);
             namespace.services = services::of(&namespace.processes);
         }
         if let Some(manager) = manager {
             match units::all(manager) {
                 Ok(units) => units::assign(units, &mut named),
-                Err(error) => unseen.push(format!("units: {error:#}")),
+                Err(error) => unreadable.push(format!("units: {error:#}")),
             }
         }
-        makers(root, &mut named, &mut unseen);
+        types::assign(root, &mut named, &mut unreadable);
+        owners(root, &mut named, &mut unreadable);
         named.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self {
             host,
             named,
-            unseen,
+            unnamed: processes,
+            unreadable,
         })
     }
 }
 
 /// The host's namespace and those with files, with their links.
-fn namespaces(root: &Root, unseen: &mut Vec<String>) -> Result<(Namespace, Vec<Namespace>)> {
+fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, Vec<Namespace>)> {
     let open = NetNs::host()?;
-    let mut host = Namespace::new(None, Presence::Present);
+    let mut host = Namespace::new(None, NamespaceState::Present);
     host.id = Some(open.id);
     let mut named = Vec::new();
-    let mut seats = Vec::new();
+    let mut readable = Vec::new();
     for path in namespace::files(root)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut namespace = Namespace::new(Some(name.into_owned()), Presence::Present);
+        let mut namespace = Namespace::new(Some(name.into_owned()), NamespaceState::Present);
         match NetNs::at(path.clone()) {
             Ok(Some(open)) => {
-                namespace.id = Some(open.id);
-                let place = namespace.location();
-                let id = open.id;
-                seats.push(NamedNetns { path, id, place });
+                let (id, location) = (open.id, namespace.location());
+                namespace.id = Some(id);
+                readable.push(links::NamedNetns { path, id, location });
             }
-            Ok(None) => namespace.state = Presence::Leftover,
-            Err(error) => unseen.push(format!("{error:#}")),
+            Ok(None) => namespace.state = NamespaceState::Leftover,
+            Err(error) => unreadable.push(format!("namespace {}: {error:#}", namespace.title())),
         }
         named.push(namespace);
     }
-    let mut links = links::read(&open, &seats, unseen)?;
-    host.links = links.host;
+    let (host_links, links) = links::read(&open, &readable, unreadable)?;
+    host.links = Some(host_links);
     let present = named.iter_mut().filter(|namespace| namespace.id.is_some());
-    for (namespace, links) in present.zip(links.seats.drain(..)) {
+    for (namespace, links) in present.zip(links) {
         namespace.links = links;
     }
     Ok((host, named))
 }
 
-fn makers(root: &Root, named: &mut [Namespace], unseen: &mut Vec<String>) {
-    // Only root may look into it (`namespace::create`).
-    let directory = root.pins_dir();
-    let refused = std::fs::read_dir(&directory)
-        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+/// Tells the namespaces that were created here from others.
+fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
+    // Only root may list it (`namespace::create`).
+    let listing = fs::read_dir(root.pins_dir());
+    let refused = listing.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
     if refused && !named.is_empty() {
-        unseen.push("who made the namespaces: only root can tell".to_owned());
+        unreadable.push("the owners of the namespaces: only root can tell".to_owned());
     }
     for namespace in named {
         let Some(id) = namespace.id else { continue };
-        let name = namespace.nsname();
-        let mut names = namespace.units.iter();
-        let unit = names.any(|unit| unit.side.is_none() && unit.active == "active");
-        let recorded = name.and_then(|name| namespace::made_by_us(root, &name));
-        namespace.made_by = match (recorded == Some(id), refused) {
-            (true, _) => Maker::Us,
-            // The unit that makes it has not failed to.
-            (false, true) if unit => Maker::Us,
-            (false, true) => Maker::Unknown,
-            (false, false) => Maker::Other,
+        let recorded = namespace
+            .nsname()
+            .and_then(|name| namespace::made_by_us(root, &name));
+        let mut units = namespace.units.iter();
+        // A unit that fails to create the namespace does not become active.
+        let created_by_unit = units.any(|unit| unit.side.is_none() && unit.active == "active");
+        namespace.owner = match (recorded == Some(id), refused) {
+            (true, _) => Owner::SystemdNetns,
+            (false, true) if created_by_unit => Owner::SystemdNetns,
+            (false, true) => Owner::Unknown,
+            (false, false) => Owner::Other,
         };
     }
 }
 
-fn as_text<S: serde::Serializer>(id: &Option<Id>, serializer: S) -> Result<S::Ok, S::Error> {
+fn id_as_text<S: Serializer>(id: &Option<Id>, serializer: S) -> Result<S::Ok, S::Error> {
     match id {
         Some(id) => serializer.collect_str(id),
         None => serializer.serialize_none(),

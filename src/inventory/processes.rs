@@ -1,14 +1,13 @@
 //! The processes of all network namespaces, in one pass over `/proc`.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use procfs::process;
 use serde::Serialize;
 
-use crate::namespace::Id;
+use crate::namespace::{self, Id};
+use crate::sys::exit::{self, Exit};
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,69 +15,56 @@ pub struct Process {
     pub pid: u32,
     /// The name of its program, of at most 15 bytes (`comm`, proc(5)).
     pub name: String,
-    /// The unit that systemd runs it in, a service or a scope.
+    /// Its systemd unit, a service or a scope.
     pub unit: Option<String>,
 }
 
-/// The process identifiers in each namespace; names are looked up by [`identify`].
-pub fn by_namespace(unseen: &mut Vec<String>) -> Result<HashMap<Id, Vec<Process>>> {
+/// The processes in each namespace, without their names and units: see [`identify`].
+pub fn by_namespace(unreadable: &mut Vec<String>) -> Result<HashMap<Id, Vec<Process>>> {
     let mut found: HashMap<Id, Vec<Process>> = HashMap::new();
     let mut refused = 0;
-    for entry in fs::read_dir("/proc").context("reading /proc")? {
-        let entry = entry.context("reading /proc")?;
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        match Id::of_process(pid) {
+    for (pid, id) in namespace::of_processes()? {
+        match id {
             Ok(id) => found.entry(id).or_default().push(Process {
                 pid,
                 name: String::new(),
                 unit: None,
             }),
-            Err(error) if is_refusal(&error) => refused += 1,
+            Err(error) if exit::code(&error) == Exit::NotPermitted => refused += 1,
             Err(_) => {} // it has ended meanwhile
         }
     }
     if refused > 0 {
-        unseen.push(format!(
-            "where {refused} processes of others run: only root can tell"
+        unreadable.push(format!(
+            "the namespaces of {refused} processes: only root can tell"
         ));
     }
     Ok(found)
 }
 
-fn is_refusal(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-}
-
-/// Finds out what the processes are, and forgets those that have ended.
+/// Reads the names and units of processes, and drops those that have ended.
 pub fn identify(processes: &mut Vec<Process>) {
     processes.retain_mut(|process| {
-        let directory = Path::new("/proc").join(process.pid.to_string());
-        let Ok(name) = fs::read(directory.join("comm")) else {
+        let Ok(found) = process::Process::new(process.pid as i32) else {
             return false;
         };
-        process.name = String::from_utf8_lossy(&name)
-            .trim_end_matches('\n')
-            .to_owned();
-        let cgroups = fs::read_to_string(directory.join("cgroup"));
-        process.unit = cgroups.ok().and_then(|cgroups| unit(&cgroups));
+        let Ok(stat) = found.stat() else {
+            return false;
+        };
+        process.name = stat.comm;
+        process.unit = found.cgroups().ok().and_then(unit);
         true
     });
 }
 
-/// The innermost unit of a process, by `/proc/PID/cgroup` (cgroups(7)).
-fn unit(cgroups: &str) -> Option<String> {
-    // systemd uses the one or the other (cgroups(7)); in the one that it does not, all are at `/`.
-    let named = cgroups
-        .lines()
-        .filter_map(|line| line.split_once(":name=systemd:"));
-    let unified = cgroups.lines().filter_map(|line| line.strip_prefix("0::"));
-    let mut paths = named.map(|(_, path)| path).chain(unified);
-    paths.find_map(|path| {
-        let mut parts = path.rsplit('/');
+/// The innermost unit of a process, by its control groups (cgroups(7)).
+fn unit(cgroups: procfs::ProcessCGroups) -> Option<String> {
+    // systemd uses one of the two hierarchies; in the other, all processes are at `/`.
+    let named = |group: &procfs::ProcessCGroup| group.controllers == ["name=systemd"];
+    let (named, others): (Vec<_>, Vec<_>) = cgroups.0.into_iter().partition(named);
+    let unified = others.into_iter().filter(|group| group.hierarchy == 0);
+    named.into_iter().chain(unified).find_map(|group| {
+        let mut parts = group.pathname.rsplit('/');
         let unit = parts.find(|part| part.ends_with(".service") || part.ends_with(".scope"))?;
         Some(unit.to_owned())
     })
@@ -87,23 +73,20 @@ fn unit(cgroups: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use procfs::FromBufRead;
 
     #[test]
     fn the_innermost_unit_counts() {
-        let cases = [
+        let user = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n";
+        let scope = "1:name=systemd:/user.slice/user-0.slice/session-3.scope\n0::/\n";
+        for (cgroups, expected) in [
             ("0::/system.slice/nginx.service\n", Some("nginx.service")),
-            (
-                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n",
-                Some("x.service"),
-            ),
+            (user, Some("x.service")),
             (
                 "0::/system.slice/docker.service/payload\n",
                 Some("docker.service"),
             ),
-            (
-                "1:name=systemd:/user.slice/user-0.slice/session-3.scope\n0::/\n",
-                Some("session-3.scope"),
-            ),
+            (scope, Some("session-3.scope")),
             (
                 "9:name=systemd:/\n0::/system.slice/x.service\n",
                 Some("x.service"),
@@ -111,16 +94,15 @@ mod tests {
             ("0::/init.scope\n", Some("init.scope")),
             ("0::/\n", None),
             ("", None),
-        ];
-        for (cgroups, expected) in cases {
-            assert_eq!(unit(cgroups).as_deref(), expected, "{cgroups}");
+        ] {
+            let parsed = procfs::ProcessCGroups::from_buf_read(cgroups.as_bytes()).unwrap();
+            assert_eq!(unit(parsed).as_deref(), expected, "{cgroups}");
         }
     }
 
     #[test]
-    fn we_are_among_our_processes() {
-        let mut unseen = Vec::new();
-        let mut found = by_namespace(&mut unseen).unwrap();
+    fn this_process_is_among_those_of_its_namespace() {
+        let mut found = by_namespace(&mut Vec::new()).unwrap();
         let mut processes = found.remove(&Id::current().unwrap()).unwrap();
         identify(&mut processes);
         let own = std::process::id();

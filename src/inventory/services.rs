@@ -1,12 +1,11 @@
-//! The services that run in namespaces, or should.
+//! The services in namespaces, and those that should be.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Process;
-use super::{Inventory, Namespace};
+use super::{Namespace, Process};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
@@ -25,7 +24,7 @@ pub struct Service {
     pub processes: usize,
 }
 
-/// A process that should be in a namespace, and is in one that has been replaced.
+/// A process that should be in a namespace, and is in one that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stale {
     #[serde(flatten)]
@@ -35,7 +34,7 @@ pub struct Stale {
     pub id: Id,
 }
 
-/// The services among the units of `processes`, without those that set the network up.
+/// The services among the units of `processes`, but for units of ours.
 pub fn of(processes: &[Process]) -> Vec<Service> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for unit in processes
@@ -58,32 +57,35 @@ fn is_ours(name: &str) -> bool {
     UnitName::parse(name).is_some()
 }
 
-/// The services that are told to run in `namespace`, whether they do or not, by systemd's word.
-pub fn attached(manager: &Manager, namespace: &Namespace) -> Result<Vec<Service>> {
-    let all = manager.units(&["*.service".to_owned()])?;
-    let others = all.into_iter().map(|unit| unit.name);
-    let others: Vec<String> = others.filter(|name| !is_ours(name)).collect();
-    let mut services = namespace.services.clone();
+/// Adds the services that are configured to run in the namespaces, whether they run or not, and
+/// the state of each.
+pub fn attached(manager: &Manager, namespaces: &mut [Namespace]) -> Result<()> {
+    let all = manager.units(&["*.service".to_owned()])?.into_iter();
+    let others = all.map(|unit| unit.name).filter(|name| !is_ours(name));
+    let others: Vec<String> = others.collect();
     let wanted = [
         "Id",
         "ActiveState",
         "NetworkNamespacePath",
         "JoinsNamespaceOf",
     ];
-    for mut unit in manager.show(&others, &wanted)? {
-        let id = unit.remove("Id").unwrap_or_default();
-        let active = unit.remove("ActiveState");
-        if let Some(service) = services.iter_mut().find(|service| service.unit == id) {
-            service.active = active;
-        } else if is_for(&unit, namespace.title()) {
-            services.push(Service {
-                unit: id,
-                active,
-                processes: 0,
-            });
+    for unit in manager.show(&others, &wanted)? {
+        let Some(id) = unit.get("Id") else { continue };
+        let active = unit.get("ActiveState").cloned();
+        for namespace in namespaces.iter_mut() {
+            let mut services = namespace.services.iter_mut();
+            if let Some(service) = services.find(|service| service.unit == *id) {
+                service.active.clone_from(&active);
+            } else if is_for(&unit, namespace.title()) {
+                namespace.services.push(Service {
+                    unit: id.clone(),
+                    active: active.clone(),
+                    processes: 0,
+                });
+            }
         }
     }
-    Ok(services)
+    Ok(())
 }
 
 fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
@@ -98,39 +100,24 @@ fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
         || value("JoinsNamespaceOf").split_whitespace().any(joined)
 }
 
-/// The processes that should be in `namespace` and were left behind in its predecessor.
+/// The processes that should be in `namespace` and are in its predecessor instead.
 ///
-/// They are in a namespace that has no name; and either that is the one which a type was once
-/// applied to, or they belong to a service that is attached to the name.
-pub fn stale(
-    root: &Root,
-    view: &Inventory,
-    namespace: &Namespace,
-    services: &[Service],
-) -> Result<Vec<Stale>> {
-    let mut found = Vec::new();
+/// They are among `unnamed`, the processes in namespaces without a name: in one that a type of
+/// this name was applied to, or of a service that is attached to the name.
+pub fn stale(root: &Root, unnamed: &[(Id, Process)], namespace: &Namespace) -> Vec<Stale> {
     let predecessors = predecessors(root, namespace);
-    let known = |id: &Id| {
-        let mut named = view.named.iter().chain([&view.host]);
-        named.any(|namespace| namespace.id == Some(*id))
+    let is_attached = |process: &Process| {
+        let mut services = namespace.services.iter();
+        services.any(|service| Some(&service.unit) == process.unit.as_ref())
     };
-    for (id, mut processes) in super::processes::by_namespace(&mut Vec::new())? {
-        if known(&id) {
-            continue;
-        }
-        super::processes::identify(&mut processes);
-        for process in processes {
-            let unit = process.unit.as_deref();
-            let attached = services
-                .iter()
-                .any(|service| Some(service.unit.as_str()) == unit);
-            if attached || predecessors.contains(&id) {
-                found.push(Stale { process, id });
-            }
-        }
-    }
-    found.sort_by_key(|stale| stale.process.pid);
-    Ok(found)
+    let stale = unnamed
+        .iter()
+        .filter(|(id, process)| predecessors.contains(id) || is_attached(process));
+    let stale = stale.map(|(id, process)| Stale {
+        process: process.clone(),
+        id: *id,
+    });
+    stale.collect()
 }
 
 fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {

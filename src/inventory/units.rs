@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Namespace, Presence};
+use super::{Namespace, NamespaceState};
 use crate::instance::phase::Side;
 use crate::systemd::manager::{Manager, UnitState};
 use crate::systemd::unit::{self, UnitName};
@@ -26,12 +26,12 @@ pub struct Unit {
     pub sub: String,
 }
 
-/// What a unit does for its namespace: `name`, `outside` or `inside`.
+/// The part of a namespace that a unit is for: `name`, `outside` or `inside`.
 fn part<S: serde::Serializer>(side: &Option<Side>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(side.map_or("name", Side::as_str))
 }
 
-/// All our units that systemd has loaded, with the name of the namespace of each.
+/// All units of ours that systemd has loaded, each with the name of its namespace.
 pub fn all(manager: &Manager) -> Result<Vec<(String, Unit)>> {
     let units = manager.units(&unit::patterns())?.into_iter();
     Ok(units.filter_map(ours).collect())
@@ -54,7 +54,8 @@ fn ours(state: UnitState) -> Option<(String, Unit)> {
     Some((nsname, unit))
 }
 
-/// Gives each namespace its units; those that run without one get a namespace that is missing.
+/// Sets the units of each namespace. Units that are not inactive and whose namespace does not exist
+/// get one that is missing.
 pub fn assign(units: Vec<(String, Unit)>, named: &mut Vec<Namespace>) {
     let mut by_name: HashMap<String, Vec<Unit>> = HashMap::new();
     for (name, unit) in units {
@@ -66,7 +67,7 @@ pub fn assign(units: Vec<(String, Unit)>, named: &mut Vec<Namespace>) {
     }
     for (name, units) in by_name {
         if units.iter().any(|unit| unit.active != "inactive") {
-            let mut missing = Namespace::new(Some(name), Presence::Missing);
+            let mut missing = Namespace::new(Some(name), NamespaceState::Missing);
             missing.units = units;
             named.push(missing);
         }
@@ -75,28 +76,6 @@ pub fn assign(units: Vec<(String, Unit)>, named: &mut Vec<Namespace>) {
         let order = |a: &Unit, b: &Unit| (&a.nstype, a.side).cmp(&(&b.nstype, b.side));
         namespace.units.sort_by(order);
     }
-}
-
-/// The state of a type, from that of its parts: the worst counts.
-pub fn type_states(units: &[Unit]) -> Vec<(&str, &str)> {
-    let mut states: Vec<(&str, &str)> = Vec::new();
-    for unit in units {
-        let Some(nstype) = unit.nstype.as_deref() else {
-            continue;
-        };
-        let active = unit.active.as_str();
-        match states.last_mut() {
-            Some((last, state)) if *last == nstype => {
-                // The inside unit comes last. It needs the outside one, so its state says all,
-                // unless the latter has failed.
-                if *state != "failed" {
-                    *state = active;
-                }
-            }
-            _ => states.push((nstype, active)),
-        }
-    }
-    states
 }
 
 #[cfg(test)]
@@ -122,31 +101,15 @@ mod tests {
             state("netns-not-ours@web.service", "active"),
         ];
         let units = states.into_iter().filter_map(ours).collect();
-        let mut named = vec![Namespace::new(Some("web".to_owned()), Presence::Present)];
+        let mut named = vec![Namespace::new(
+            Some("web".to_owned()),
+            NamespaceState::Present,
+        )];
         assign(units, &mut named);
         let names: Vec<_> = named.iter().map(Namespace::title).collect();
         assert_eq!(names, ["web", "gone"]);
         let parts: Vec<_> = named[0].units.iter().map(|unit| unit.side).collect();
         assert_eq!(parts, [None, Some(Side::Outside), Some(Side::Inside)]);
-        assert_eq!(named[1].state, Presence::Missing);
-    }
-
-    #[test]
-    fn the_state_of_a_type_is_the_worst_of_its_parts() {
-        let states = [
-            state("netns_outside-lo@web.service", "failed"),
-            state("netns-lo@web.service", "inactive"),
-            state("netns_outside-veth@web.service", "active"),
-            state("netns-veth@web.service", "activating"),
-        ];
-        let units: Vec<Unit> = states
-            .into_iter()
-            .filter_map(ours)
-            .map(|(_, unit)| unit)
-            .collect();
-        assert_eq!(
-            type_states(&units),
-            [("lo", "failed"), ("veth", "activating")]
-        );
+        assert_eq!(named[1].state, NamespaceState::Missing);
     }
 }

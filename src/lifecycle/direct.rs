@@ -225,7 +225,7 @@ impl<'a> Work<'a> {
             let was_begun = match stage {
                 Stage::Up => true,
                 Stage::Running(begun) if phase.side == Side::Outside => {
-                    begun.side == Side::Inside || self.root.record(self.instance).exists()
+                    begun.side == Side::Inside || record.is_set_up()?
                 }
                 Stage::Running(begun) => {
                     begun.side == Side::Inside && (unfinished || record.namespace().is_some())
@@ -255,7 +255,7 @@ impl<'a> Work<'a> {
         if self.others()?.is_empty() && namespace::made_by_us(self.root, name).is_some() {
             namespace::delete(self.root, name, true)?;
         }
-        match self.root.record(self.instance).exists() {
+        match Record::of(self.root, self.instance).is_set_up()? {
             true => Ok(()),
             false => self.register.remove(&self.instance.nstype),
         }

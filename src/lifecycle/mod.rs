@@ -8,7 +8,7 @@ use crate::instance::sources::{self, Trust};
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-pub mod direct;
+mod direct;
 pub mod gc;
 mod systemd;
 

@@ -418,24 +418,19 @@ fn remove(path: &Path) -> Result<bool> {
     file::remove(path)
 }
 
-/// The processes in a namespace, as far as we may look.
+/// All processes, each with its network namespace: an error where it has ended, or where this
+/// process may not look (proc(5)).
+pub fn of_processes() -> Result<impl Iterator<Item = (u32, Result<Id>)>> {
+    let processes = procfs::process::all_processes().context("reading /proc")?;
+    let pids = processes.flatten().map(|process| process.pid() as u32);
+    Ok(pids.map(|pid| (pid, Id::of_process(pid))))
+}
+
+/// The processes in a namespace that this process may look at.
 fn processes(id: Id) -> Result<Vec<u32>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").context("reading /proc")? {
-        let entry = entry.context("reading /proc")?;
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        // A process that ends meanwhile, or that we may not look at, is none.
-        if Id::at(&entry.path().join("ns/net")).is_ok_and(|other| other == id) {
-            found.push(pid);
-        }
-    }
-    Ok(found)
+    let inside =
+        of_processes()?.filter(|(_, other)| other.as_ref().is_ok_and(|other| *other == id));
+    Ok(inside.map(|(pid, _)| pid).collect())
 }
 
 /// Whether PID 1, which puts services into namespaces, sees the mount at `path` as we do.

@@ -1,13 +1,14 @@
-//! netnsinit: the namespace, the function, and what is kept for `down`.
+//! netnsinit: one phase of one instance, and what is recorded of it for `down`.
 
 pub mod record;
 pub mod script;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
-use self::record::{Record, Snapshot};
+use self::record::{LockedRecord, Record};
 use self::script::{Broken, Call, FailedCommand, Outcome};
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
@@ -36,12 +37,17 @@ pub struct PhaseRequest {
 /// function does is no error; its failure is printed and its status returned.
 pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
     let PhaseRequest {
-        instance,
-        parameters,
-        phase,
-        ..
+        instance, phase, ..
     } = request;
     let record = Record::of(root, instance);
+    if request.undo && !record.unfinished(phase.side)? {
+        return Ok(0);
+    }
+    let live = sources::find(root, instance, Trust::from_environment());
+    if phase.direction == Direction::Up && live.is_err() {
+        return live.map(|_| 0);
+    }
+    let record = record.lock()?;
     if request.undo && !record.unfinished(phase.side)? {
         return Ok(0);
     }
@@ -52,23 +58,27 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         ));
         return Ok(0);
     };
+    let sources = match phase.direction {
+        Direction::Up => live?,
+        Direction::Down => sources_for_down(root, instance, live, &record, phase.side)?,
+    };
     if *phase == Phase::UP_OUTSIDE && namespace::under_systemd() {
         restore_namespace(root, &instance.nsname)?;
     }
-    let sources = sources(root, instance, phase.direction, &record)?;
-    let snapshot = Snapshot::of(&sources)?;
     if phase.direction == Direction::Up {
-        record.begin(phase.side)?;
+        record.begin(phase.side, &sources, destination.id())?;
     }
-    destination.go(root, instance, *phase, &record)?;
+    destination.go(root, instance)?;
     let call = Call {
         instance,
-        parameters,
+        parameters: &request.parameters,
         phase: *phase,
         sources: &sources,
+        undo: request.undo,
+        report: &record.report(),
     };
     let outcome = call.run()?;
-    settle(&record, *phase, &snapshot, &outcome)?;
+    settle(&record, *phase, &outcome)?;
     tell(root, request, &sources, &outcome);
     Ok(outcome.status())
 }
@@ -101,20 +111,26 @@ enum Destination {
     /// In the namespace that we are in, and with its mounts.
     Outside,
     /// Inside the namespace that we are in already.
-    Here,
+    Here(Id),
     There(NetNs),
 }
 
 impl Destination {
+    /// The namespace, if it is not that of the caller.
+    fn id(&self) -> Option<Id> {
+        match self {
+            Destination::Outside => None,
+            Destination::Here(id) => Some(*id),
+            Destination::There(namespace) => Some(namespace.id),
+        }
+    }
+
     /// Goes there, for good.
-    fn go(self, root: &Root, instance: &Instance, phase: Phase, record: &Record) -> Result<()> {
+    fn go(self, root: &Root, instance: &Instance) -> Result<()> {
         match self {
             Destination::Outside => return Ok(()),
-            Destination::Here => {}
+            Destination::Here(_) => {}
             Destination::There(namespace) => namespace.enter()?,
-        }
-        if phase == Phase::UP_INSIDE {
-            record.remember(Id::current()?)?;
         }
         namespace::see_only(root, &instance.nsname)
     }
@@ -141,7 +157,7 @@ fn destination(
     // lost its name or another has been given it.
     let was_here = phase.direction == Direction::Down && worked_on == Some(here);
     if is_here || was_here {
-        return Ok(Some(Destination::Here));
+        return Ok(Some(Destination::Here(here)));
     }
     if let Some(named) = named {
         // Where another has been given the name, what was worked on may still be held.
@@ -161,48 +177,51 @@ fn destination(
         );
     }
     let own = Id::of_pid_1().is_ok_and(|host| host != here);
-    Ok(own.then_some(Destination::Here))
+    Ok(own.then_some(Destination::Here(here)))
 }
 
-/// The files to use: for `down`, those kept from `up` where the live ones do not serve any more.
-fn sources(
+/// The files to use for `down`: those recorded by `up` where the live ones cannot be used any more.
+fn sources_for_down(
     root: &Root,
     instance: &Instance,
-    direction: Direction,
-    record: &Record,
+    live: Result<Sources>,
+    record: &LockedRecord,
+    side: Side,
 ) -> Result<Sources> {
-    let live = sources::find(root, instance, Trust::from_environment());
-    if direction == Direction::Up {
-        return live;
-    }
-    let Some(record) = record.sources()? else {
-        return live;
-    };
-    let live = match live {
-        Ok(live) => live,
+    let recorded = match record.sources(side) {
+        Ok(Some(recorded)) => recorded,
+        Ok(None) => return live,
         Err(error) => {
-            log::warn(&format!("{error:#}: using the files that served for up"));
-            return Ok(record);
+            log::warn(&format!("{error:#}: using the files as they are now"));
+            return live;
         }
     };
-    match unfit(root, instance, &live, &record)? {
-        None => Ok(live),
-        Some(why) => {
-            log::warn(&format!("{why}: using the files that served for up"));
-            Ok(record)
+    let (why, live) = match live {
+        Err(error) => (Some(format!("{error:#}")), None),
+        Ok(live) => (unfit(root, instance, &live, &recorded)?, Some(live)),
+    };
+    match (why, live) {
+        (None, Some(live)) => Ok(live),
+        (why, _) => {
+            let why = why.unwrap_or_default();
+            log::warn(&format!(
+                "{why}: using the files as they were at 'up {side}'"
+            ));
+            record.store(&recorded)?;
+            Ok(recorded)
         }
     }
 }
 
-/// Why the live files cannot take down what the kept ones have set up.
+/// Why the live files cannot take down what the recorded ones have set up.
 fn unfit(
     root: &Root,
     instance: &Instance,
     live: &Sources,
-    record: &Sources,
+    recorded: &Sources,
 ) -> Result<Option<String>> {
-    for old in &record.files {
-        if !live.files.iter().any(|new| new.slot == old.slot) {
+    for old in &recorded.files {
+        if live.get(old.slot).is_none() {
             let [script, _] = root.scripts(&instance.nstype);
             let gone = match old.slot {
                 Slot::Script => script,
@@ -214,11 +233,9 @@ fn unfit(
         }
     }
     for new in &live.files {
-        let old = record.files.iter().find(|old| old.slot == new.slot);
-        let same = match old {
-            Some(old) => sources::read(old)? == sources::read(new)?,
-            None => false,
-        };
+        let same = recorded
+            .get(new.slot)
+            .is_some_and(|old| old.content == new.content);
         if !same && script::syntax_error(&new.path)?.is_some() {
             return Ok(Some(format!("{} has a syntax error", new.path.display())));
         }
@@ -227,34 +244,26 @@ fn unfit(
 }
 
 /// Brings the record in line with what has happened.
-fn settle(record: &Record, phase: Phase, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
-    let failed = outcome.status() != 0;
+fn settle(record: &LockedRecord, phase: Phase, outcome: &Outcome) -> Result<()> {
     match (phase.direction, outcome) {
-        (Direction::Down, _) if phase.side == Side::Outside && !failed => record.forget(),
-        (Direction::Down, _) => record.finish(phase.side),
+        (Direction::Down, _) if phase.side == Side::Outside && outcome.status() == 0 => {
+            record.forget()
+        }
         // Nothing was set up, so there is nothing to take down.
         (Direction::Up, Outcome::Broken(_) | Outcome::FailedInFile { .. }) => {
-            record.finish(phase.side)?;
-            record.forget_if_empty()
+            record.cancel(phase.side)
         }
-        (Direction::Up, _) => {
-            record.save(snapshot)?;
-            if failed {
-                Ok(())
-            } else {
-                record.finish(phase.side)
-            }
-        }
+        (Direction::Up, _) if outcome.status() != 0 => Ok(()),
+        _ => record.finish(phase.side),
     }
 }
 
 /// Says in one line how it went.
 fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcome) {
-    let function = request.phase.function(&request.instance.nstype);
     let instance = &request.instance;
     match outcome {
-        Outcome::Done => log::info(&format!("{instance}: {function} done")),
-        Outcome::Undefined => {
+        Outcome::Done { function } => log::info(&format!("{instance}: {function} done")),
+        Outcome::Undefined { function } => {
             log::info(&format!(
                 "{instance}: no function {function}: nothing to do"
             ));
@@ -270,9 +279,13 @@ fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcom
                 ),
             });
         }
+        Outcome::Kept => log::info(&format!(
+            "{instance}: not undoing the failed 'up {}': NETNS_UNDO=no",
+            request.phase.side
+        )),
         Outcome::Skipped { file } => log::warn(&format!(
-            "{instance}: {} exited with status 0 before {function} was reached",
-            file.display()
+            "{instance}: {} exited with status 0, and no function was called",
+            or_a_file(file.as_deref())
         )),
         Outcome::Broken(Broken::Syntax { file }) => {
             log::error(&format!("{instance}: syntax error in {}", file.display()));
@@ -297,17 +310,27 @@ fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcom
             ));
         }
         Outcome::FailedInFile { file, end, place } => log::error(&format!(
-            "{instance}: {} {end} before {function} was reached{}",
-            file.display(),
+            "{instance}: {} {end}{}; no function was called",
+            or_a_file(file.as_deref()),
             at(place.as_ref())
         )),
-        Outcome::Failed { end, place } => {
+        Outcome::Failed {
+            function,
+            end,
+            place,
+        } => {
             log::error(&format!(
                 "{instance}: {function} {end}{}",
                 at(place.as_ref())
             ));
         }
     }
+}
+
+fn or_a_file(file: Option<&Path>) -> String {
+    file.map_or("a configuration file".to_owned(), |file| {
+        file.display().to_string()
+    })
 }
 
 fn at(place: Option<&FailedCommand>) -> String {

@@ -1,21 +1,30 @@
-//! What is kept of an instance from `up` to `down`, where only root can read it.
+//! What is recorded of an instance from `up` to `down`, where only root can read it.
 //!
 //! ```text
 //! /run/systemd-netns/instances/veth@web/
-//!     1-script 2-default 3-type 4-instance   the files as they were used
-//!     namespace                              the identity of the namespace
-//!     unfinished-outside unfinished-inside   that `up` began and did not succeed
+//!     outside inside               what `up` has set up on this side
+//!     outside.begun inside.begun   the same, of an `up` that has begun and did not succeed
+//!     report                       what the running bash says of itself
 //! ```
+//!
+//! Each of the first four holds the identity of the namespace and the files as they were used. The
+//! directory is locked by the process that works, and is also a place for what types remember.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
-use crate::instance::sources::{self, Slot, Source, Sources};
+use crate::instance::sources::{Slot, Source, Sources};
 use crate::namespace::Id;
 use crate::sys::file;
 
@@ -26,22 +35,17 @@ const SLOTS: [(Slot, &str); 4] = [
     (Slot::Instance, "4-instance"),
 ];
 
-/// The files of an instance as they were at one time.
-#[derive(Debug)]
-pub struct Snapshot(Vec<(Slot, Vec<u8>)>);
-
-impl Snapshot {
-    /// Reads the files as they are now.
-    pub fn of(sources: &Sources) -> Result<Self> {
-        let read = |source: &Source| Ok((source.slot, sources::read(source)?));
-        Ok(Self(sources.files.iter().map(read).collect::<Result<_>>()?))
-    }
-}
-
 /// The record of one instance.
 #[derive(Debug)]
 pub struct Record {
     directory: PathBuf,
+}
+
+/// The record, while no other process works on the instance.
+#[derive(Debug)]
+pub struct LockedRecord {
+    record: Record,
+    _lock: Flock<File>,
 }
 
 impl Record {
@@ -50,78 +54,226 @@ impl Record {
         Self { directory }
     }
 
-    /// Stores the files of an instance, in place of what was kept before.
-    pub fn save(&self, snapshot: &Snapshot) -> Result<()> {
-        for (slot, name) in SLOTS {
-            let path = self.directory.join(name);
-            match snapshot.0.iter().find(|(other, _)| *other == slot) {
-                Some((_, content)) => file::write(&path, content, 0o600)?,
-                None => drop(file::remove(&path)?),
+    /// Waits until no other process works on the instance, and ends what a killed one has left.
+    pub fn lock(self) -> Result<LockedRecord> {
+        let locking = || format!("locking {}", self.directory.display());
+        loop {
+            file::make_directory(&self.directory, 0o700)?;
+            let directory = match File::open(&self.directory) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                opened => opened.with_context(locking)?,
+            };
+            let lock = match Flock::lock(directory, FlockArg::LockExclusive) {
+                Ok(lock) => lock,
+                Err((_, Errno::EINTR)) => continue,
+                Err((_, errno)) => return Err(errno).with_context(locking),
+            };
+            // The process that held it before may have removed the directory.
+            let ours = lock.metadata().with_context(locking)?;
+            if fs::metadata(&self.directory).is_ok_and(|found| found.ino() == ours.ino()) {
+                let record = LockedRecord {
+                    record: self,
+                    _lock: lock,
+                };
+                record.end_what_is_left()?;
+                return Ok(record);
             }
         }
-        Ok(())
     }
 
-    /// The files that were record, if any were.
-    pub fn sources(&self) -> Result<Option<Sources>> {
-        let mut files = Vec::new();
-        for (slot, name) in SLOTS {
-            let path = self.directory.join(name);
-            if exists(&path)? {
-                files.push(Source { slot, path });
+    /// Whether `up` on either side has begun or succeeded, as far as we may see.
+    pub fn is_set_up(&self) -> Result<bool> {
+        for side in [Side::Outside, Side::Inside] {
+            if self.unfinished(side)? || exists(&self.path(side))? {
+                return Ok(true);
             }
         }
-        let unconfigured = false; // `up` would not have come so far
-        Ok((!files.is_empty()).then_some(Sources {
-            files,
-            unconfigured,
-        }))
-    }
-
-    /// Remembers which namespace `up inside` has worked on.
-    pub fn remember(&self, namespace: Id) -> Result<()> {
-        let path = self.directory.join("namespace");
-        file::write(&path, namespace.to_string().as_bytes(), 0o600)
+        Ok(false)
     }
 
     /// The namespace that `up inside` has worked on.
     pub fn namespace(&self) -> Option<Id> {
-        let text = fs::read_to_string(self.directory.join("namespace")).ok()?;
-        text.parse().ok()
-    }
-
-    /// Marks that `up` on this side has begun.
-    pub fn begin(&self, side: Side) -> Result<()> {
-        file::make_directory(&self.directory, 0o700)?;
-        file::write(&self.mark(side), b"", 0o600)
-    }
-
-    /// Marks that there is nothing on this side for `down` to undo.
-    pub fn finish(&self, side: Side) -> Result<()> {
-        file::remove(&self.mark(side)).map(drop)
+        let text = self.latest(Side::Inside).ok()??;
+        let line = text.split(|byte| *byte == b'\n').next()?;
+        let id = std::str::from_utf8(line).ok()?.strip_prefix("namespace ")?;
+        id.parse().ok()
     }
 
     /// Whether `up` on this side began and did not succeed.
     pub fn unfinished(&self, side: Side) -> Result<bool> {
-        exists(&self.mark(side))
+        exists(&self.begun(side))
     }
 
-    fn mark(&self, side: Side) -> PathBuf {
-        self.directory.join(format!("unfinished-{side}"))
+    fn path(&self, side: Side) -> PathBuf {
+        self.directory.join(side.as_str())
     }
 
-    /// Forgets the instance if no `up` of it has got so far as to set something up.
-    pub fn forget_if_empty(&self) -> Result<()> {
-        if self.sources()?.is_none() {
-            self.forget()?;
+    fn begun(&self, side: Side) -> PathBuf {
+        self.directory.join(format!("{side}.begun"))
+    }
+
+    fn latest(&self, side: Side) -> Result<Option<Vec<u8>>> {
+        match file::read(&self.begun(side))? {
+            None => file::read(&self.path(side)),
+            begun => Ok(begun),
+        }
+    }
+}
+
+impl LockedRecord {
+    /// The file for what bash reports of itself.
+    pub fn report(&self) -> PathBuf {
+        self.record.directory.join("report")
+    }
+
+    pub fn namespace(&self) -> Option<Id> {
+        self.record.namespace()
+    }
+
+    pub fn unfinished(&self, side: Side) -> Result<bool> {
+        self.record.unfinished(side)
+    }
+
+    /// Records that `up` on this side begins, with these files, in this namespace if it is inside.
+    pub fn begin(&self, side: Side, sources: &Sources, namespace: Option<Id>) -> Result<()> {
+        let mut content = match namespace {
+            Some(id) => format!("namespace {id}\n").into_bytes(),
+            None => b"outside\n".to_vec(),
+        };
+        for source in &sources.files {
+            let name = name_of(source.slot);
+            content.extend(format!("{name} {}\n", source.content.len()).as_bytes());
+            content.extend(&source.content);
+        }
+        // Nobody else writes here, and a tmpfs has nothing to sync.
+        let path = self.record.begun(side);
+        let unfinished = self.record.directory.join(".begun");
+        let write = || {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            options.open(&unfinished)?.write_all(&content)?;
+            fs::rename(&unfinished, &path)
+        };
+        write().with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Records that `up` on this side has succeeded, or that what it has begun was undone as far as
+    /// it can be.
+    pub fn finish(&self, side: Side) -> Result<()> {
+        let begun = self.record.begun(side);
+        if exists(&begun)? {
+            fs::rename(&begun, self.record.path(side))
+                .with_context(|| format!("renaming {}", begun.display()))?;
         }
         Ok(())
     }
 
+    /// Records that `up` on this side has set up nothing.
+    pub fn cancel(&self, side: Side) -> Result<()> {
+        file::remove(&self.record.begun(side)).map(drop)
+    }
+
     /// Forgets the instance: it is down.
     pub fn forget(&self) -> Result<()> {
-        file::remove_tree(&self.directory).map(drop)
+        file::remove_tree(&self.record.directory).map(drop)
     }
+
+    /// The files that served for `up` on this side, else on the other one, stored where bash can read
+    /// them.
+    pub fn sources(&self, side: Side) -> Result<Option<Sources>> {
+        let other = match side {
+            Side::Outside => Side::Inside,
+            Side::Inside => Side::Outside,
+        };
+        let content = match self.record.latest(side)? {
+            None => self.record.latest(other)?,
+            own => own,
+        };
+        let Some(content) = content else {
+            return Ok(None);
+        };
+        let files = parse(&content).with_context(|| {
+            let directory = self.record.directory.display();
+            format!("the record of '{side}' in {directory} is damaged")
+        })?;
+        let files = files.into_iter().map(|(slot, content)| Source {
+            slot,
+            path: self.record.directory.join(name_of(slot)),
+            content,
+        });
+        Ok(Some(Sources {
+            files: files.collect(),
+            unconfigured: false, // `up` would not have come so far
+        }))
+    }
+
+    /// Stores the files of a record where bash can read them, until the lock is released.
+    pub fn store(&self, sources: &Sources) -> Result<()> {
+        for source in &sources.files {
+            file::write(&source.path, &source.content, 0o600)?;
+        }
+        Ok(())
+    }
+
+    /// A report that is still there is that of a process that was killed: bash may still be running.
+    fn end_what_is_left(&self) -> Result<()> {
+        let report = self.report();
+        let Some(content) = file::read(&report)? else {
+            return Ok(());
+        };
+        let pid = content.split(|byte| *byte == 0).next().unwrap_or_default();
+        let pid = std::str::from_utf8(pid)
+            .ok()
+            .and_then(|pid| pid.parse().ok());
+        if let Some(pid) = pid.filter(|pid: &i32| *pid > 1) {
+            let command_line = file::read(&Path::new("/proc").join(format!("{pid}/cmdline")))?;
+            let report = report.as_os_str().as_encoded_bytes();
+            let ours = |line: Vec<u8>| line.split(|byte| *byte == 0).any(|word| word == report);
+            // Where there is no such process, its number is that of a group as long as that has
+            // members.
+            if command_line.is_none_or(ours) {
+                let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
+        file::remove(&report).map(drop)
+    }
+}
+
+impl Drop for LockedRecord {
+    fn drop(&mut self) {
+        // What cannot be removed is removed by the next process.
+        let _ = fs::remove_file(self.report());
+        for (_, name) in SLOTS {
+            let _ = fs::remove_file(self.record.directory.join(name));
+        }
+        let _ = fs::remove_dir(&self.record.directory);
+    }
+}
+
+fn name_of(slot: Slot) -> &'static str {
+    let found = SLOTS.iter().find(|(other, _)| *other == slot);
+    found.map_or("", |(_, name)| name)
+}
+
+/// Takes a record apart, which is: a line about the namespace, and for each file a line of its name
+/// and length, and its content.
+fn parse(record: &[u8]) -> Option<Vec<(Slot, Vec<u8>)>> {
+    let (_, mut rest) = split_line(record)?;
+    let mut files = Vec::new();
+    while !rest.is_empty() {
+        let (line, after) = split_line(rest)?;
+        let (name, length) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+        let (slot, _) = SLOTS.iter().find(|(_, other)| *other == name)?;
+        let (content, after) = after.split_at_checked(length.parse().ok()?)?;
+        files.push((*slot, content.to_vec()));
+        rest = after;
+    }
+    Some(files)
+}
+
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b'\n')?;
+    Some((&text[..end], &text[end + 1..]))
 }
 
 fn exists(path: &Path) -> Result<bool> {

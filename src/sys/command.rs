@@ -1,20 +1,26 @@
 //! The only use of other programs.
 
 use std::convert::Infallible;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use duct::Expression;
-use nix::sys::signal::{Signal, killpg};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::prctl;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::sys::exit::{Exit, OrExit};
 
@@ -156,53 +162,156 @@ fn command_line<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> String {
     shell_words::join(std::iter::once(program.to_string_lossy()).chain(arguments))
 }
 
-/// Runs a program in a process group of its own and waits for it, not for what it leaves behind.
+/// The names and values of an environment.
+pub type Environment = Vec<(OsString, OsString)>;
+
+/// A program to be run by [`supervise`].
+#[derive(Debug)]
+pub struct Program<'a> {
+    pub path: &'a Path,
+    pub arguments: &'a [OsString],
+    pub environment: Environment,
+    /// Whether its standard input is ours; else it is `/dev/null`.
+    pub reads_input: bool,
+}
+
+impl Program<'_> {
+    /// Starts it in a process group of its own, with no signal blocked.
+    fn spawn(&self) -> Result<Pid> {
+        let word = |word: &OsStr| CString::new(word.as_bytes());
+        let starting = || format!("starting '{}'", self.path.display());
+        let mut arguments = vec![word(self.path.as_os_str()).with_context(starting)?];
+        for argument in self.arguments {
+            arguments.push(word(argument).with_context(starting)?);
+        }
+        let mut environment = Vec::new();
+        for (name, value) in &self.environment {
+            let mut variable = name.clone();
+            variable.push("=");
+            variable.push(value);
+            environment.push(word(&variable).with_context(starting)?);
+        }
+        let null = match self.reads_input {
+            true => None,
+            false => Some(File::open("/dev/null").context("opening /dev/null")?),
+        };
+        let start = || -> nix::Result<Pid> {
+            let mut attributes = PosixSpawnAttr::init()?;
+            attributes.set_flags(
+                PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+                    | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+                    | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+            )?;
+            attributes.set_pgroup(Pid::from_raw(0))?;
+            attributes.set_sigmask(&SigSet::empty())?;
+            // Rust ignores SIGPIPE, and so does a service of systemd.
+            attributes.set_sigdefault(&[Signal::SIGPIPE, Signal::SIGCHLD].into_iter().collect())?;
+            let mut files = PosixSpawnFileActions::init()?;
+            if let Some(null) = &null {
+                files.add_dup2(null.as_raw_fd(), 0)?;
+            }
+            posix_spawn(self.path, &files, &attributes, &arguments, &environment)
+        };
+        start().with_context(starting)
+    }
+}
+
+/// Signals by which somebody wants this to end.
+const ENDING: [Signal; 4] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+];
+
+/// Whether one of them has come while [`supervise`] waited.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Runs a program in a process group of its own and waits for it. What it leaves running goes on if
+/// it has succeeded, and is ended if not.
 ///
 /// SIGTERM, SIGINT (Ctrl-C), SIGHUP and SIGQUIT end the whole group: a shell would die of them
 /// and leave its running child, or wait for a child that takes SIGINT for no reason to end.
-pub fn supervise(expression: &Expression) -> Result<Termination> {
-    // Before the start, so that no end of the child is missed.
-    let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT])
-        .context("installing signal handlers")?;
-    let child = expression
-        .before_spawn(|command| {
-            command.process_group(0);
-            Ok(())
-        })
-        .unchecked()
-        .start()
-        .with_context(|| format!("starting {expression:?}"))?;
-    let leader = child
-        .pids()
-        .first()
-        .copied()
-        .context("no process was started")?;
-    let group = Pid::from_raw(leader as i32);
-    for signal in signals.forever() {
-        if signal != SIGCHLD {
+pub fn supervise(program: &Program) -> Result<Termination> {
+    // Where a caller has it ignored, the kernel drops the status of a child (wait(2)).
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.context("resetting SIGCHLD")?;
+    let waited: SigSet = ENDING.into_iter().chain([Signal::SIGCHLD]).collect();
+    let blocked = waited.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let blocked = blocked.context("blocking signals")?;
+    // What loses its parent becomes a child of this process, which can end it.
+    prctl::set_child_subreaper(true).context("becoming a subreaper")?;
+    let earlier = children();
+    let leader = program.spawn()?;
+    let end = loop {
+        let signal = waited.wait().context("waiting for signals")?;
+        if signal != Signal::SIGCHLD {
+            INTERRUPTED.store(true, Ordering::Relaxed);
             // It fails only when the group is gone, which the next SIGCHLD tells.
-            let _ = killpg(group, Signal::SIGTERM);
+            let _ = killpg(leader, Signal::SIGTERM);
             // A stopped process would not get to its end.
-            let _ = killpg(group, Signal::SIGCONT);
-        } else if let Some(output) = child.try_wait().context("waiting for the child")? {
-            return Ok(output.status.into());
+            let _ = killpg(leader, Signal::SIGCONT);
         }
+        match waitpid(leader, Some(WaitPidFlag::WNOHANG)).context("waiting for a program")? {
+            WaitStatus::Exited(_, status) => break Termination::Exited(status as u8),
+            WaitStatus::Signaled(_, signal, _) => break Termination::Killed(signal as i32),
+            _ => {}
+        }
+    };
+    if !end.success() {
+        end_children(&earlier);
     }
-    bail!("the signal handlers were closed")
+    blocked.thread_set_mask().context("unblocking signals")?;
+    Ok(end)
+}
+
+/// The processes whose parent is this one (proc(5)).
+fn children() -> Vec<Pid> {
+    let list = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.map(Pid::from_raw).collect()
+}
+
+/// Ends the children that are not among `earlier`, and theirs, which become ours by that.
+fn end_children(earlier: &[Pid]) {
+    const GRACE: Duration = Duration::from_secs(1);
+    const INTERVAL: Duration = Duration::from_millis(5);
+    let start = Instant::now();
+    loop {
+        let left = children();
+        let left: Vec<&Pid> = left.iter().filter(|pid| !earlier.contains(pid)).collect();
+        if left.is_empty() {
+            return;
+        }
+        let signal = match start.elapsed() < GRACE {
+            true => Signal::SIGTERM,
+            false => Signal::SIGKILL,
+        };
+        for pid in left {
+            // Both fail only for one that has just ended.
+            let _ = kill(*pid, signal);
+            let _ = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
+        }
+        thread::sleep(INTERVAL);
+    }
 }
 
 /// The wish of the user to end this, from now on: it ends no more than what [`supervise`] runs.
-pub struct Interruption(Signals);
+pub struct Interruption(SignalFd);
 
 impl Interruption {
     pub fn watch() -> Result<Self> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT]);
-        signals.map(Self).context("installing signal handlers")
+        let ending: SigSet = ENDING.into_iter().collect();
+        ending.thread_block().context("blocking signals")?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let signals = SignalFd::with_flags(&ending, flags);
+        signals.map(Self).context("watching for signals")
     }
 
     /// Whether it has been uttered since the last time that this was asked.
     pub fn came(&mut self) -> bool {
-        self.0.pending().next().is_some()
+        let pending = matches!(self.0.read_signal(), Ok(Some(_)));
+        INTERRUPTED.swap(false, Ordering::Relaxed) || pending
     }
 }
 
@@ -278,8 +387,13 @@ mod tests {
     #[test]
     fn a_daemon_left_behind_is_not_waited_for() {
         let start = std::time::Instant::now();
-        let expression = duct::cmd!("sh", "-c", "sleep 5 & exit 4");
-        assert_eq!(supervise(&expression).unwrap(), Termination::Exited(4));
+        let program = Program {
+            path: &find("sh").unwrap(),
+            arguments: &["-c".into(), "sleep 5 &".into()],
+            environment: Environment::new(),
+            reads_input: false,
+        };
+        assert_eq!(supervise(&program).unwrap(), Termination::Exited(0));
         assert!(start.elapsed().as_secs() < 4);
     }
 }

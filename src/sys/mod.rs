@@ -8,6 +8,7 @@ pub mod exit;
 pub mod file;
 pub mod lock;
 pub mod log;
+pub mod pager;
 pub mod process;
 pub mod progress;
 pub mod terminal;

@@ -60,7 +60,7 @@ fn what_is_attached_is_detached_without_a_trace() {
         netnsctl attach s t@web --host-dns
         (! grep resolv /etc/systemd/system/s.service.d/50-netns.conf)
         [[ ! -e /etc/netns ]]");
-    assert!(said.contains("systemd does not run here"), "{said}");
+    assert!(said.contains("systemd is not running"), "{said}");
 }
 
 #[test]

@@ -1,11 +1,10 @@
-//! The pictures of a host that never was, compared with those that were looked at.
+//! The pictures of a made-up host, compared with those in tests/golden.
 //!
 //! With `NETNS_BLESS=1` in the environment they are written anew: look at them before you commit.
 
-use systemd_netns::instance::phase::Side;
-use systemd_netns::inventory::graph::{Diagram, dot, mermaid, svg, text};
+use systemd_netns::inventory::graph::{Diagram, dot, svg, text};
 use systemd_netns::inventory::{
-    Endpoint, Inventory, Link, Location, Maker, Namespace, Presence, Service, Unit,
+    Endpoint, Link, Location, Namespace, NamespaceState, Service, TypeState,
 };
 use systemd_netns::sys::terminal::{self, Look};
 
@@ -39,30 +38,17 @@ fn in_namespace(name: &str) -> Location {
 }
 
 fn namespace(name: Option<&str>, links: Option<Vec<Link>>) -> Namespace {
-    Namespace {
-        name: name.map(str::to_owned),
-        state: Presence::Present,
-        made_by: Maker::Us,
-        id: None,
-        units: Vec::new(),
-        links,
-        processes: Vec::new(),
-        services: Vec::new(),
-    }
+    let mut namespace = Namespace::new(name.map(str::to_owned), NamespaceState::Present);
+    namespace.links = links;
+    namespace
 }
 
-fn units(nstype: &str, nsname: &str, active: &str) -> Vec<Unit> {
-    let unit = |prefix: &str, side| Unit {
-        name: format!("{prefix}-{nstype}@{nsname}.service"),
-        nstype: Some(nstype.to_owned()),
-        side: Some(side),
-        active: active.to_owned(),
-        sub: "exited".to_owned(),
-    };
-    vec![
-        unit("netns_outside", Side::Outside),
-        unit("netns", Side::Inside),
-    ]
+fn types(nstype: &str, state: &str) -> Vec<TypeState> {
+    vec![TypeState {
+        nstype: nstype.to_owned(),
+        state: state.to_owned(),
+        started_by: Some("systemd"),
+    }]
 }
 
 fn service(unit: &str, processes: usize) -> Service {
@@ -78,7 +64,7 @@ fn veth(mut link: Link, peer: Option<Endpoint>) -> Link {
     link
 }
 
-fn view() -> Inventory {
+fn diagram() -> Diagram {
     let lo = || link(1, "lo", "loopback", &["127.0.0.1/8", "::1/128"]);
     let member = |index, name: &str, of: &str| {
         let mut member = link(index, name, "veth", &[]);
@@ -116,7 +102,7 @@ fn view() -> Inventory {
             ),
         ]),
     );
-    web.units = units("veth", "web", "active");
+    web.types = types("veth", "active");
     web.services = vec![service("nginx.service", 3), service("api.service", 1)];
     let mut db = namespace(
         Some("db"),
@@ -129,20 +115,16 @@ fn view() -> Inventory {
             ),
         ]),
     );
-    db.units = units("veth", "db", "activating");
+    db.types = types("veth", "activating");
     let mut macvlan = link(2, "mv0", "macvlan", &["203.0.113.77/24", "2001:db8::77/64"]);
     macvlan.lower = end(Location::Host, 2, "eth0");
     let mut edge = namespace(Some("edge <\"ünï\" #1 & [x]>"), Some(vec![lo(), macvlan]));
-    edge.units = units("macvlan", "edge", "failed");
+    edge.types = types("macvlan", "failed");
     let mut gone = namespace(Some("gone"), None);
-    gone.state = Presence::Missing;
-    gone.units = units("lo", "gone", "active");
+    gone.state = NamespaceState::Missing;
+    gone.types = types("lo", "active");
     let empty = namespace(Some("日本\u{1b}[31m"), Some(vec![lo()]));
-    Inventory {
-        host,
-        named: vec![db, edge, gone, web, empty],
-        unseen: Vec::new(),
-    }
+    Diagram::of(&host, &[db, edge, gone, web, empty])
 }
 
 fn compare(file: &str, drawn: &str) {
@@ -161,17 +143,38 @@ fn look(width: Option<usize>) -> Look {
 
 #[test]
 fn each_format_is_as_it_was() {
-    let graph = Diagram::of(&view());
+    let graph = diagram();
     compare("graph.txt", &text::draw(&graph, look(None)));
     compare("graph-40.txt", &text::draw(&graph, look(Some(40))));
     compare("graph.dot", &dot::draw(&graph));
-    compare("graph.mmd", &mermaid::draw(&graph));
     compare("graph.svg", &svg::draw(&graph));
 }
 
 #[test]
+fn many_namespaces_are_drawn_in_columns() {
+    let mut host = vec![link(1, "lo", "loopback", &[])];
+    let mut named = Vec::new();
+    for n in 0..500 {
+        let name = format!("ns{n:03}");
+        let outside = link(n + 2, &format!("ve-{n}"), "veth", &[]);
+        host.push(veth(outside, end(in_namespace(&name), 2, "eth0")));
+        let inside = link(2, "eth0", "veth", &["10.0.0.2/24"]);
+        let inside = veth(inside, end(Location::Host, n + 2, &format!("ve-{n}")));
+        named.push(namespace(Some(&name), Some(vec![inside])));
+    }
+    let drawn = svg::draw(&Diagram::of(&namespace(None, Some(host)), &named));
+    let size = |name: &str| {
+        let (_, rest) = drawn.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split('"').next().unwrap().parse::<u32>().unwrap()
+    };
+    let (width, height) = (size("width"), size("height"));
+    assert!(width < 2 * height && height < 2 * width, "{width}x{height}");
+    assert!(drawn.contains("host:ve-499") && drawn.contains("ns499:eth0"));
+}
+
+#[test]
 fn no_line_is_wider_than_the_terminal() {
-    let graph = Diagram::of(&view());
+    let graph = diagram();
     for width in [20, 40, 80, 200] {
         let drawn = text::draw(&graph, look(Some(width)));
         let widths: Vec<usize> = drawn.lines().map(terminal::width).collect();
@@ -186,11 +189,10 @@ fn no_line_is_wider_than_the_terminal() {
 
 #[test]
 fn nothing_commands_the_terminal() {
-    let graph = Diagram::of(&view());
+    let graph = diagram();
     let drawings = [
         text::draw(&graph, look(None)),
         dot::draw(&graph),
-        mermaid::draw(&graph),
         svg::draw(&graph),
     ];
     for drawn in drawings {
@@ -200,7 +202,7 @@ fn nothing_commands_the_terminal() {
 
 #[test]
 fn a_pair_is_one_line() {
-    let graph = Diagram::of(&view());
+    let graph = diagram();
     // Three pairs, two links on eth0, two members of br0.
     assert_eq!(graph.lines.len(), 7, "{:?}", graph.lines);
 }

@@ -9,34 +9,35 @@ use crate::instance::paths::Root;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::terminal;
 
-/// Compute an address from a network, a subnet in it and a host in that
+/// Compute an address from a network, a subnet number and a host number
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl address --cidr 172.16.0.0/16/24 --net 2 --host 3
          172.16.2.3")]
 pub struct Address {
-    /// The network, with its own prefix length and that of its subnets
+    /// Network, with its prefix length and that of its subnets
     ///
-    /// With one length, the network is its only subnet. An IPv6 network has
-    /// lengths from 97 on: its last 32 bits are computed.
+    /// With one prefix length, the network has one subnet, itself. The prefix
+    /// lengths of an IPv6 network must be at least 97: only the last 32 bits
+    /// are computed.
     #[arg(long, value_name = "ADDRESS/LENGTH[/LENGTH]")]
     cidr: Network,
 
-    /// Which subnet, from 0
+    /// Number of the subnet, counted from 0
     #[arg(long, default_value_t = 0)]
     net: u32,
 
-    /// Which host in the subnet, from 0
+    /// Number of the host in the subnet, counted from 0
     #[arg(long, default_value_t = 0)]
     host: u32,
 
-    /// Append the first or the second prefix length
+    /// Append the prefix length of the network (1) or of the subnets (2)
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     subnet: Option<u8>,
 
-    /// Put the result in the place of the last 32 bits of an IPv6 address
+    /// Replace the last 32 bits of this IPv6 address by the result
     ///
-    /// Such as 1000::1:0.0.0.0. Prefix lengths grow by 96.
+    /// An example is 1000::1:0.0.0.0. Prefix lengths grow by 96.
     #[arg(long, value_name = "ADDRESS")]
     ipv6_template: Option<Ipv6Addr>,
 }
@@ -113,7 +114,7 @@ impl FromStr for Network {
         let mut parts = word.split('/');
         let address = parts.next().unwrap_or_default();
         let Ok(address) = address.parse::<IpAddr>() else {
-            bail!("'{address}' is no IP address");
+            bail!("'{address}' is not an IP address");
         };
         let (least, most) = match address {
             IpAddr::V4(_) => (0, 32),
@@ -126,7 +127,7 @@ impl FromStr for Network {
                 _ => bail!("prefix length '{text}' is not from {least} to {most}"),
             }
         };
-        let first = length(parts.next().context("a prefix length is missing")?)?;
+        let first = length(parts.next().context("the prefix length is missing")?)?;
         let second = parts.next().map(length).transpose()?.unwrap_or(first);
         ensure!(
             parts.next().is_none(),

@@ -13,43 +13,44 @@ use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
-/// Have a service run in a network namespace
+/// Run a service in a network namespace
 ///
-/// Writes a drop-in for it: the service needs the namespace, runs in it, and sees the files of
-/// /etc/netns/NSNAME in place of those in /etc. It takes effect when the service is started again.
+/// Writes a drop-in for the service, with which it requires the namespace, runs in it, and sees the
+/// files of /etc/netns/NSNAME in place of those of /etc. The change takes effect when the service
+/// is restarted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl attach nginx veth@web --now
          netnsctl attach app@.service wireguard@vpn nft@vpn --strict-dns")]
 pub struct Attach {
-    /// Restart it at once
+    /// Restart the service now
     #[arg(long, conflicts_with = "print")]
     now: bool,
 
-    /// Let it ask nobody for names but the name servers of the namespace
+    /// Resolve names only through the namespace's name servers
     #[arg(long)]
     strict_dns: bool,
 
-    /// Let it run on when the units of the namespace stop or restart
+    /// Keep the service running when the namespace's units stop or restart
     #[arg(long)]
     keep: bool,
 
-    /// A name server for the namespace; may be given several times
+    /// Name server for the namespace (may be repeated)
     #[arg(long, value_name = "ADDRESS")]
     dns: Vec<IpAddr>,
 
-    /// Let it use the /etc/resolv.conf of the host
+    /// Use the host's /etc/resolv.conf
     #[arg(long, conflicts_with_all = ["dns", "strict_dns"])]
     host_dns: bool,
 
-    /// Only show what would be written
+    /// Print what would be written, but write nothing
     #[arg(long)]
     print: bool,
 
-    /// Which service; a template such as app@.service stands for all its instances
+    /// Name of the service; a template, such as app@.service, stands for all its instances
     service: ServiceName,
 
-    /// The namespace, and a type that it has to have; all that are given are required
+    /// Type and network namespace; the service requires all that are given
     #[arg(required = true, value_name = "NSTYPE@NSNAME")]
     instances: Vec<Instance>,
 }
@@ -74,8 +75,8 @@ impl Attach {
         }
         for socket in &plan.sockets {
             log::warn(&format!(
-                "{socket} goes on listening where it does, outside unless it was told otherwise: \
-                 {} takes its connections in the namespace",
+                "{socket} still listens where it did, by default on the host; {} accepts its \
+                 connections inside the namespace",
                 plan.service
             ));
         }
@@ -88,7 +89,7 @@ impl Attach {
         }
         let name = &self.instances[0].nsname;
         log::info(&format!(
-            "{} is attached to the network namespace '{name}'",
+            "attached {} to network namespace '{name}'",
             plan.service
         ));
         restart(manager.as_ref(), &plan.service, self.now)

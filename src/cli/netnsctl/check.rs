@@ -2,10 +2,10 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::check::{self, Finding, Report, Severity, Subject};
-use crate::cli::output::json;
+use crate::cli::output::{Paging, print_json};
 use crate::instance::paths::Root;
 use crate::sys::log;
-use crate::sys::terminal::{self, Look, Tone, clean};
+use crate::sys::terminal::{Look, Tone, clean};
 use crate::systemd::manager::Manager;
 
 /// Check the configuration for problems
@@ -18,8 +18,8 @@ use crate::systemd::manager::Manager;
 /// not available, or a file reads what only root can read, the result says what was not checked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 no problems found, 1 warnings, 3 no problems found but not everything could be
-checked, 6 errors: a start would fail.
+Exit status: 0 for no problems, 1 for warnings, 3 for no problems where not
+everything could be checked, 6 for errors: a start would fail.
 
 Example: netnsctl check
          netnsctl check veth@web")]
@@ -29,8 +29,11 @@ pub struct Check {
     json: bool,
 
     /// Check only this type or instance
-    #[arg(value_name = "TYPE[@NAME]")]
+    #[arg(value_name = "NSTYPE[@NSNAME]")]
     subject: Option<Subject>,
+
+    #[command(flatten)]
+    paging: Paging,
 }
 
 impl Check {
@@ -38,12 +41,12 @@ impl Check {
         let manager = Manager::running(root)?;
         let report = check::run(root, manager.as_ref(), self.subject.as_ref())?;
         if self.json {
-            terminal::print(&json(&report)?)?;
+            print_json(&report)?;
         } else {
             for what in &report.not_checked {
                 log::warn(&format!("not checked: {what}"));
             }
-            terminal::print(&text(&report, Look::of_stdout()))?;
+            self.paging.print(&text(&report, Look::of_stdout()))?;
         }
         Ok(report.status())
     }

@@ -6,21 +6,21 @@ use clap::{Arg, Args, Command};
 use crate::instance::paths::Root;
 use crate::instance::types::Types;
 use crate::namespace;
-use crate::sys::terminal;
+use crate::sys::terminal::{self, clean};
 use crate::systemd::instances::known;
 use crate::systemd::manager::Manager;
 
-/// Print what may stand in a command line, for the shells
+/// Print the completions of a command line, for shells
 ///
-/// The last word is the one to be completed. Where a file is asked for, or anything else that we do
-/// not know, nothing is printed.
+/// The last word is the one to complete. Nothing is printed where a file name or anything else
+/// unknown is expected.
 #[derive(Debug, Args)]
 #[command(
     hide = true,
     after_help = "Example: netnsctl complete netnsctl status ''"
 )]
 pub struct Complete {
-    /// The program and its words
+    /// Program and its words
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
 }
@@ -39,13 +39,15 @@ impl Complete {
             "netnsinit" if !last.starts_with('-') => system.phase(words),
             _ => system.candidates(&command, words, last),
         };
-        let matching = found.iter().filter(|word| word.starts_with(last.as_str()));
+        // A shell cannot be given others: they end a line, or control the terminal.
+        let plain = |word: &&String| word.starts_with(last.as_str()) && clean(word) == **word;
+        let matching = found.iter().filter(plain);
         terminal::print(&matching.map(|word| format!("{word}\n")).collect::<String>())?;
         Ok(0)
     }
 }
 
-/// Where names come from. What cannot be read has none.
+/// Where names come from: none where it cannot be read.
 struct System<'a>(&'a Root);
 
 impl System<'_> {
@@ -106,7 +108,7 @@ impl System<'_> {
         argument.map(|arg| self.values(arg)).unwrap_or_default()
     }
 
-    /// What an argument may hold, by what its value is called in the help.
+    /// The values of an argument, by the name of its value in the help.
     fn values(&self, argument: &Arg) -> Vec<String> {
         let possible = argument.get_possible_values();
         if !possible.is_empty() {
@@ -118,11 +120,13 @@ impl System<'_> {
         let called = argument.get_value_names().and_then(|names| names.first());
         let called = called.map(|name| name.to_string()).unwrap_or_default();
         match called.as_str() {
-            "NAME" | "NSNAME" | "NAMESPACE" => self.names(),
-            "TYPE" | "NSTYPE" => self.types(),
-            "TYPE@NAME" | "NSTYPE@NSNAME" | "INSTANCE" | "REQUIRED" => self.instances(),
-            "TYPE[@NAME]" => [self.types(), self.instances()].concat(),
-            "SERVICE" | "UNIT" => self.services(),
+            "NSNAME" => self.names(),
+            "NSTYPE" => self.types(),
+            "NSTYPE@NSNAME" => self.instances(),
+            "NSTYPE[@NSNAME]" => [self.types(), self.instances()].concat(),
+            "[NSTYPE@]NSNAME" => [self.names(), self.instances()].concat(),
+            "NSTYPE@NSNAME|UNIT" => [self.instances(), self.services()].concat(),
+            "SERVICE" => self.services(),
             _ => Vec::new(),
         }
     }
@@ -137,7 +141,7 @@ impl System<'_> {
         known.iter().map(ToString::to_string).collect()
     }
 
-    /// Those that there are, and those that could be.
+    /// The namespaces that exist, and those of known instances.
     fn names(&self) -> Vec<String> {
         let files = namespace::files(self.0).unwrap_or_default();
         let files = files.iter().filter_map(|path| path.file_name()?.to_str());

@@ -5,11 +5,12 @@ use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::namespace;
 
-/// Create a network namespace, as `ip netns add` does
+/// Create a network namespace, as 'ip netns add' does
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl create web")]
 pub struct Create {
     /// Name of the network namespace
+    #[arg(value_name = "NSNAME")]
     name: NsName,
 }
 

@@ -5,16 +5,16 @@ use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::namespace;
 
-/// Delete a network namespace, as `ip netns delete` does
+/// Delete a network namespace, as 'ip netns delete' does
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl delete web")]
 pub struct Delete {
-    /// Delete the name even while processes run in the namespace
+    /// Delete the name even if processes run in the namespace
     #[arg(long)]
     force: bool,
 
     /// Name of the network namespace
-    #[arg(value_parser = NsName::of_any)]
+    #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
     name: NsName,
 }
 

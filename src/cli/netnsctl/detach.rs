@@ -9,15 +9,17 @@ use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
-/// Take back what 'netnsctl attach' did for a service
+/// Detach a service from its network namespace
+///
+/// Removes what 'netnsctl attach' wrote. The change takes effect when the service is restarted.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl detach nginx --now")]
 pub struct Detach {
-    /// Restart it at once
+    /// Restart the service now
     #[arg(long)]
     now: bool,
 
-    /// Which service
+    /// Name of the service
     service: ServiceName,
 }
 
@@ -26,7 +28,7 @@ impl Detach {
         require_root()?;
         let manager = Manager::running(root)?;
         let service = attach::detach(root, manager.as_ref(), &self.service)?;
-        log::info(&format!("{service} is detached"));
+        log::info(&format!("detached {service}"));
         restart(manager.as_ref(), &service, self.now)
     }
 }

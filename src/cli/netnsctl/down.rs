@@ -5,15 +5,14 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::lifecycle;
 
-/// Take down a network namespace of a type
+/// Take down an instance
 ///
-/// Stops netns-NSTYPE@NSNAME.service. Where systemd does not run, calls the
-/// `down` functions of NSTYPE, inside and outside, and deletes the namespace
-/// NSNAME with the last type that shares it.
+/// Runs the functions of NSTYPE for down inside and down outside, and deletes
+/// the network namespace NSNAME unless another type still uses it.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl down veth@web")]
 pub struct Down {
-    /// Type and name of the network namespace
+    /// Type and network namespace
     #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 }

@@ -14,21 +14,21 @@ use crate::sys::user::User;
 
 /// Run a command in a network namespace
 ///
-/// As `ip netns exec` does: /sys shows the namespace, and the files of
-/// /etc/netns/NAME replace those of /etc.
+/// As with 'ip netns exec', /sys shows the interfaces of the namespace, and the
+/// files of /etc/netns/NSNAME replace those of /etc.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --user, COMMAND has no capabilities and cannot gain any from the files of
-programs, a new session keyring, no open files but stdin, stdout and stderr,
-and cannot put input into the terminal. Its environment is a new one: PATH and
-what desktop programs need (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY,
-XDG_RUNTIME_DIR, LANG, ...) are kept; HOME, USER, LOGNAME and SHELL are set.
+programs, a new session keyring, no open files but stdin, stdout and stderr, and
+cannot put input into the terminal. Its environment is reduced to PATH, the
+variables of desktop programs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY,
+XDG_RUNTIME_DIR, LANG, ...), and the user's HOME, USER, LOGNAME and SHELL.
 
-The exit status is that of COMMAND; 5 if there is no such command.
+Exit status: that of COMMAND, or 5 if there is no such command.
 
 Example: netnsctl exec --user alice web -- firefox")]
 pub struct Exec {
-    /// Run COMMAND as this user, with their groups and without privileges
+    /// Run as this user, with the user's groups and without privileges
     #[arg(long, short)]
     user: Option<String>,
 
@@ -37,19 +37,19 @@ pub struct Exec {
     #[arg(requires = "user", value_parser = clap::value_parser!(i32).range(0..=65536))]
     preserve_fds: i32,
 
-    /// Set the host name to NAME in a private UTS namespace
+    /// Set the host name to NSNAME in a private UTS namespace
     #[arg(long)]
     hostname: bool,
 
-    /// Set a variable, or keep one that --user would drop; may be repeated
+    /// Set a variable, or keep one that --user drops (may be repeated)
     #[arg(short = 'E', long = "env", value_name = "VAR[=VALUE]")]
     variables: Vec<OsString>,
 
-    /// Name of the network namespace
-    #[arg(value_parser = NsName::of_any)]
+    /// Network namespace (any named one)
+    #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
     name: NsName,
 
-    /// Command to run, and its arguments
+    /// Command to run, with its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
@@ -69,7 +69,7 @@ impl Exec {
             .or_exit(Exit::Usage);
         }
         let Some(namespace) = NetNs::open(root, name)? else {
-            bail!("network namespace '{name}' does not exist (see 'netnsctl list')");
+            bail!("there is no network namespace '{name}': 'netnsctl list' lists them");
         };
         // Where users are looked up may be in reach from outside only.
         let user = self.user.as_deref().map(User::find).transpose()?;
@@ -83,7 +83,7 @@ impl Exec {
         }
         self.go(root, namespace, user.as_ref())
             .map_err(|error| match exit::code(&error) {
-                Exit::NotPermitted => error.context("run it as root, as with sudo"),
+                Exit::NotPermitted => error.context("this needs root, as with sudo"),
                 _ => error,
             })?;
         let [program, arguments @ ..] = self.command.as_slice() else {

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::cli::output::warn_unseen;
+use crate::cli::output::warn_unreadable;
 use crate::instance::paths::Root;
 use crate::lifecycle::gc;
 use crate::sys::exit::Exit;
@@ -12,13 +12,14 @@ use crate::systemd::manager::Manager;
 
 /// Remove leftovers of instances that are not up
 ///
-/// Links, nftables tables, changed sysctls, records and namespaces without a
-/// name: only what systemd-netns has created, and nothing of an instance that
-/// is up, that is just starting, or that cannot be known to be down.
+/// Leftovers are links, nftables tables, changed sysctls, records, and
+/// namespaces without a name. Only those that systemd-netns created are
+/// removed, and none of an instance that is up, is being started,
+/// or cannot be known to be down.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl gc --dry-run")]
 pub struct Gc {
-    /// Print what would be removed, and remove nothing
+    /// Show what would be removed, but remove nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -29,7 +30,7 @@ impl Gc {
         gc::require_host(root)?;
         let manager = Manager::running(root)?;
         let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
-        warn_unseen(&not_seen);
+        warn_unreadable(&not_seen);
         let mut status = if not_seen.is_empty() {
             0
         } else {

@@ -1,125 +1,102 @@
 use anyhow::Result;
 use clap::Args;
-use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
-use crate::cli::output::{json, maker, warn_unseen};
+use crate::cli::output::{Paging, print_json, warn_unreadable};
 use crate::instance::paths::Root;
-use crate::inventory::{Inventory, Namespace, Presence, type_states};
-use crate::sys::terminal::{self, Look};
+use crate::inventory::{Inventory, Namespace, NamespaceState, Owner};
+use crate::sys::terminal::{self, Look, Tone};
 use crate::systemd::manager::Manager;
 
-/// List the network namespaces and what is in them
-#[derive(Debug, Args)]
+/// List network namespaces, their types, links and services
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
-Columns that do not fit the terminal, and what there is a lot of, are left out;
-'netnsctl status' and --json show all.
+On a narrow terminal some columns are left out, and long lists are shortened:
+'netnsctl status' and --json show everything.
 
 Example: netnsctl list")]
 pub struct List {
     /// Print JSON (docs/schema/list.json)
     #[arg(long)]
     json: bool,
+
+    /// Do not print the column headings
+    #[arg(long)]
+    no_legend: bool,
+
+    #[command(flatten)]
+    paging: Paging,
 }
 
-/// What `--json` prints.
+/// The document that `--json` prints.
 #[derive(Debug, Serialize)]
 struct Listing<'a> {
     namespaces: &'a [Namespace],
-    unseen: &'a [String],
+    unreadable: &'a [String],
 }
 
 impl List {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        let view = Inventory::read(root, Manager::running(root)?.as_ref())?;
+        let inventory = Inventory::read(root, Manager::running(root)?.as_ref())?;
+        let (namespaces, unreadable) = (&inventory.named, &inventory.unreadable);
         if self.json {
-            let listing = Listing {
-                namespaces: &view.named,
-                unseen: &view.unseen,
-            };
-            terminal::print(&json(&listing)?)?;
+            print_json(&Listing {
+                namespaces,
+                unreadable,
+            })?;
         } else {
-            terminal::print(&table(&view.named, Look::of_stdout()))?;
-            warn_unseen(&view.unseen);
+            let table = table(namespaces, Look::of_stdout(), !self.no_legend);
+            self.paging.print(&table)?;
+            warn_unreadable(unreadable);
         }
         Ok(0)
     }
 }
 
-/// A column: its heading, the width of a terminal from which on it is shown, and its text.
-struct Column {
-    heading: &'static str,
-    from: usize,
-    text: fn(&Namespace) -> String,
-}
+/// A column: its heading, the narrowest terminal that has it, and its text.
+type Column = (&'static str, usize, fn(&Namespace) -> String);
 
 const COLUMNS: [Column; 7] = [
-    Column {
-        heading: "NAME",
-        from: 0,
-        text: |namespace| terminal::clean(namespace.title()),
-    },
-    Column {
-        heading: "TYPES",
-        from: 0,
-        text: types,
-    },
-    Column {
-        heading: "MADE BY",
-        from: 100,
-        text: |namespace| maker(namespace.made_by).to_owned(),
-    },
-    Column {
-        heading: "LINKS",
-        from: 60,
-        text: |namespace| links(namespace),
-    },
-    Column {
-        heading: "ADDRESSES",
-        from: 40,
-        text: |namespace| addresses(namespace),
-    },
-    Column {
-        heading: "PROCS",
-        from: 80,
-        text: |namespace| processes(namespace),
-    },
-    Column {
-        heading: "SERVICES",
-        from: 80,
-        text: |namespace| services(namespace),
-    },
+    ("NAME", 0, |namespace| terminal::clean(namespace.title())),
+    ("TYPES", 0, types),
+    ("OWNER", 100, |namespace| owner(namespace.owner).to_owned()),
+    ("LINKS", 60, links),
+    ("ADDRESSES", 40, addresses),
+    ("PROCS", 80, processes),
+    ("SERVICES", 80, services),
 ];
 
 /// The table, as wide as `look` allows.
-fn table(namespaces: &[Namespace], look: Look) -> String {
+fn table(namespaces: &[Namespace], look: Look, legend: bool) -> String {
     if namespaces.is_empty() {
-        return "no network namespaces\n".to_owned();
+        return if legend {
+            "no network namespaces\n"
+        } else {
+            ""
+        }
+        .to_owned();
     }
     let wide = look.width.unwrap_or(usize::MAX);
-    let columns: Vec<&Column> = COLUMNS
+    let columns = COLUMNS
         .iter()
-        .filter(|column| column.from <= wide)
-        .collect();
+        .filter(|(_, narrowest, _)| *narrowest <= wide);
+    let columns: Vec<&Column> = columns.collect();
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    match look.width {
-        Some(width) => {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-        }
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    if let Some(width) = look.width {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
-    table.set_header(columns.iter().map(|column| Cell::new(column.heading)));
+    if legend {
+        table.set_header(columns.iter().map(|(heading, ..)| heading));
+    }
     for namespace in namespaces {
-        table.add_row(columns.iter().map(|column| (column.text)(namespace)));
+        table.add_row(columns.iter().map(|(.., text)| text(namespace)));
     }
-    // A name in pieces is no name any more.
-    let names = namespaces
-        .iter()
-        .map(|namespace| terminal::width(namespace.title()));
+    // Names are not broken into lines: they are copied from here.
+    let names = namespaces.iter().map(|n| terminal::width(n.title()));
     let name = names.max().unwrap_or(0).min(wide / 3).max(4);
     if let (Some(column), Ok(name)) = (table.column_mut(0), u16::try_from(name + 2)) {
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(name)));
@@ -130,64 +107,55 @@ fn table(namespaces: &[Namespace], look: Look) -> String {
     let mut text = String::new();
     for (number, line) in table.lines().enumerate() {
         let line = line.trim_end();
-        match number {
-            0 => text += &look.paint(terminal::Tone::Heading, line),
-            _ => text += &states_painted(line, look),
-        }
+        text += &match legend && number == 0 {
+            true => look.paint(Tone::Heading, line),
+            false => states_painted(line, look),
+        };
         text.push('\n');
     }
     text
 }
 
-/// Colours the words for states, once the table is laid out: it would count colours as text.
+/// Colours the states once the table is laid out, which would count colours as text.
 fn states_painted(line: &str, look: Look) -> String {
-    if !look.colours {
-        return line.to_owned();
+    let piece = |piece: &str| {
+        let word = piece.trim_end_matches([' ', ',']);
+        let state = word.rsplit_once(':').map_or(word, |(_, state)| state);
+        match terminal::tone(state) {
+            Tone::Faint => piece.to_owned(),
+            tone => look.paint(tone, word) + &piece[word.len()..],
+        }
+    };
+    line.split_inclusive([' ', ',']).map(piece).collect()
+}
+
+fn owner(owner: Owner) -> &'static str {
+    match owner {
+        Owner::SystemdNetns => "systemd-netns",
+        Owner::Other => "other",
+        Owner::Unknown => "?",
     }
-    line.split_inclusive([' ', ','])
-        .map(|piece| {
-            let word = piece.trim_end_matches([' ', ',']);
-            let state = word.rsplit_once(':').map_or(word, |(_, state)| state);
-            let known = [
-                "active",
-                "failed",
-                "activating",
-                "deactivating",
-                "missing",
-                "leftover",
-            ];
-            match known.contains(&state) {
-                true => look.paint(terminal::tone(state), word) + &piece[word.len()..],
-                false => piece.to_owned(),
-            }
-        })
-        .collect()
 }
 
 fn types(namespace: &Namespace) -> String {
-    let mut words: Vec<String> = match namespace.state {
-        Presence::Present => Vec::new(),
-        Presence::Leftover => vec!["leftover".to_owned()],
-        Presence::Missing => vec!["missing".to_owned()],
+    let state = match namespace.state {
+        NamespaceState::Present => None,
+        NamespaceState::Leftover => Some("leftover".to_owned()),
+        NamespaceState::Missing => Some("missing".to_owned()),
+        NamespaceState::Inactive => Some("inactive".to_owned()),
     };
-    let states = type_states(&namespace.units);
-    words.extend(
-        states
-            .iter()
-            .map(|(nstype, state)| format!("{nstype}:{state}")),
-    );
-    or_dash(&words)
+    let types = namespace.types.iter();
+    let types = types.map(|t| format!("{}:{}", t.nstype, t.state));
+    or_dash(&state.into_iter().chain(types).collect::<Vec<_>>())
 }
 
 fn links(namespace: &Namespace) -> String {
     if namespace.links.is_none() {
         return unknown(namespace);
     }
-    let names: Vec<String> = namespace
-        .own_links()
-        .map(|link| terminal::clean(&link.name))
-        .collect();
-    or_dash(&names)
+    let names = namespace.own_links();
+    let names = names.map(|link| terminal::clean(&link.name));
+    or_dash(&names.collect::<Vec<_>>())
 }
 
 fn addresses(namespace: &Namespace) -> String {
@@ -195,14 +163,14 @@ fn addresses(namespace: &Namespace) -> String {
         return unknown(namespace);
     }
     let addresses = namespace.own_links().flat_map(|link| &link.addresses);
-    // Every link has one of these, and nobody types them.
+    // Link-local addresses, of which every link has one.
     let shown = addresses.filter(|address| !address.starts_with("fe80:"));
     or_dash(&shown.cloned().collect::<Vec<_>>())
 }
 
 fn processes(namespace: &Namespace) -> String {
     match (namespace.processes.len(), &namespace.links) {
-        // Who may not look into it may not see its processes either, but their own.
+        // Others than root cannot enter it, and see only their own processes.
         (0, None) => unknown(namespace),
         (count, _) => count.to_string(),
     }
@@ -216,12 +184,12 @@ fn services(namespace: &Namespace) -> String {
 
 fn unknown(namespace: &Namespace) -> String {
     match namespace.state {
-        Presence::Present => "?".to_owned(),
-        Presence::Leftover | Presence::Missing => "-".to_owned(),
+        NamespaceState::Present => "?".to_owned(),
+        _ => "-".to_owned(),
     }
 }
 
-/// As many as one cares to read.
+/// The first few words, or a dash.
 fn or_dash(words: &[String]) -> String {
     const SHOWN: usize = 4;
     match words {

@@ -28,22 +28,21 @@ mod status;
 mod unpublish;
 mod up;
 
-/// See and drive network namespaces
+/// Inspect and manage network namespaces
 #[derive(Debug, Parser)]
 #[command(
     name = "netnsctl",
     version,
     max_term_width = 80,
-    after_help = "Example: netnsctl list"
+    after_help = "Without a verb, netnsctl lists the network namespaces.\n\nExample: netnsctl list"
 )]
 pub struct Ctl {
     #[command(subcommand)]
-    pub verb: Verb,
+    verb: Option<Verb>,
 }
 
-/// What netnsctl is asked to do.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+enum Verb {
     Address(address::Address),
     Attach(attach::Attach),
     Check(check::Check),
@@ -67,10 +66,13 @@ pub enum Verb {
     Up(up::Up),
 }
 
-impl Verb {
-    /// Does it, and gives the exit status.
-    pub fn run(&self, root: &Root) -> Result<u8> {
-        match self {
+impl Ctl {
+    /// Runs the verb and returns the exit status.
+    pub fn run(self, root: &Root) -> Result<u8> {
+        match self
+            .verb
+            .unwrap_or_else(|| Verb::List(list::List::default()))
+        {
             Verb::Address(verb) => verb.run(root),
             Verb::Attach(verb) => verb.run(root),
             Verb::Check(verb) => verb.run(root),

@@ -9,19 +9,19 @@ use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
 use crate::sys::log;
 
-/// Begin a type of network: a script and its configuration
+/// Create a new type
 ///
-/// Writes TYPE.sh and TYPE.conf in /etc/conf.d/netns, full of comments and
-/// working as they stand, and never over files that are there.
+/// Writes a commented script NSTYPE.sh and configuration NSTYPE.conf to
+/// /etc/conf.d/netns. Existing files are never overwritten.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl new cable --from veth")]
 pub struct New {
-    /// Begin with a copy of this type of the library
-    #[arg(long, value_name = "TYPE")]
+    /// Copy this type of the library
+    #[arg(long, value_name = "NSTYPE")]
     from: Option<NsType>,
 
-    /// What to call it: letters, digits and underscores
-    #[arg(value_name = "TYPE")]
+    /// Name of the new type: letters, digits and underscores
+    #[arg(value_name = "NSTYPE")]
     nstype: NsType,
 }
 
@@ -52,11 +52,9 @@ impl New {
         file::make_directory(&root.conf_dir(), 0o755)?;
         write(&paths, &texts)?;
         for path in &paths {
-            log::info(&format!("{} made", path.display()));
+            log::info(&format!("created {}", path.display()));
         }
-        log::info(&format!(
-            "change them as you like, then: netnsctl up {nstype}@NAME"
-        ));
+        log::info(&format!("edit them, then run: netnsctl up {nstype}@NSNAME"));
         Ok(0)
     }
 }
@@ -67,7 +65,7 @@ fn refuse(path: &Path) -> Result<()> {
         .with_context(|| format!("looking at {}", path.display()))?;
     if found.is_some() {
         bail!(
-            "{} exists already: choose another name, or remove it",
+            "{} already exists: choose another name, or remove it",
             path.display()
         );
     }
@@ -110,7 +108,7 @@ fn shipped(root: &Root, nstype: &NsType) -> Result<[String; 2]> {
     let conf = fs::read_to_string(&sample).missing_ok();
     // Distributions let administrators leave out /usr/share/doc.
     let conf = conf.with_context(|| reading(&sample))?.unwrap_or_else(|| {
-        log::warn(&format!("there is no sample {}", sample.display()));
+        log::warn(&format!("no sample configuration {}", sample.display()));
         format!("# NSTYPE {nstype}\n")
     });
     Ok([text, conf])

@@ -7,11 +7,12 @@ use crate::sys::command;
 
 /// Save the nftables rules of a network namespace for NSTYPE nft
 ///
-/// To /etc/conf.d/netns/nft-NAME.rules, in one step: what netns-nft-save does.
+/// Writes them to /etc/conf.d/netns/nft-NSNAME.rules, as netns-nft-save does.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl nft-save web")]
 pub struct NftSave {
-    /// Which one
+    /// Name of the network namespace
+    #[arg(value_name = "NSNAME")]
     name: NsName,
 }
 

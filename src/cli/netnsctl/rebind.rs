@@ -6,9 +6,9 @@ use crate::service::attach::rebind;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Bind again what attached services have lost, when a file was replaced
+/// Restore bind mounts of attached services after a file was replaced
 #[derive(Debug, Args)]
-#[command(after_help = "Example: netnsctl rebind")]
+#[command(hide = true, after_help = "Example: netnsctl rebind")]
 pub struct Rebind {}
 
 impl Rebind {

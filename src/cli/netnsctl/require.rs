@@ -8,25 +8,25 @@ use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::update::requires::{self, Need};
 
-/// Have a network namespace set up only after another, and with it
+/// Make an instance require other instances or units
 ///
-/// When the other stops or restarts, so does the first. The same as NETNS_REQUIRES in a file of
-/// the instance, which netnsupdate puts in force.
+/// The instance starts after what it requires, and stops and restarts with it. The variable
+/// NETNS_REQUIRES in a configuration file of the instance does the same.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl require veth@browser macvlan@store netns_name@db
          netnsctl require veth@browser netns_name@db --remove")]
 pub struct Require {
-    /// Do not require it any more
+    /// Remove the requirement
     #[arg(long)]
     remove: bool,
 
-    /// What requires
+    /// Type and network namespace that requires the others
     #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 
-    /// What is required: NSTYPE@NSNAME, netns_name@NSNAME, or any unit in full
-    #[arg(required = true, value_name = "REQUIRED", value_parser = Need::parse)]
+    /// Required instance, netns_name@NSNAME for any type, or full name of a unit
+    #[arg(required = true, value_name = "NSTYPE@NSNAME|UNIT", value_parser = Need::parse)]
     needs: Vec<Need>,
 }
 
@@ -39,7 +39,7 @@ impl Require {
         let manager = Manager::running(root)?;
         let does = if self.remove {
             requires::release(root, manager.as_ref(), instance, needs)?;
-            "requires no more"
+            "no longer requires"
         } else {
             requires::require(root, manager.as_ref(), instance, needs)?;
             "requires"

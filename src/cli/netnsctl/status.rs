@@ -1,230 +1,189 @@
-use std::collections::HashMap;
+use std::fmt::Write;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::output::{json, maker, warn_unseen};
+use crate::cli::output::{Paging, print_json, warn_unreadable};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::inventory::inside::{self, Dns, Inside};
-use crate::inventory::services::{self, Stale};
-use crate::inventory::{Endpoint, Inventory, Link, Location, Namespace, Presence};
-use crate::sys::command;
+use crate::inventory::details::{self, Details, Dns, Listening, Route};
+use crate::inventory::{Inventory, Link, Location, Namespace, NamespaceState, Owner, Process};
+use crate::inventory::{Service, TypeState, Unit};
+use crate::sys::log;
 use crate::sys::terminal::{self, Look, Tone, clean};
+use crate::systemd::instances::known;
 use crate::systemd::manager::Manager;
 
-/// Show everything about one network namespace
+/// Show the state of a network namespace and what is in it, or of all
 #[derive(Debug, Args)]
-#[command(after_help = "Example: netnsctl status web")]
+#[command(after_help = "\
+Exit status, as that of 'systemctl status': 0 if the namespace exists and all
+its types are active, 3 if it does not or one of them is not active, 4 if there
+is no network namespace or instance of that name.
+
+Example: netnsctl status web")]
 pub struct Status {
     /// Print JSON (docs/schema/status.json)
     #[arg(long)]
     json: bool,
 
-    /// How many lines of the log to show
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    lines: u32,
+    /// Number of log lines to show [default: 10, or 0 without NSNAME]
+    #[arg(long, short = 'n', value_name = "N")]
+    lines: Option<u32>,
+
+    #[command(flatten)]
+    paging: Paging,
 
     /// Name of the network namespace
-    #[arg(value_parser = NsName::of_any)]
-    name: NsName,
+    #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
+    name: Option<NsName>,
 }
 
-/// All that there is to say.
+/// The exit status where the namespace or one of its types is not up.
+const NOT_ACTIVE: u8 = 3;
+
+/// The exit status where there is no such namespace.
+const UNKNOWN: u8 = 4;
+
+/// The document that `--json NSNAME` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+struct One<'a> {
     #[serde(flatten)]
-    namespace: Namespace,
-    #[serde(flatten)]
-    inside: Inside,
-    dns: Option<Dns>,
-    /// Since when each unit is in its state, in systemd's words.
-    since: HashMap<String, String>,
-    stale: Vec<Stale>,
-    log: Vec<String>,
-    unseen: Vec<String>,
+    details: &'a Details,
+    unreadable: &'a [String],
+}
+
+/// The document that `--json` prints without NSNAME.
+#[derive(Debug, Serialize)]
+struct All<'a> {
+    namespaces: &'a [Details],
+    unreadable: &'a [String],
 }
 
 impl Status {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        let report = self.report(root)?;
-        if self.json {
-            terminal::print(&json(&report)?)?;
-        } else {
-            terminal::print(&text(&report, Look::of_stdout()))?;
-            warn_unseen(&report.unseen);
-        }
-        Ok(0)
-    }
-
-    fn report(&self, root: &Root) -> Result<Report> {
-        let Self { name, lines, .. } = self;
         let manager = Manager::running(root)?;
-        let view = Inventory::read(root, manager.as_ref())?;
-        let mut named = view.named.iter();
-        let Some(namespace) = named.find(|n| n.name.as_deref() == Some(name.as_str())) else {
-            bail!("there is no network namespace '{name}': 'netnsctl list' shows what there is");
+        let mut inventory = Inventory::read(root, manager.as_ref())?;
+        let (namespaces, lines) = match &self.name {
+            None => (inventory.named.clone(), 0),
+            Some(name) => {
+                let mut named = inventory.named.iter();
+                let found = named.find(|n| n.name.as_deref() == Some(name.as_str()));
+                let configured = || inactive(root, manager.as_ref(), name);
+                let Some(namespace) = found.cloned().or_else(configured) else {
+                    log::error(&format!(
+                        "there is no network namespace '{name}': 'netnsctl list' lists them"
+                    ));
+                    return Ok(UNKNOWN);
+                };
+                (vec![namespace], 10)
+            }
         };
-        let mut report = Report {
-            namespace: namespace.clone(),
-            inside: Inside::default(),
-            dns: inside::dns(root, name),
-            since: HashMap::new(),
-            stale: Vec::new(),
-            log: Vec::new(),
-            unseen: view.unseen.clone(),
-        };
-        if namespace.state == Presence::Present {
-            match inside::look(root, name, namespace) {
-                Ok(inside) => report.inside = inside,
-                Err(error) => report.unseen.push(format!("routes and sockets: {error:#}")),
+        let active = namespaces.iter().all(Namespace::is_active);
+        let lines = self.lines.unwrap_or(lines);
+        let all = details::read(root, manager.as_ref(), &mut inventory, namespaces, lines)?;
+        let unreadable = &inventory.unreadable;
+        match (all.as_slice(), self.json) {
+            ([details], true) if self.name.is_some() => print_json(&One {
+                details,
+                unreadable,
+            })?,
+            (namespaces, true) => print_json(&All {
+                namespaces,
+                unreadable,
+            })?,
+            (namespaces, false) => {
+                let look = Look::of_stdout();
+                let pages: Vec<String> = namespaces.iter().map(|one| text(one, look)).collect();
+                self.paging.print(&pages.join("\n"))?;
+                warn_unreadable(unreadable);
             }
         }
-        if let Some(manager) = &manager {
-            if let Err(error) = report.ask(manager, *lines) {
-                report.unseen.push(format!("services, log: {error:#}"));
-            }
-        }
-        let services = &report.namespace.services;
-        report.stale = services::stale(root, &view, namespace, services)?;
-        Ok(report)
+        Ok(if active { 0 } else { NOT_ACTIVE })
     }
 }
 
-impl Report {
-    /// Adds what only systemd knows.
-    fn ask(&mut self, manager: &Manager, lines: u32) -> Result<()> {
-        let names = self.namespace.units.iter().map(|unit| unit.name.clone());
-        let mut names: Vec<String> = names.collect();
-        for mut unit in manager.show(&names, &["Id", "StateChangeTimestamp"])? {
-            let (id, since) = (unit.remove("Id"), unit.remove("StateChangeTimestamp"));
-            self.since.extend(id.zip(since));
-        }
-        self.namespace.services = services::attached(manager, &self.namespace)?;
-        names.extend(
-            self.namespace
-                .services
-                .iter()
-                .map(|service| service.unit.clone()),
-        );
-        if names.is_empty() || lines == 0 {
-            return Ok(());
-        }
-        let mut arguments = vec!["--no-pager".to_owned(), "--quiet".to_owned()];
-        arguments.push("--output=short-iso".to_owned());
-        arguments.push(format!("--lines={lines}"));
-        arguments.extend(names.iter().map(|name| format!("--unit={name}")));
-        let log = command::output(&command::find("journalctl")?, &arguments)?;
-        self.log = log.lines().map(str::to_owned).collect();
-        Ok(())
-    }
+/// The namespace of instances that are configured or enabled, and not up.
+fn inactive(root: &Root, manager: Option<&Manager>, name: &NsName) -> Option<Namespace> {
+    let instances = known(root, manager, &mut Vec::new()).into_iter();
+    let types = instances.filter(|instance| instance.nsname == *name);
+    let types = types.map(|instance| TypeState {
+        nstype: instance.nstype.to_string(),
+        state: "inactive".to_owned(),
+        started_by: None,
+    });
+    let mut namespace = Namespace::new(Some(name.to_string()), NamespaceState::Inactive);
+    namespace.types = types.collect();
+    (!namespace.types.is_empty()).then_some(namespace)
 }
 
-/// Lines in sections.
-struct Page {
-    look: Look,
-    text: String,
-}
-
-impl Page {
-    fn section(&mut self, heading: &str, lines: impl IntoIterator<Item = String>) {
-        let mut lines = lines.into_iter().peekable();
-        if lines.peek().is_none() {
+/// One namespace, in sections.
+fn text(details: &Details, look: Look) -> String {
+    let namespace = &details.namespace;
+    let mut text = String::new();
+    let mut section = |heading: &str, lines: Vec<String>| {
+        if lines.is_empty() {
             return;
         }
-        self.text += &self.look.paint(Tone::Heading, heading);
-        self.text.push('\n');
+        let _ = writeln!(text, "{}", look.paint(Tone::Heading, heading));
+        let width = look.width.unwrap_or(usize::MAX);
         for line in lines {
-            let width = self.look.width.unwrap_or(usize::MAX);
             for line in terminal::wrap(clean(&line).split_inclusive(' '), width, "  ", "      ") {
-                self.text += &line;
-                self.text.push('\n');
+                text += &line;
+                text.push('\n');
             }
         }
+    };
+    section(&clean(namespace.title()), vec![state(namespace)]);
+    section("Types", lines(&namespace.types, type_state));
+    section(
+        "Units",
+        lines(&namespace.units, |unit| self::unit(unit, details)),
+    );
+    let links = namespace.links.as_deref().unwrap_or_default();
+    section("Links", lines(links, link));
+    section("Routes", lines(&details.inside.routes, route));
+    section("DNS", lines(details.dns.as_slice(), dns));
+    section("Listening", lines(&details.inside.listening, listening));
+    section("Processes", lines(&namespace.processes, process));
+    section("Services", lines(&namespace.services, service));
+    section(
+        "Stale processes, in a namespace of this name that was replaced",
+        lines(&details.stale, |stale| process(&stale.process)),
+    );
+    section("Log", details.log.clone());
+    text
+}
+
+fn lines<T>(items: &[T], line: impl Fn(&T) -> String) -> Vec<String> {
+    items.iter().map(line).collect()
+}
+
+fn state(namespace: &Namespace) -> String {
+    match (namespace.state, namespace.owner) {
+        (NamespaceState::Present, Owner::SystemdNetns) => "owner: systemd-netns",
+        (NamespaceState::Present, Owner::Other) => "owner: other",
+        (NamespaceState::Present, Owner::Unknown) => "owner: unknown",
+        (NamespaceState::Leftover, _) => "leftover file: no namespace is mounted on it",
+        (NamespaceState::Missing, _) => "missing: types of it are up, but the namespace is gone",
+        (NamespaceState::Inactive, _) => "inactive: configured, but not up",
+    }
+    .to_owned()
+}
+
+fn type_state(one: &TypeState) -> String {
+    match one.started_by {
+        Some(program) => format!("{}  {} (started by {program})", one.nstype, one.state),
+        None => format!("{}  {}", one.nstype, one.state),
     }
 }
 
-fn text(report: &Report, look: Look) -> String {
-    let namespace = &report.namespace;
-    let mut page = Page {
-        look,
-        text: String::new(),
-    };
-    let presence = match namespace.state {
-        Presence::Present => format!("made by {}", maker(namespace.made_by)),
-        Presence::Leftover => "the file is left, the namespace is gone".to_owned(),
-        Presence::Missing => "missing: its units are there, the namespace is gone".to_owned(),
-    };
-    page.section(&clean(namespace.title()), [presence]);
-    page.section(
-        "Units",
-        namespace.units.iter().map(|unit| {
-            let since = report
-                .since
-                .get(&unit.name)
-                .filter(|since| !since.is_empty());
-            let since = since
-                .map(|since| format!(", since {since}"))
-                .unwrap_or_default();
-            format!("{}  {} ({}){since}", unit.name, unit.active, unit.sub)
-        }),
-    );
-    page.section("Links", namespace.links.iter().flatten().map(link));
-    page.section("Routes", report.inside.routes.iter().map(route));
-    page.section(
-        "DNS",
-        report.dns.iter().map(|dns| {
-            let servers = match dns.servers.as_slice() {
-                [] => "no name servers".to_owned(),
-                servers => servers.join(" "),
-            };
-            let search = match dns.search.as_slice() {
-                [] => String::new(),
-                search => format!("  search {}", search.join(" ")),
-            };
-            format!("{servers}{search}  ({})", dns.file)
-        }),
-    );
-    page.section(
-        "Listening",
-        report.inside.listening.iter().map(|socket| {
-            let process = socket.process.as_ref();
-            let process = process.map(|p| format!("  {} ({})", p.name, p.pid));
-            format!(
-                "{} {}{}",
-                socket.protocol,
-                socket.address,
-                process.unwrap_or_default()
-            )
-        }),
-    );
-    page.section(
-        "Processes",
-        namespace.processes.iter().map(|process| {
-            let unit = process.unit.as_deref().unwrap_or_default();
-            format!("{}  {}  {unit}", process.pid, process.name)
-        }),
-    );
-    page.section(
-        "Services",
-        namespace.services.iter().map(|service| {
-            let active = service.active.as_deref().unwrap_or("?");
-            format!(
-                "{}  {active}, processes inside: {}",
-                service.unit, service.processes
-            )
-        }),
-    );
-    page.section(
-        "Stale: left behind in a namespace that was replaced",
-        report.stale.iter().map(|stale| {
-            let unit = stale.process.unit.as_deref().unwrap_or_default();
-            format!("{}  {}  {unit}", stale.process.pid, stale.process.name)
-        }),
-    );
-    page.section("Log", report.log.iter().cloned());
-    page.text
+fn unit(unit: &Unit, details: &Details) -> String {
+    let since = details.since.get(&unit.name);
+    let since = since.map(|since| format!(", since {since}"));
+    let since = since.unwrap_or_default();
+    format!("{}  {} ({}){since}", unit.name, unit.active, unit.sub)
 }
 
 fn link(link: &Link) -> String {
@@ -238,31 +197,24 @@ fn link(link: &Link) -> String {
         ..
     } = link;
     let mut words = vec![format!("{index}: {name}  {kind} {state}  mtu {mtu}  {mac}")];
-    words.extend(link.master.iter().map(|master| format!("in {master}")));
-    words.extend(link.peer.iter().map(|peer| format!("peer {}", end(peer))));
-    words.extend(link.lower.iter().map(|lower| format!("on {}", end(lower))));
+    words.extend(link.master.iter().map(|master| format!("master {master}")));
+    // With the name of the namespace, also where it is the same.
+    let from = &Location::Unknown;
+    for (word, end) in [("peer", &link.peer), ("on", &link.lower)] {
+        words.extend(
+            end.iter()
+                .map(|end| format!("{word} {}", end.seen_from(from))),
+        );
+    }
     words.extend(link.addresses.iter().cloned());
     words.join("  ")
 }
 
-/// A link anywhere, as NAMESPACE:LINK.
-pub fn end(end: &Endpoint) -> String {
-    let place = match &end.place {
-        Location::Host => "host",
-        Location::Named(name) => name,
-        Location::Unknown => "?",
-    };
-    match &end.link {
-        Some(link) => format!("{place}:{link}"),
-        None => format!("{place}:#{}", end.index),
-    }
-}
-
-fn route(route: &inside::Route) -> String {
-    let mut words = match route.kind {
-        "unicast" => Vec::new(),
-        kind => vec![kind.to_owned()],
-    };
+fn route(route: &Route) -> String {
+    /// `RT_TABLE_MAIN` (rtnetlink(7)).
+    const MAIN_TABLE: u32 = 254;
+    let mut words = Vec::new();
+    words.extend((route.kind != "unicast").then(|| route.kind.to_owned()));
     words.push(route.destination.clone());
     if route.family == "inet6" && route.destination == "default" {
         words.push("(IPv6)".to_owned());
@@ -274,9 +226,38 @@ fn route(route: &inside::Route) -> String {
     if route.table != MAIN_TABLE {
         words.push(format!("table {}", route.table));
     }
-    words.push(format!("({})", route.protocol));
+    words.push(format!("proto {}", route.protocol));
     words.join(" ")
 }
 
-/// `RT_TABLE_MAIN` (rtnetlink(7)).
-const MAIN_TABLE: u32 = 254;
+fn dns(dns: &Dns) -> String {
+    let mut words = dns.servers.join(" ");
+    if dns.servers.is_empty() {
+        words += "no name servers";
+    }
+    if !dns.search.is_empty() {
+        words += &format!("  search {}", dns.search.join(" "));
+    }
+    format!("{words}  ({})", dns.file)
+}
+
+fn listening(socket: &Listening) -> String {
+    let process = socket.process.as_ref();
+    let process = process.map(|p| format!("  {} ({})", p.name, p.pid));
+    let process = process.unwrap_or_default();
+    format!("{} {}{process}", socket.protocol, socket.address)
+}
+
+fn process(process: &Process) -> String {
+    let unit = process.unit.as_deref().unwrap_or_default();
+    format!("{}  {}  {unit}", process.pid, process.name)
+}
+
+fn service(service: &Service) -> String {
+    let state = service.active.as_deref().unwrap_or("?");
+    match service.processes {
+        0 => format!("{}  {state}, no processes in the namespace", service.unit),
+        1 => format!("{}  {state}, 1 process", service.unit),
+        n => format!("{}  {state}, {n} processes", service.unit),
+    }
+}

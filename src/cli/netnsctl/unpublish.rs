@@ -1,6 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::cli::output::published_port;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Publication};
@@ -8,19 +9,19 @@ use crate::sys::log;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Take back what 'netnsctl publish' did for a port
+/// Stop publishing a port
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl unpublish web 8080")]
 pub struct Unpublish {
-    /// The network namespace that is listened in, if not the host's
+    /// Network namespace that the port is published in, if not the host's
     #[arg(long, value_name = "NSNAME")]
     from: Option<NsName>,
 
-    /// The network namespace that the port leads to
+    /// Network namespace of the service
     #[arg(value_name = "NSNAME")]
     name: NsName,
 
-    /// The port outside
+    /// Published port
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 }
@@ -35,10 +36,7 @@ impl Unpublish {
             from: self.from.as_ref(),
         };
         publish::unpublish(root, manager.as_ref(), &publication)?;
-        log::info(&format!(
-            "{publication} leads to the network namespace '{}' no more",
-            self.name
-        ));
+        log::info(&format!("unpublished {}", published_port(&publication)));
         Ok(0)
     }
 }

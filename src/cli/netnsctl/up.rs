@@ -5,17 +5,18 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::lifecycle;
 
-/// Bring up a network namespace of a type
+/// Bring up an instance
 ///
-/// Starts netns-NSTYPE@NSNAME.service. Where systemd does not run, creates the
-/// namespace NSNAME and calls the `up` functions of NSTYPE, outside and inside,
-/// in the environment of a unit: of the caller's variables, only LANG, LC_*,
-/// NETNS_TRACE and NETNS_TRUST are kept. A failed start is cleaned up. Several
-/// types can share a namespace.
+/// Creates the network namespace NSNAME unless another type already uses it,
+/// and runs the functions of NSTYPE for up outside and up inside. If one fails,
+/// what was set up is taken down again. Where systemd runs, this is the same as
+/// 'systemctl start netns-NSTYPE@NSNAME'; elsewhere, such as in a container,
+/// the functions are run directly, in the environment of a unit: of the caller's
+/// variables, only LANG, LC_*, NETNS_TRACE and NETNS_TRUST are kept.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl up veth@web")]
 pub struct Up {
-    /// Type and name of the network namespace
+    /// Type and network namespace
     #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 }

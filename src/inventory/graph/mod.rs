@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::inventory::{Endpoint, Inventory, Link, Location, Namespace, Presence, type_states};
+use crate::inventory::{Endpoint, Link, Location, Namespace, NamespaceState};
 use crate::sys::terminal::clean;
 
 pub mod dot;
-pub mod mermaid;
 pub mod svg;
 pub mod text;
 
@@ -29,16 +28,16 @@ pub struct Frame {
     pub services: Vec<String>,
 }
 
-/// How a namespace fares, for its colour.
+/// The state of a namespace, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// All its units are up.
+    /// All its types are up.
     Active,
-    /// Some come up or go down.
+    /// A type is starting or stopping.
     Busy,
-    /// One has failed, or the namespace is gone.
+    /// A type has failed, or the namespace is gone.
     Failed,
-    /// It has no units.
+    /// It has no types.
     Plain,
 }
 
@@ -54,7 +53,7 @@ pub struct Row {
     pub depth: usize,
     /// What it is connected to, in words.
     pub ends: Vec<String>,
-    /// The one of these that no line can be drawn to, because its namespace has no name.
+    /// The one of these that has no line, because its namespace has no name.
     pub elsewhere: Option<String>,
 }
 
@@ -86,8 +85,9 @@ pub enum LineKind {
 }
 
 impl Diagram {
-    pub fn of(view: &Inventory) -> Self {
-        let namespaces: Vec<&Namespace> = std::iter::once(&view.host).chain(&view.named).collect();
+    /// Arranges the links of the host's namespace and of the named ones.
+    pub fn of(host: &Namespace, named: &[Namespace]) -> Self {
+        let namespaces: Vec<&Namespace> = std::iter::once(host).chain(named).collect();
         let mut boxes = Vec::new();
         let mut points: HashMap<(Location, u32), Point> = HashMap::new();
         let mut links: Vec<Vec<&Link>> = Vec::new();
@@ -168,7 +168,7 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
     let (mut ends, mut elsewhere) = (Vec::new(), None);
     for (word, end) in [("──", &link.peer), ("on", &link.lower)] {
         let Some(end) = end else { continue };
-        let words = format!("{word} {}", clean(&end_seen_from(&place, end)));
+        let words = format!("{word} {}", clean(&end.seen_from(&place)));
         if end.place == Location::Unknown {
             elsewhere = Some(words.clone());
         }
@@ -181,7 +181,7 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
         addresses: link
             .addresses
             .iter()
-            // Every link has one of these, and nobody types them.
+            // Link-local addresses, of which every link has one.
             .filter(|address| !address.starts_with("fe80:"))
             .cloned()
             .collect(),
@@ -191,22 +191,9 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
     }
 }
 
-fn end_seen_from(place: &Location, end: &Endpoint) -> String {
-    let link = match &end.link {
-        Some(link) => link.clone(),
-        None => format!("#{}", end.index),
-    };
-    match &end.place {
-        other if other == place => link,
-        Location::Host => format!("host:{link}"),
-        Location::Named(name) => format!("{name}:{link}"),
-        Location::Unknown => format!("?:{link}"),
-    }
-}
-
 fn health(namespace: &Namespace) -> Health {
-    let is = |state: &str| namespace.units.iter().any(|unit| unit.active == state);
-    if namespace.state != Presence::Present || is("failed") {
+    let is = |state: &str| namespace.types.iter().any(|t| t.state == state);
+    if namespace.state != NamespaceState::Present || is("failed") {
         Health::Failed
     } else if is("activating") || is("deactivating") || is("reloading") {
         Health::Busy
@@ -219,18 +206,19 @@ fn health(namespace: &Namespace) -> Health {
 
 fn notes(namespace: &Namespace) -> Vec<String> {
     let mut notes: Vec<String> = match namespace.state {
-        Presence::Present if namespace.links.is_none() => vec!["not to be seen".to_owned()],
-        Presence::Present if namespace.own_links().next().is_none() => vec!["no links".to_owned()],
-        Presence::Present => Vec::new(),
-        Presence::Leftover => vec!["leftover file".to_owned()],
-        Presence::Missing => vec!["missing".to_owned()],
+        NamespaceState::Present if namespace.links.is_none() => {
+            vec!["links not readable".to_owned()]
+        }
+        NamespaceState::Present if namespace.own_links().next().is_none() => {
+            vec!["no links".to_owned()]
+        }
+        NamespaceState::Present => Vec::new(),
+        NamespaceState::Leftover => vec!["leftover file".to_owned()],
+        NamespaceState::Missing => vec!["missing".to_owned()],
+        NamespaceState::Inactive => vec!["inactive".to_owned()],
     };
-    let states = type_states(&namespace.units);
-    notes.extend(
-        states
-            .iter()
-            .map(|(nstype, state)| format!("{nstype} {state}")),
-    );
+    let types = namespace.types.iter();
+    notes.extend(types.map(|t| format!("{} {}", t.nstype, t.state)));
     notes
 }
 

@@ -54,9 +54,9 @@ pub struct Under {
 /// Whether a link works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Nobody has set it up.
+    /// Not set up (`IFF_UP`, netdevice(7)).
     Down,
-    /// It is up, and what it needs is not.
+    /// Set up, but without a carrier (`IFF_LOWER_UP`).
     NoCarrier,
     Up,
 }

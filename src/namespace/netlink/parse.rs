@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NlaBuffer, NlasIterator, parse_i32, parse_u8, parse_u32};
+use netlink_packet_core::{NlaBuffer, NlasIterator, parse_i32, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
@@ -15,10 +15,6 @@ use super::{KernelAddress, KernelLink, KernelRoute, State, Under};
 /// The size of `struct ifinfomsg` (rtnetlink(7)).
 const LINK_HEADER: usize = 16;
 
-/// Operational states, RFC 2863 and `linux/if.h`.
-const OPER_DOWN: u8 = 2;
-const OPER_LOWER_LAYER_DOWN: u8 = 3;
-
 /// `RT_TABLE_LOCAL`: what is delivered to the namespace itself.
 const TABLE_LOCAL: u32 = 255;
 
@@ -29,7 +25,7 @@ const TABLE_LOCAL: u32 = 255;
 pub fn link(message: &[u8]) -> Option<KernelLink> {
     let header = LinkHeader::parse(message).ok()?;
     let mut name = None;
-    let (mut kind, mut mac, mut oper, mut mtu) = (None, Vec::new(), 0, 0);
+    let (mut kind, mut mac, mut mtu) = (None, Vec::new(), 0);
     let (mut alias, mut master, mut under, mut nsid) = (None, None, None, None);
     for attribute in NlasIterator::new(message.get(LINK_HEADER..)?) {
         let attribute = attribute.ok()?;
@@ -39,7 +35,6 @@ pub fn link(message: &[u8]) -> Option<KernelLink> {
             libc::IFLA_IFALIAS => alias = Some(text(value)),
             libc::IFLA_ADDRESS => mac = value.to_vec(),
             libc::IFLA_MTU => mtu = parse_u32(value).ok()?,
-            libc::IFLA_OPERSTATE => oper = parse_u8(value).ok()?,
             libc::IFLA_MASTER => master = parse_u32(value).ok(),
             libc::IFLA_LINK => under = parse_u32(value).ok().filter(|index| *index != 0),
             libc::IFLA_LINK_NETNSID => nsid = parse_i32(value).ok().filter(|id| *id >= 0),
@@ -47,12 +42,13 @@ pub fn link(message: &[u8]) -> Option<KernelLink> {
             _ => {}
         }
     }
+    // IFLA_OPERSTATE lags behind: link watch updates it up to a second later.
     let state = if !header.flags.contains(LinkFlags::Up) {
         State::Down
-    } else if matches!(oper, OPER_DOWN | OPER_LOWER_LAYER_DOWN) {
-        State::NoCarrier
-    } else {
+    } else if header.flags.contains(LinkFlags::LowerUp) {
         State::Up
+    } else {
+        State::NoCarrier
     };
     Some(KernelLink {
         index: header.index,
@@ -198,6 +194,9 @@ fn kind(kind: RouteType) -> &'static str {
 mod tests {
     use super::*;
 
+    /// `IF_OPER_DOWN` (linux/if.h).
+    const OPER_DOWN: u8 = 2;
+
     /// An attribute as the kernel writes it: length, kind, value, padding.
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
@@ -220,11 +219,11 @@ mod tests {
     fn a_link_is_read_whatever_else_is_said_of_it() {
         let info = attribute(libc::IFLA_INFO_KIND, b"veth\0");
         let message = message(
-            libc::IFF_UP as u32,
+            (libc::IFF_UP | libc::IFF_LOWER_UP) as u32,
             &[
                 attribute(libc::IFLA_IFNAME, b"ve-\xff\0"),
                 attribute(999, b"from the future"),
-                attribute(libc::IFLA_OPERSTATE, &[6]),
+                attribute(libc::IFLA_OPERSTATE, &[OPER_DOWN]),
                 attribute(libc::IFLA_LINK, &3_u32.to_ne_bytes()),
                 attribute(libc::IFLA_LINK_NETNSID, &0_i32.to_ne_bytes()),
                 attribute(libc::IFLA_LINKINFO, &info),
@@ -240,16 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_is_up_without_carrier_is_told_from_one_that_is_down() {
+    fn the_state_is_that_of_the_carrier() {
         let name = attribute(libc::IFLA_IFNAME, b"eth0\0");
-        let oper = attribute(libc::IFLA_OPERSTATE, &[OPER_DOWN]);
-        let state = |flags| {
-            link(&message(flags, &[name.clone(), oper.clone()]))
-                .unwrap()
-                .state
-        };
+        let state = |flags: i32| link(&message(flags as u32, &[name.clone()])).unwrap().state;
         assert_eq!(state(0), State::Down);
-        assert_eq!(state(libc::IFF_UP as u32), State::NoCarrier);
+        assert_eq!(state(libc::IFF_LOWER_UP), State::Down);
+        assert_eq!(state(libc::IFF_UP), State::NoCarrier);
     }
 
     #[test]

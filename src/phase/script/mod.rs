@@ -1,36 +1,37 @@
-//! One phase of one instance, run by bash. Knows nothing of namespaces.
+//! One phase of one instance, run by bash.
 
 mod inspect;
+mod report;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::fd::AsRawFd;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::instance::name::Instance;
 use crate::instance::phase::Phase;
-use crate::instance::sources::Sources;
-use crate::sys::command::{self, Termination};
-use crate::sys::exit::Exit;
+use crate::instance::sources::{Slot, Sources};
+use crate::sys::command::{self, Environment, Program, Termination};
 
 pub use inspect::{
     Ended, Function, Inspection, Variables, inspect, run_in_quarantine, syntax_error,
 };
+pub use report::{Broken, FailedCommand, Outcome};
 
-/// Sources the files and calls the function; what it does is told at its head.
-const DRIVER: &str = concat!(include_str!("gate.bash"), include_str!("driver.bash"));
+/// Sources the files and calls the function; its head says how.
+const DRIVER: &str = include_str!("driver.bash");
+
+/// Waits until the network is ready for use.
+const GATE: &str = include_str!("gate.bash");
 
 /// What sources files: what it mentions means something to all types.
-pub const SOURCES: &str = DRIVER;
+pub const SOURCES: &str = concat!(include_str!("gate.bash"), include_str!("driver.bash"));
 
 /// What makes bash run code of its own accord, or changes the language it reads (bash(1)).
-const UNWANTED: [&str; 11] = [
+const UNWANTED: [&str; 12] = [
     "BASH_ENV",
     "ENV",
     "SHELLOPTS",
@@ -42,7 +43,25 @@ const UNWANTED: [&str; 11] = [
     "BASH_COMPAT",
     "BASH_XTRACEFD",
     "EXECIGNORE",
+    "FUNCNEST",
 ];
+
+/// What files mention that look at traps, options or functions, or have a trap on ERR of their own.
+const INTROSPECTION: [&str; 10] = [
+    "ERR",
+    "errtrace",
+    "trap -p",
+    "$-",
+    "${-",
+    "SHELLOPTS",
+    "declare -F",
+    "declare -f",
+    "typeset -",
+    "compgen",
+];
+
+/// What files mention that trace commands.
+const TRACE: [&str; 4] = ["NETNS_TRACE", "xtrace", "set -", "shopt -"];
 
 /// One function to be run.
 #[derive(Debug)]
@@ -51,76 +70,10 @@ pub struct Call<'a> {
     pub parameters: &'a [OsString],
     pub phase: Phase,
     pub sources: &'a Sources,
-}
-
-/// How a call went.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The function ran and succeeded.
-    Done,
-    /// No file defines the function: nothing to do.
-    Undefined,
-    /// A file ended the run with status 0 before the function was reached.
-    Skipped { file: PathBuf },
-    /// Nothing was called: the configuration is broken in the way told.
-    Broken(Broken),
-    /// The run ended before the function was reached, but after a file had been begun.
-    FailedInFile {
-        file: PathBuf,
-        end: Termination,
-        place: Option<FailedCommand>,
-    },
-    /// The network did not become ready for use in time.
-    NotReady { missing: String, end: Termination },
-    /// The type library refuses what the configuration holds: the variable, if it is one, and why.
-    Refused { variable: String, fault: String },
-    /// The function failed or was ended by a signal.
-    Failed {
-        end: Termination,
-        place: Option<FailedCommand>,
-    },
-}
-
-/// Why no file of the instance can be used.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Broken {
-    /// Bash has printed its own message.
-    Syntax {
-        file: PathBuf,
-    },
-    Unconfigured,
-    /// What to wait for is told in words that have no meaning.
-    Gate {
-        fault: String,
-    },
-}
-
-/// The command that failed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct FailedCommand {
-    pub command: String,
-    pub file: PathBuf,
-    pub line: u32,
-}
-
-impl Outcome {
-    /// The exit status of the run.
-    pub fn status(&self) -> u8 {
-        match self {
-            Outcome::Done | Outcome::Undefined | Outcome::Skipped { .. } => 0,
-            Outcome::Broken(_) | Outcome::Refused { .. } => Exit::Config as u8,
-            Outcome::FailedInFile { end, .. }
-            | Outcome::NotReady { end, .. }
-            | Outcome::Failed { end, .. } => end.status(),
-        }
-    }
-}
-
-impl fmt::Display for FailedCommand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        write!(f, "{file}:{}: {}", self.line, self.command)
-    }
+    /// Only undo what a failed `up` has begun.
+    pub undo: bool,
+    /// A file that bash can write, for its report.
+    pub report: &'a Path,
 }
 
 impl Call<'_> {
@@ -130,45 +83,46 @@ impl Call<'_> {
     /// Bash could not be run; whatever the function does is an [`Outcome`].
     pub fn run(&self) -> Result<Outcome> {
         let bash = command::find("bash")?;
-        let driver = memory_file("driver")?;
-        (&driver)
-            .write_all(DRIVER.as_bytes())
-            .context("storing the driver")?;
-        let mut report = memory_file("report")?;
-        let mut expression = duct::cmd(&bash, self.arguments(&driver, &report))
-            .env("PATH", command::search_path())
-            .stdin_null()
-            .dir("/");
-        for name in unwanted_variables() {
-            expression = expression.env_remove(name);
+        let end = command::supervise(&Program {
+            path: &bash,
+            arguments: &self.arguments(),
+            environment: environment(),
+            reads_input: true,
+        })?;
+        // Where bash could not write it, only detail is lost.
+        let report = fs::read(self.report).unwrap_or_default();
+        match Outcome::read(&report, end) {
+            Outcome::FailedInFile { file, end, place } => {
+                Ok(match self.syntax_error(&file, end)? {
+                    Some(file) => Outcome::Broken(Broken::Syntax { file }),
+                    None => Outcome::FailedInFile { file, end, place },
+                })
+            }
+            outcome => Ok(outcome),
         }
-        let end = command::supervise(&expression)?;
-        let mut words = Vec::new();
-        report.rewind().context("rewinding the report")?;
-        report
-            .read_to_end(&mut words)
-            .context("reading the report")?;
-        Ok(outcome(end, &words))
     }
 
-    fn arguments(&self, driver: &File, report: &File) -> Vec<OsString> {
+    fn arguments(&self) -> Vec<OsString> {
         let Instance { nstype, nsname } = self.instance;
         let files = &self.sources.files;
-        let mut words: Vec<OsString> = vec![
-            "--noprofile".into(),
-            "--norc".into(),
-            path_of(driver),
-            path_of(report),
-            if self.sources.unconfigured {
-                "yes"
-            } else {
-                "no"
-            }
-            .into(),
-            files.len().to_string().into(),
-        ];
-        words.extend(files.iter().map(|source| source.path.clone().into()));
-        words.push(self.phase.function(nstype).into());
+        let mut words: Vec<OsString> = ["--noprofile", "--norc", "-c", DRIVER, "netnsinit"]
+            .map(OsString::from)
+            .to_vec();
+        words.push(GATE.into());
+        words.push(self.report.into());
+        words.push(self.flags().into());
+        words.push(files.len().to_string().into());
+        for source in files {
+            words.push(
+                if self.errexit(source.slot) {
+                    "on"
+                } else {
+                    "off"
+                }
+                .into(),
+            );
+            words.push(source.path.clone().into());
+        }
         words.push(nstype.as_str().into());
         words.push(nsname.as_str().into());
         words.extend_from_slice(self.parameters);
@@ -176,93 +130,91 @@ impl Call<'_> {
         words.push(self.phase.side.as_str().into());
         words
     }
+
+    /// Whether a file ends the run if its own status is not 0. Where functions live, none may be
+    /// missing unnoticed; elsewhere `[[ -n $X ]] && Y=1` is common as a last line.
+    fn errexit(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Script | Slot::Default => true,
+            Slot::Type => self.sources.get(Slot::Script).is_none(),
+            Slot::Instance => false,
+        }
+    }
+
+    /// What the driver has to do, in its own words.
+    fn flags(&self) -> String {
+        let files = self.sources.files.iter();
+        let texts: Vec<_> = files
+            .map(|source| String::from_utf8_lossy(&source.content))
+            .collect();
+        let any = |words: &[&str]| {
+            texts
+                .iter()
+                .any(|text| words.iter().any(|word| text.contains(word)))
+        };
+        let looks_inside = any(&INTROSPECTION) || texts.iter().any(|text| lists_traps(text));
+        let traced = std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
+        let includes = any(&["source", ". "]);
+        let flags = [
+            ("blame", !looks_inside),
+            ("includes", includes),
+            ("traced", traced || includes),
+            ("undo", self.undo),
+            ("unconfigured", self.sources.unconfigured),
+        ];
+        let given = flags.iter().filter(|(_, given)| *given);
+        given.fold(" ".to_owned(), |flags, (flag, _)| flags + flag + "  ")
+    }
+
+    /// The file that ended the run because bash cannot parse it, which bash tells nobody under errexit.
+    fn syntax_error(&self, file: &Option<PathBuf>, end: Termination) -> Result<Option<PathBuf>> {
+        if !matches!(end, Termination::Exited(1 | 2)) {
+            return Ok(None);
+        }
+        let mut extglob = false;
+        for source in &self.sources.files {
+            // Bash knows the patterns only after a file has asked for them.
+            extglob |= String::from_utf8_lossy(&source.content).contains("extglob");
+            let concerned = file.as_ref().is_none_or(|file| *file == source.path);
+            if concerned && !parses(&source.path, extglob)? {
+                return Ok(Some(source.path.clone()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn parses(file: &Path, extglob: bool) -> Result<bool> {
+    let bash = command::find("bash")?;
+    let mut words: Vec<&OsStr> = vec![OsStr::new("-n"), file.as_os_str()];
+    if extglob {
+        words.splice(0..0, ["-O", "extglob"].map(OsStr::new));
+    }
+    Ok(command::try_output(&bash, &words)?.status.success())
+}
+
+/// Whether `trap` stands in `text` without an argument, which lists all traps.
+fn lists_traps(text: &str) -> bool {
+    text.match_indices("trap").any(|(at, word)| {
+        let rest = text[at + word.len()..].trim_start_matches([' ', '\t']);
+        rest.is_empty() || rest.starts_with(['\n', ';', ')', '|', '>', '`', '&'])
+    })
 }
 
 /// A file without a name, which nothing that bash runs inherits.
 fn memory_file(name: &str) -> Result<File> {
     memfd_create(name, MFdFlags::MFD_CLOEXEC)
         .map(File::from)
-        .with_context(|| format!("making a file in memory for the {name}"))
+        .with_context(|| format!("creating a file in memory for {name}"))
 }
 
-/// How another process opens a file that only we hold.
-fn path_of(file: &File) -> OsString {
-    format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
-}
-
-fn unwanted_variables() -> impl Iterator<Item = OsString> {
-    std::env::vars_os().map(|(name, _)| name).filter(|name| {
-        UNWANTED.iter().any(|unwanted| name == unwanted)
-            || name.as_bytes().starts_with(b"BASH_FUNC_")
-    })
-}
-
-/// What the end of bash and its report amount to.
-fn outcome(end: Termination, report: &[u8]) -> Outcome {
-    let words: Vec<&OsStr> = report
-        .split(|byte| *byte == 0)
-        .map(OsStr::from_bytes)
-        .collect();
-    let [stage, file, rest @ ..] = words.as_slice() else {
-        return Outcome::Failed { end, place: None };
-    };
-    let file = PathBuf::from(file);
-    match stage.as_bytes() {
-        b"syntax" => Outcome::Broken(Broken::Syntax { file }),
-        b"unconfigured" => Outcome::Broken(Broken::Unconfigured),
-        b"gate" => Outcome::Broken(Broken::Gate { fault: first(rest) }),
-        b"fault" if end == Termination::Exited(Exit::Config as u8) => Outcome::Refused {
-            variable: first(rest),
-            fault: unwrapped(rest.get(1).copied().unwrap_or_default()),
-        },
-        b"waiting" if !end.success() => Outcome::NotReady {
-            missing: first(rest),
-            end,
-        },
-        b"undefined" => Outcome::Undefined,
-        b"sourcing" if end.success() => Outcome::Skipped { file },
-        b"sourcing" => Outcome::FailedInFile {
-            file,
-            end,
-            place: place(end, rest),
-        },
-        _ if end.success() => Outcome::Done,
-        _ => Outcome::Failed {
-            end,
-            place: place(end, rest),
-        },
-    }
-}
-
-fn first(words: &[&OsStr]) -> String {
-    let word = words.first().copied().unwrap_or_default();
-    one_line(&word.to_string_lossy())
-}
-
-/// The place that was reported, if it is where the status of the run came from.
-fn place(end: Termination, words: &[&OsStr]) -> Option<FailedCommand> {
-    let [status, command, file, line, ..] = words else {
-        return None;
-    };
-    (status.to_str() == Some(&end.status().to_string())).then(|| FailedCommand {
-        command: one_line(&command.to_string_lossy()),
-        file: file.into(),
-        line: line.to_string_lossy().parse().unwrap_or_default(),
-    })
-}
-
-/// A text as one line.
-fn unwrapped(text: &OsStr) -> String {
-    let text = text.to_string_lossy();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A command as one line of readable length.
-fn one_line(command: &str) -> String {
-    const LONGEST: usize = 160;
-    let line = unwrapped(command.as_ref());
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
+/// The environment of this process, without what would change how bash reads the files.
+fn environment() -> Environment {
+    let kept = std::env::vars_os().filter(|(name, _)| {
+        name != "PATH"
+            && !name.as_bytes().starts_with(b"BASH_FUNC_")
+            && !UNWANTED.iter().any(|unwanted| name == unwanted)
+    });
+    kept.chain([("PATH".into(), command::search_path())])
+        .collect()
 }

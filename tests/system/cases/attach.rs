@@ -85,7 +85,7 @@ fn nginx_with_one_command(machine: &Machine) -> Result<()> {
     let before = files(machine)?;
     machine
         .run("netnsctl attach nginx veth@web --now")?
-        .says("nginx.service is attached to the network namespace 'web'")?;
+        .says("attached nginx.service to network namespace 'web'")?;
     expect_states(machine, &[("nginx.service", "active/running/success")])?;
     soon(machine, "curl -sf http://10.9.1.2/")?;
     let host = machine.run("ss -Hltn sport = :80")?.stdout;
@@ -169,7 +169,7 @@ fn follows_its_namespace(machine: &Machine) -> Result<()> {
     ensure!(state.active == "inactive", "{state}");
     machine
         .fails("netnsctl attach s t@a --now", 1)?
-        .says("s.service has its new settings, and does not start")
+        .says("s.service has its new settings, but failed to restart")
 }
 
 fn keep(machine: &Machine) -> Result<()> {

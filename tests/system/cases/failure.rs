@@ -98,7 +98,7 @@ fn down_outside_fails(machine: &Machine) -> Result<()> {
     expect_calls(machine, LIFE)?;
     // The files that `down` may be called with again are kept until it succeeds.
     machine.sh(
-        "test -e /run/systemd-netns/instances/t@a/3-type; rm -r /run/systemd-netns/instances/t@a",
+        "test -e /run/systemd-netns/instances/t@a/outside; rm -r /run/systemd-netns/instances/t@a",
     )?;
     nothing_left(machine)?;
     recovers(machine)

@@ -21,10 +21,10 @@ fn states_of_units(machine: &Machine) -> Result<()> {
     machine.run("ip netns add b")?;
     let list = machine.run("netnsctl list")?.stdout;
     expect_in(&list, "t:active")?;
-    expect_in(&list, "someone else")?;
+    expect_in(&list, "other")?;
     expect_in(&machine.run("netnsctl graph")?.stdout, "a ─ t active")?;
     let status = machine.run("netnsctl status a")?.stdout;
-    expect_in(&status, "made by us")?;
+    expect_in(&status, "owner: systemd-netns")?;
     expect_in(
         &status,
         "netns_outside-t@a.service  active (exited), since ",
@@ -60,13 +60,19 @@ fn attached_and_stale_services(machine: &Machine) -> Result<()> {
     expect_in(&machine.run("netnsctl list")?.stdout, "member")?;
     expect_in(&machine.run("netnsctl graph")?.stdout, "● member.service")?;
     let status = machine.run("netnsctl status a")?.stdout;
-    expect_in(&status, "member.service  active, processes inside: 1")?;
-    expect_in(&status, "idle.service  inactive, processes inside: 0")?;
+    expect_in(&status, "member.service  active, 1 process")?;
+    expect_in(
+        &status,
+        "idle.service  inactive, no processes in the namespace",
+    )?;
 
     machine.run("ip netns del a; ip netns add a")?;
     let status = machine.run("netnsctl status a")?.stdout;
-    expect_in(&status, "Stale")?;
+    expect_in(&status, "Stale processes")?;
     expect_in(&status, "sleep  member.service")?;
-    expect_in(&status, "member.service  active, processes inside: 0")?;
+    expect_in(
+        &status,
+        "member.service  active, no processes in the namespace",
+    )?;
     Ok(())
 }

@@ -1,0 +1,166 @@
+//! What the driver reports of a run, and what it amounts to together with the end of bash.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::sys::command::Termination;
+use crate::sys::exit::Exit;
+
+/// How a call went.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function ran and succeeded.
+    Done { function: String },
+    /// No file defines the function: nothing to do.
+    Undefined { function: String },
+    /// `NETNS_UNDO=no` forbids to undo a failed `up`.
+    Kept,
+    /// A file ended the run with status 0 before the function was reached.
+    Skipped { file: Option<PathBuf> },
+    /// Nothing was called: the configuration is broken.
+    Broken(Broken),
+    /// The run ended while a file was sourced, which is not always known.
+    FailedInFile {
+        file: Option<PathBuf>,
+        end: Termination,
+        place: Option<FailedCommand>,
+    },
+    /// The network did not become ready for use in time.
+    NotReady { missing: String, end: Termination },
+    /// The type library refuses what the configuration holds: the variable, if it is one, and why.
+    Refused { variable: String, fault: String },
+    /// The function failed or was ended by a signal.
+    Failed {
+        function: String,
+        end: Termination,
+        place: Option<FailedCommand>,
+    },
+}
+
+/// Why no file of the instance can be used.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Bash has printed its own message.
+    Syntax {
+        file: PathBuf,
+    },
+    Unconfigured,
+    /// `NETNS_WAIT` or one of its companions is invalid.
+    Gate {
+        fault: String,
+    },
+}
+
+/// The command that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FailedCommand {
+    pub command: String,
+    pub file: PathBuf,
+    pub line: u32,
+}
+
+impl Outcome {
+    /// The exit status of the run.
+    pub fn status(&self) -> u8 {
+        match self {
+            Outcome::Done { .. }
+            | Outcome::Undefined { .. }
+            | Outcome::Kept
+            | Outcome::Skipped { .. } => 0,
+            Outcome::Broken(_) | Outcome::Refused { .. } => Exit::Config as u8,
+            Outcome::FailedInFile { end, .. }
+            | Outcome::NotReady { end, .. }
+            | Outcome::Failed { end, .. } => end.status(),
+        }
+    }
+
+    /// Reads the report of a run that came to this end.
+    pub fn read(report: &[u8], end: Termination) -> Self {
+        let mut words = report.split(|byte| *byte == 0).map(OsStr::from_bytes);
+        let _pid = words.next();
+        let stage = words.next().unwrap_or_default();
+        let subject = words.next().unwrap_or_default();
+        let rest: Vec<&OsStr> = words.collect();
+        let file = PathBuf::from(subject);
+        let function = subject.to_string_lossy().into_owned();
+        match stage.as_bytes() {
+            b"syntax" => Outcome::Broken(Broken::Syntax { file }),
+            b"unconfigured" => Outcome::Broken(Broken::Unconfigured),
+            b"gate" => Outcome::Broken(Broken::Gate {
+                fault: first(&rest),
+            }),
+            b"fault" if end == Termination::Exited(Exit::Config as u8) => Outcome::Refused {
+                variable: first(&rest),
+                fault: unwrapped(rest.get(1).copied().unwrap_or_default()),
+            },
+            b"waiting" if !end.success() => Outcome::NotReady {
+                missing: first(&rest),
+                end,
+            },
+            b"kept" => Outcome::Kept,
+            b"undefined" => Outcome::Undefined { function },
+            b"" if end.success() => Outcome::Skipped { file: None },
+            b"" => Outcome::FailedInFile {
+                file: None,
+                end,
+                place: None,
+            },
+            b"sourcing" if end.success() => Outcome::Skipped { file: Some(file) },
+            b"sourcing" => Outcome::FailedInFile {
+                file: Some(file),
+                end,
+                place: FailedCommand::read(&rest, end),
+            },
+            _ if end.success() => Outcome::Done { function },
+            _ => Outcome::Failed {
+                function,
+                end,
+                place: FailedCommand::read(&rest, end),
+            },
+        }
+    }
+}
+
+impl FailedCommand {
+    /// The place that was reported, if it is where the status of the run came from.
+    fn read(words: &[&OsStr], end: Termination) -> Option<Self> {
+        let [status, command, file, line, ..] = words else {
+            return None;
+        };
+        (status.to_str() == Some(&end.status().to_string())).then(|| FailedCommand {
+            command: one_line(&command.to_string_lossy()),
+            file: file.into(),
+            line: line.to_string_lossy().parse().unwrap_or_default(),
+        })
+    }
+}
+
+impl fmt::Display for FailedCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        write!(f, "{file}:{}: {}", self.line, self.command)
+    }
+}
+
+fn first(words: &[&OsStr]) -> String {
+    let word = words.first().copied().unwrap_or_default();
+    one_line(&word.to_string_lossy())
+}
+
+/// A text as one line.
+fn unwrapped(text: &OsStr) -> String {
+    let text = text.to_string_lossy();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A command as one line of readable length.
+fn one_line(command: &str) -> String {
+    const LONGEST: usize = 160;
+    let line = unwrapped(command.as_ref());
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

@@ -1,0 +1,1 @@
+configure_s_up_outside() { echo called; }
