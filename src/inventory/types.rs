@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{Namespace, NamespaceState, Unit};
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::instance::phase::Side;
+use crate::instance::phase::{Direction, Side};
+use crate::instance::register::{Register, Stage};
 use crate::phase::record::Record;
-use crate::phase::register::{Register, Stage};
 use crate::sys::file;
 
 /// The state of a type of a namespace.
@@ -107,19 +107,20 @@ fn of_units(units: &[Unit]) -> Vec<TypeState> {
 }
 
 fn of_register(register: &Register) -> Vec<TypeState> {
-    let types = register.types().unwrap_or_default().into_iter();
-    let state = |nstype| {
-        let state = match register.stage(&nstype) {
-            Ok(Some(Stage::Up)) => "active",
-            _ => "activating",
+    let instances = register.instances().unwrap_or_default().into_iter();
+    let state = |(instance, stage): (Instance, Stage)| {
+        let state = match stage {
+            Stage::Up => "active",
+            Stage::Running(phase) if phase.direction == Direction::Up => "activating",
+            Stage::Running(_) => "deactivating",
         };
         TypeState {
-            nstype: nstype.to_string(),
+            nstype: instance.nstype.to_string(),
             state: state.to_owned(),
             started_by: Some("netnsctl"),
         }
     };
-    types.map(state).collect()
+    instances.map(state).collect()
 }
 
 #[cfg(test)]

@@ -1,210 +1,297 @@
-//! Without systemd: the phases in order, and who shares a namespace.
+//! Without systemd: the phases in order, and the namespace that several types share.
+//!
+//! While an instance comes up or goes down, `/run/systemd-netns/locks/NSNAME` is locked, by
+//! netnsctl and by the child that runs the phase; the [`Register`] has the stage. Whatever is
+//! killed, the next `up` or `down` waits for what still runs, and undoes what was begun.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use crate::instance::name::{Instance, NsName};
+use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::instance::phase::Phase;
+use crate::instance::phase::{Direction, Phase, Side};
+use crate::instance::register::{Register, Stage};
 use crate::namespace::{self, NetNs};
-use crate::phase::register::{Register, Stage};
-use crate::sys::command::{self, Interruption, Termination};
+use crate::phase::record::Record;
+use crate::phase::{self, PhaseRequest};
+use crate::sys::command::{self, DEFAULT_PATH, Termination};
 use crate::sys::lock::Lock;
 use crate::sys::log;
+use crate::sys::process::{self, Steps};
 
-/// Brings an instance up, in a new namespace or in one that others of its name have brought up.
+/// Brings an instance up, in a new namespace or in one that other types of its name share.
 pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
-    let Instance { nstype, nsname } = instance;
-    for program in ["netnsinit", "netnsctl", "bash"] {
-        command::ours(program)?;
-    }
-    let _lock = Lock::take(&root.lock_of(nsname))?;
-    let mut interruption = Interruption::watch()?;
-    let register = Register::of(root, nsname);
-    match register.stage(nstype)? {
+    command::find("bash")?;
+    let mut work = Work::begin(root, instance)?;
+    match work.register.stage(&instance.nstype)? {
         Some(Stage::Up) => {
-            log::info(&format!("{instance} is up already"));
+            log::info(&format!("{instance} is already up"));
             return Ok(0);
         }
         Some(stage) => {
             log::warn(&format!(
-                "the last start of {instance} was broken off: taking down what it has set up"
+                "previous '{stage}' of {instance} was interrupted or failed; cleaning up"
             ));
-            undo(instance, stage)?;
-            register.remove(nstype)?;
+            work.stop_processes()?;
+            work.take_down(stage)?;
+            work.leave()?;
         }
         None => {}
     }
-    if !is_shared(root, nsname, &register)? {
-        register.make()?;
-        let made = child("netnsctl", &["create", nsname.as_str()]);
-        if !made.as_ref().is_ok_and(|end| end.success()) {
-            register.delete()?;
-            return made.map(Termination::status);
+    let shared = work.is_shared()?;
+    work.enter(Phase::UP_OUTSIDE)?;
+    if !shared {
+        let created = work.create_namespace();
+        if !matches!(created, Ok(Termination::Exited(0))) {
+            return work.give_up_namespace(created);
         }
     }
-    let mut failed = None;
-    for (phase, stage) in [
-        (Phase::UP_OUTSIDE, Stage::Outside),
-        (Phase::UP_INSIDE, Stage::Inside),
-    ] {
-        register.set(nstype, stage)?;
-        let end = run(instance, phase, false)?;
-        if !end.success() || interruption.came() {
-            failed = Some((phase, stage, end));
-            break;
-        }
-    }
-    let Some((phase, stage, end)) = failed else {
-        register.set(nstype, Stage::Up)?;
-        log::info(&format!("{instance} is up"));
-        return Ok(0);
-    };
-    let undone = undo(instance, stage)?.and(leave(root, instance, &register)?);
-    let why = match end {
-        Termination::Exited(0) => "it was interrupted".to_owned(),
-        end => format!("'{phase}' {end}"),
-    };
-    let undone = match undone {
-        Teardown::Done => "what it had set up is taken down again",
-        Teardown::Failed(_) => "and not all that it had set up could be taken down",
-    };
-    log::error(&format!("{instance} did not come up: {why}; {undone}"));
-    Ok(match end {
-        Termination::Exited(0) => 128 + libc::SIGINT as u8,
-        end => end.status(),
-    })
-}
-
-/// Takes an instance down, and the namespace with the last one.
-pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
-    let Instance { nstype, nsname } = instance;
-    let _lock = Lock::take(&root.lock_of(nsname))?;
-    let _interruption = Interruption::watch()?;
-    let register = Register::of(root, nsname);
-    let outcome = match register.stage(nstype)? {
-        None => {
-            log::info(&format!("{instance} is not up"));
+    let failed = match work.bring_up() {
+        Ok(None) => {
+            log::info(&format!("{instance} is up"));
             return Ok(0);
         }
-        // As the units do: whatever fails, the rest is taken down all the same.
-        Some(Stage::Up) => {
-            let inside = run(instance, Phase::DOWN_INSIDE, false)?;
-            let outside = run(instance, Phase::DOWN_OUTSIDE, false)?;
-            Teardown::of(inside).and(Teardown::of(outside))
+        Ok(Some((stage, end, why))) => (stage, end, why),
+        Err(error) => {
+            let stage = work.register.stage(&instance.nstype)?;
+            let stage = stage.unwrap_or(Stage::Running(Phase::UP_OUTSIDE));
+            (stage, Termination::Exited(1), format!("{error:#}"))
         }
-        Some(stage) => undo(instance, stage)?,
     };
-    match outcome.and(leave(root, instance, &register)?) {
-        Teardown::Done => {
-            log::info(&format!("{instance} is down"));
-            Ok(0)
+    let (stage, end, why) = failed;
+    work.stop_processes()?;
+    let undone = work.take_down(stage)?;
+    work.leave()?;
+    let undone = match undone {
+        None => "cleaned up",
+        Some(_) => "cleaning up failed, too",
+    };
+    log::error(&format!("could not bring up {instance}: {why}; {undone}"));
+    Ok(end.status())
+}
+
+/// Takes an instance down, and deletes the namespace with the last type that shares it.
+pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
+    let mut work = Work::begin(root, instance)?;
+    let Some(stage) = work.register.stage(&instance.nstype)? else {
+        log::info(&format!("{instance} is not up"));
+        return Ok(0);
+    };
+    if stage != Stage::Up {
+        work.stop_processes()?;
+    }
+    let failed = work.take_down(stage)?;
+    work.leave()?;
+    let Some((phase, end)) = failed else {
+        log::info(&format!("{instance} is down"));
+        return Ok(0);
+    };
+    match work.register.stage(&instance.nstype)? {
+        None => log::error(&format!("{instance} is down, but '{phase}' {end}")),
+        Some(_) => log::error(&format!(
+            "{instance} is not completely down: '{phase}' {end}; run 'netnsctl down {instance}' \
+             again, or 'netnsctl gc' to give it up"
+        )),
+    }
+    Ok(end.status())
+}
+
+/// An instance that is being brought up or taken down.
+struct Work<'a> {
+    root: &'a Root,
+    instance: &'a Instance,
+    register: Register,
+    steps: Steps,
+    /// In the environment of all that the functions start, as systemd's `$INVOCATION_ID`.
+    invocation: String,
+    _lock: Lock,
+}
+
+const INVOCATION: &str = "INVOCATION_ID";
+
+impl<'a> Work<'a> {
+    /// Waits until nobody else works on a namespace of this name.
+    fn begin(root: &'a Root, instance: &'a Instance) -> Result<Self> {
+        const RANDOM: &str = "/proc/sys/kernel/random/uuid";
+        let lock = Lock::take(&root.lock_of(&instance.nsname))?;
+        let register = Register::of(root, &instance.nsname);
+        let invocation = match register.invocation(&instance.nstype)? {
+            Some(invocation) => invocation,
+            None => {
+                let random = fs::read_to_string(RANDOM);
+                let random = random.with_context(|| format!("reading {RANDOM}"))?;
+                random.trim().replace('-', "")
+            }
+        };
+        Ok(Self {
+            root,
+            instance,
+            register,
+            steps: Steps::begin()?,
+            invocation,
+            _lock: lock,
+        })
+    }
+
+    /// Records that a phase begins.
+    fn enter(&self, phase: Phase) -> Result<()> {
+        let stage = Stage::Running(phase);
+        let nstype = &self.instance.nstype;
+        self.register.set(nstype, stage, &self.invocation)
+    }
+
+    /// Whether the namespace is up already, for other types.
+    ///
+    /// # Errors
+    /// It was deleted or replaced behind their backs: nothing set up there would be of use.
+    fn is_shared(&self) -> Result<bool> {
+        let name = &self.instance.nsname;
+        if !self.register.exists() {
+            return Ok(false);
         }
-        Teardown::Failed(status) => {
-            log::error(&format!("{instance} is down, but not all went well"));
-            Ok(status)
+        let found = NetNs::open(self.root, name)?.map(|namespace| namespace.id);
+        let what = match (found, namespace::made_by_us(self.root, name)) {
+            (Some(found), Some(ours)) if found == ours => return Ok(true),
+            (None, _) => "deleted",
+            (Some(_), _) => "replaced by another",
+        };
+        match self.others()?.first() {
+            None => Ok(false),
+            Some(other) => bail!(
+                "the network namespace '{name}' was {what} while {other} was up: \
+                 run 'netnsctl down {other}' first"
+            ),
         }
     }
-}
 
-/// Whether others have the namespace up already.
-///
-/// # Errors
-/// They have, and it is gone or was replaced: nothing that is set up there would be of use.
-fn is_shared(root: &Root, name: &NsName, register: &Register) -> Result<bool> {
-    if !register.exists() {
-        return Ok(false);
+    /// Other instances that need the namespace.
+    fn others(&self) -> Result<Vec<Instance>> {
+        let mut instances = self.register.instances()?;
+        instances.retain(|(instance, stage)| {
+            instance != self.instance && *stage != Stage::Running(Phase::DOWN_OUTSIDE)
+        });
+        Ok(instances
+            .into_iter()
+            .map(|(instance, _)| instance)
+            .collect())
     }
-    let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
-    let what = match (found, namespace::made_by_us(root, name)) {
-        (Some(found), Some(ours)) if found == ours => return Ok(true),
-        (None, _) => "deleted",
-        (Some(_), _) => "replaced by another",
-    };
-    let types = register.types()?;
-    let Some(other) = types.first() else {
-        return Ok(false);
-    };
-    bail!(
-        "the network namespace '{name}' was {what} while {other}@{name} was up: \
-         run 'netnsctl down {other}@{name}' first"
-    )
-}
 
-/// Whether all of several steps went well, else the exit status of the first that did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Teardown {
-    Done,
-    Failed(u8),
-}
+    /// Creates the namespace, in a child: this process stays where it is.
+    fn create_namespace(&mut self) -> Result<Termination> {
+        let (root, name) = (self.root, &self.instance.nsname);
+        self.steps
+            .run(|| namespace::create(root, name, false).map(|()| 0))
+    }
 
-impl Teardown {
-    fn of(end: Termination) -> Self {
-        if end.success() {
-            Teardown::Done
+    /// Reports that the namespace was not created.
+    fn give_up_namespace(&mut self, created: Result<Termination>) -> Result<u8> {
+        if let Ok(Termination::Killed(_)) = created {
+            self.leave()?; // it was not able to undo its work
         } else {
-            Teardown::Failed(end.status())
+            self.register.remove(&self.instance.nstype)?;
+        }
+        created.map(Termination::status)
+    }
+
+    /// Runs the phases of `up`; gives the one that failed, its end, and why in words.
+    fn bring_up(&mut self) -> Result<Option<(Stage, Termination, String)>> {
+        for phase in [Phase::UP_OUTSIDE, Phase::UP_INSIDE] {
+            self.enter(phase)?;
+            let end = self.run(phase, false)?;
+            let interrupted = self.steps.interrupted();
+            let (end, why) = match (end, interrupted) {
+                (Termination::Exited(0), false) => continue,
+                (Termination::Exited(0), true) => {
+                    (Termination::Killed(libc::SIGINT), "interrupted".to_owned())
+                }
+                (end, _) => (end, format!("'{phase}' {end}")),
+            };
+            return Ok(Some((Stage::Running(phase), end, why)));
+        }
+        let nstype = &self.instance.nstype;
+        self.register.set(nstype, Stage::Up, &self.invocation)?;
+        Ok(None)
+    }
+
+    /// Runs the phases of `down` for all that has begun when an instance has come to `stage`.
+    /// Gives the first that failed; the others run all the same, as systemd's units do.
+    fn take_down(&mut self, stage: Stage) -> Result<Option<(Phase, Termination)>> {
+        let record = Record::of(self.root, self.instance);
+        let mut failed = None;
+        for phase in [Phase::DOWN_INSIDE, Phase::DOWN_OUTSIDE] {
+            let unfinished = record.unfinished(phase.side)?;
+            let was_begun = match stage {
+                Stage::Up => true,
+                Stage::Running(begun) if phase.side == Side::Outside => {
+                    begun.side == Side::Inside || record.is_set_up()?
+                }
+                Stage::Running(begun) => {
+                    begun.side == Side::Inside && (unfinished || record.namespace().is_some())
+                }
+            };
+            if !was_begun {
+                continue;
+            }
+            if let Err(error) = self.enter(phase) {
+                log::warn(&format!("{error:#}"));
+            }
+            // What did not finish is undone, as ExecStopPost= of the units does.
+            let undo = unfinished && stage != Stage::Up;
+            let end = self.run(phase, undo)?;
+            if !end.success() {
+                failed = failed.or(Some((phase, end)));
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Ends its processes, removes an instance from the register unless `down outside` has failed, and deletes the
+    /// namespace if no other needs it.
+    fn leave(&self) -> Result<()> {
+        self.stop_processes()?;
+        let name = &self.instance.nsname;
+        if self.others()?.is_empty() && namespace::made_by_us(self.root, name).is_some() {
+            namespace::delete(self.root, name, true)?;
+        }
+        match Record::of(self.root, self.instance).is_set_up()? {
+            true => Ok(()),
+            false => self.register.remove(&self.instance.nstype),
         }
     }
 
-    fn and(self, next: Teardown) -> Teardown {
-        match self {
-            Teardown::Done => next,
-            failed => failed,
-        }
+    /// Runs one phase in a child.
+    fn run(&mut self, phase: Phase, undo: bool) -> Result<Termination> {
+        let (root, invocation) = (self.root, &self.invocation);
+        let request = PhaseRequest {
+            instance: self.instance.clone(),
+            parameters: Vec::new(),
+            phase,
+            undo: undo && phase.direction == Direction::Down,
+        };
+        self.steps.run(|| {
+            process::set_environment(environment(invocation));
+            phase::run(root, &request)
+        })
+    }
+
+    /// Ends all that the functions have started, as systemd does when a unit stops.
+    fn stop_processes(&self) -> Result<()> {
+        process::kill_by_environment(INVOCATION, &self.invocation)
     }
 }
 
-/// Takes down what an `up` that came so far has set up, in reverse order: as the units do, a side
-/// on which it did not finish with `--undo`, one on which it did without.
-fn undo(instance: &Instance, stage: Stage) -> Result<Teardown> {
-    let mut outcome = Teardown::Done;
-    if stage != Stage::Outside {
-        outcome = Teardown::of(run(instance, Phase::DOWN_INSIDE, true)?);
-        let outside = run(instance, Phase::DOWN_OUTSIDE, false)?;
-        outcome = outcome.and(Teardown::of(outside));
-    }
-    let rest = run(instance, Phase::DOWN_OUTSIDE, true)?;
-    Ok(outcome.and(Teardown::of(rest)))
-}
-
-/// Strikes an instance off the register, and deletes the namespace with the last one.
-fn leave(root: &Root, instance: &Instance, register: &Register) -> Result<Teardown> {
-    let Instance { nstype, nsname } = instance;
-    register.remove(nstype)?;
-    if !register.types()?.is_empty() {
-        return Ok(Teardown::Done);
-    }
-    let deleted = match namespace::made_by_us(root, nsname) {
-        None => Teardown::Done, // by somebody else, with all that held it
-        Some(_) => Teardown::of(child("netnsctl", &["delete", "--force", nsname.as_str()])?),
+/// What functions have in their environment, as in a unit: what a login shell happens to export
+/// must not be taken for configuration.
+fn environment(invocation: &str) -> Vec<(OsString, OsString)> {
+    let is_kept = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        let kept = ["LANG", "JOURNAL_STREAM", "NETNS_TRACE", "NETNS_TRUST"];
+        kept.contains(&&*name) || name.starts_with("LC_")
     };
-    register.delete()?;
-    Ok(deleted)
-}
-
-/// Runs one phase. In a child: a process that enters a namespace never comes back.
-fn run(instance: &Instance, phase: Phase, undo: bool) -> Result<Termination> {
-    let mut words = vec![
-        instance.nstype.as_str(),
-        instance.nsname.as_str(),
-        phase.direction.as_str(),
-        phase.side.as_str(),
-    ];
-    if undo {
-        words.insert(0, "--undo");
-    }
-    child("netnsinit", &words)
-}
-
-/// Runs another program of this package, which says itself what goes wrong.
-fn child(program: &str, arguments: &[&str]) -> Result<Termination> {
-    let program = command::ours(program)?;
-    command::supervise(&command::Program {
-        path: &program,
-        arguments: &arguments.iter().map(OsString::from).collect::<Vec<_>>(),
-        environment: std::env::vars_os().collect(),
-        reads_input: false,
-    })
+    let mut variables = process::environment(is_kept);
+    variables.push(("PATH".into(), DEFAULT_PATH.into()));
+    variables.push((INVOCATION.into(), invocation.into()));
+    variables
 }

@@ -1,4 +1,4 @@
-//! Instances up and down in one step: by systemd where it runs, directly where it does not.
+//! Brings instances up and down: by systemd where it runs, directly where it does not.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! With systemd: its units do the work; here it is waited for and told what went wrong.
+//! With systemd: starts and stops units, waits for them, and explains failures.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -16,16 +16,16 @@ use crate::systemd::manager::{JobResult, Manager};
 use crate::systemd::unit;
 use crate::update::{self, UpdateRequest};
 
-/// How often is looked whether units are gone.
+/// How often the states of units are polled.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a unit may stay that nothing needs: twice what systemd gives its stop by default.
+/// How long an unneeded unit may take to stop: twice the default of systemd.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How much of the log of a unit is shown.
+/// How many lines of the log of a unit are shown.
 const LINES: u32 = 8;
 
-/// The properties of units that count here (systemd.unit(5), org.freedesktop.systemd1(5)).
+/// The properties of units that are used here (systemd.unit(5), org.freedesktop.systemd1(5)).
 const PROPERTIES: [&str; 11] = [
     "Id",
     "LoadState",
@@ -40,16 +40,16 @@ const PROPERTIES: [&str; 11] = [
     "BoundBy",
 ];
 
-/// What a unit must be needed by not to be stopped for that nothing needs it.
+/// The dependencies that keep a unit with StopWhenUnneeded= running.
 const NEEDED_BY: [&str; 4] = ["RequiredBy", "RequisiteOf", "WantedBy", "BoundBy"];
 
 type Unit = BTreeMap<String, String>;
 
 pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let units = Units::of(manager, instance)?;
-    let before = units.look()?;
+    let before = units.show()?;
     if is(&before[0], "ActiveState", "active") {
-        log::info(&format!("{instance} is up already"));
+        log::info(&format!("{instance} is already up"));
         return Ok(0);
     }
     if before[..2]
@@ -57,17 +57,17 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
         .any(|unit| is(unit, "LoadState", "not-found"))
     {
         log::info(&format!(
-            "NSTYPE {} is new: netnsupdate makes its units",
+            "NSTYPE {} has no units yet: running netnsupdate",
             instance.nstype
         ));
-        // What it finds wrong with other types it says, and is no matter here.
+        // Problems of other types are printed, and do not matter here.
         update::run(root, Some(manager), &UpdateRequest::default())?;
-        if units.look()?[..2]
+        if units.show()?[..2]
             .iter()
             .any(|unit| is(unit, "LoadState", "not-found"))
         {
             bail!(
-                "there is no {}: see what 'netnsupdate' says",
+                "{} does not exist: see the messages of 'netnsupdate'",
                 units.names[0]
             );
         }
@@ -79,22 +79,22 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
         return Ok(0);
     }
     let failed = units.failed(&[])?;
-    // Of what was set up, systemd takes down in its own time what nothing needs any more.
+    // systemd stops units that are no longer needed in its own time.
     let settled = units.settle();
     let status = units.explain(&failed, since, &job)?;
     settled?;
     // A function `down` that fails leaves the record.
     let undone = match root.record(instance).exists() {
-        false => "what it had set up is taken down again",
-        true => "and not all that it had set up could be taken down",
+        false => "cleaned up",
+        true => "cleaning up failed, too",
     };
-    log::error(&format!("{instance} did not come up; {undone}"));
+    log::error(&format!("could not bring up {instance}; {undone}"));
     Ok(status)
 }
 
 pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
     let units = Units::of(manager, instance)?;
-    let before = units.look()?;
+    let before = units.show()?;
     let down = |unit: &Unit| matches!(state(unit), "inactive" | "failed");
     if before[..2].iter().all(down) {
         log::info(&format!("{instance} is not up"));
@@ -114,7 +114,7 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
         return Ok(0);
     }
     let status = units.explain(&failed, since, &job)?;
-    log::error(&format!("{instance} is down, but not all went well"));
+    log::error(&format!("{instance} is down, with errors"));
     Ok(status)
 }
 
@@ -133,7 +133,7 @@ impl<'a> Units<'a> {
         ];
         if let Some(long) = names.iter().find(|name| name.len() > unit::NAME_MAX) {
             return Err(anyhow!(
-                "the name of the unit {long} is longer than {} bytes",
+                "unit name {long} is longer than {} bytes",
                 unit::NAME_MAX
             ))
             .or_exit(Exit::Usage);
@@ -141,11 +141,11 @@ impl<'a> Units<'a> {
         Ok(Self { manager, names })
     }
 
-    /// What systemd says of them, in order.
-    fn look(&self) -> Result<Vec<Unit>> {
+    /// Their properties, in order.
+    fn show(&self) -> Result<Vec<Unit>> {
         let units = self.manager.show(&self.names, &PROPERTIES)?;
         if units.len() != self.names.len() {
-            bail!("systemd tells of {} units, not of three", units.len());
+            bail!("systemctl showed {} units instead of three", units.len());
         }
         Ok(units)
     }
@@ -157,7 +157,7 @@ impl<'a> Units<'a> {
         })
     }
 
-    /// Which of them is on its way.
+    /// The one that is starting or stopping.
     fn busy(&self) -> Option<String> {
         let units = self.manager.units(&self.names).ok()?;
         let mut units = units.into_iter();
@@ -165,12 +165,12 @@ impl<'a> Units<'a> {
         Some(short(&busy.name).to_owned())
     }
 
-    /// Waits until those are gone that nothing needs: `systemctl stop` does not wait for them.
+    /// Waits until unneeded units have stopped: `systemctl stop` does not wait for them.
     fn settle(&self) -> Result<()> {
         let mut progress = Progress::begin();
         let begin = Instant::now();
         loop {
-            let units = self.look()?;
+            let units = self.show()?;
             let mut waiting = None;
             for unit in &units {
                 if !self.is_settled(unit)? {
@@ -184,7 +184,7 @@ impl<'a> Units<'a> {
             if begin.elapsed() > PATIENCE {
                 progress.clear();
                 bail!(
-                    "{waiting} is still there after {} s: see 'systemctl status {waiting}'",
+                    "{waiting} has not stopped after {} s: see 'systemctl status {waiting}'",
                     PATIENCE.as_secs()
                 );
             }
@@ -193,14 +193,14 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Whether a unit is gone, or stays because it is needed or was told to.
+    /// Whether a unit has stopped, or keeps running because it is needed.
     fn is_settled(&self, unit: &Unit) -> Result<bool> {
         match state(unit) {
             "inactive" | "failed" => return Ok(true),
             "active" => {}
             _ => return Ok(false),
         }
-        // A start of it has come between.
+        // It was started again meanwhile.
         if get(unit, "Id") == self.names[0] || is(unit, "StopWhenUnneeded", "no") {
             return Ok(true);
         }
@@ -210,20 +210,20 @@ impl<'a> Units<'a> {
             .map(str::to_owned)
             .collect();
         let others = self.manager.show(&needed_by, &["ActiveState"])?;
-        // One that goes down needs it no more when it is down.
+        // One that is stopping will not need it.
         let needs = |unit: &Unit| matches!(state(unit), "active" | "activating" | "reloading");
         Ok(others.iter().any(needs))
     }
 
     fn failed(&self, before: &[&str]) -> Result<Vec<Unit>> {
-        let mut units = self.look()?;
+        let mut units = self.show()?;
         units.retain(|unit| state(unit) == "failed" && !before.contains(&get(unit, "Id")));
         // In the order in which they run on the way up.
         units.reverse();
         Ok(units)
     }
 
-    /// Shows what the units that failed have logged, and gives the status of the first.
+    /// Prints the logs of failed units, and gives the exit status of the first.
     fn explain(&self, failed: &[Unit], since: SystemTime, job: &JobResult) -> Result<u8> {
         for unit in failed {
             let name = get(unit, "Id");
@@ -234,7 +234,7 @@ impl<'a> Units<'a> {
             ));
             match self.manager.log(name, since, LINES) {
                 Ok(log) => log.iter().for_each(|line| log::quote(line)),
-                Err(error) => log::warn(&format!("its log cannot be shown: {error:#}")),
+                Err(error) => log::warn(&format!("its log is not available: {error:#}")),
             }
         }
         if failed.is_empty() {

@@ -8,7 +8,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -29,7 +30,7 @@ mod visit;
 
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
 pub use quarantine::{FILE_MAX, enter, unshare_all};
-pub use visit::{files, visit};
+pub use visit::{all, files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
@@ -107,7 +108,14 @@ impl NetNs {
     /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
     pub fn at(path: PathBuf) -> Result<Option<Self>> {
         let opening = || format!("opening {}", path.display());
-        let Some(file) = File::open(&path).missing_ok().with_context(opening)? else {
+        let mut options = OpenOptions::new();
+        // A FIFO would block its reader, and a socket cannot be opened.
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        let file = match options.open(&path).missing_ok() {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+            file => file.with_context(opening)?,
+        };
+        let Some(file) = file else {
             return Ok(None);
         };
         let nsfs = fstatfs(&file).with_context(opening)?.filesystem_type() == NSFS_MAGIC;
@@ -192,33 +200,42 @@ pub fn own_hostname(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).with_context(|| format!("setting the host name '{name}'"))
 }
 
-/// Makes the namespace `name`. This process is in it afterwards.
+/// Creates the namespace `name`. This process is in it afterwards.
 ///
 /// # Errors
-/// One of that name exists; it is then left as it is.
-pub fn create(root: &Root, name: &NsName) -> Result<Id> {
-    // Held to the end: what another has begun under this name must not look like a leftover.
+/// One of that name exists, which is then left as it is; or `for_systemd` is set, and systemd does
+/// not see it. Nothing is left of what was begun.
+pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     let _lock = share_directory(root)?;
-    let path = root.netns(name);
-    let making = || format!("making the network namespace {}", path.display());
-    match new_file(&path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            take_over_leftover(root, name)?;
-        }
-        result => result.with_context(making)?,
-    }
-    let bind = || -> Result<Id> {
+    claim_name(root, name)?;
+    let make = || -> Result<()> {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        mount_current(&path)?;
+        // First: if this is killed in between, gc finds a namespace without a name.
         pin(root, name)?;
-        Id::current()
+        mount_current(&root.netns(name))?;
+        if for_systemd && !seen_by_pid_1(root, name, Id::current()?) {
+            bail!(
+                "systemd would not see it: this unit has mounts of its own; look for settings \
+                 such as ProtectSystem= or PrivateMounts=yes with 'systemctl cat'"
+            );
+        }
+        Ok(())
     };
-    bind()
-        .with_context(making)
-        .map_err(|error| match remove(&path) {
+    let made = make().with_context(|| format!("creating network namespace '{name}'"));
+    made.map_err(|error| {
+        let undo = remove(&root.netns(name)).and(remove(&root.pin(name)));
+        match undo {
             Ok(_) => error,
-            Err(undo) => error.context(format!("and undoing it failed: {undo:#}")),
-        })
+            Err(undo) => error.context(format!("{undo:#}, after")),
+        }
+    })?;
+    log::info(&format!("created network namespace '{name}'"));
+    Ok(())
+}
+
+/// Whether systemd started us as part of a unit (`$INVOCATION_ID`, systemd.exec(5)).
+pub fn under_systemd() -> bool {
+    nix::unistd::getppid().as_raw() == 1 && std::env::var_os("INVOCATION_ID").is_some()
 }
 
 /// Of files that we mount namespaces on. Others choose other modes: iproute2 takes 0000.
@@ -253,33 +270,59 @@ fn pin(root: &Root, name: &NsName) -> Result<()> {
     mount_current(&path)
 }
 
-/// A file that no namespace is mounted on is all that is left of one, and may be used again.
-fn take_over_leftover(root: &Root, name: &NsName) -> Result<()> {
+/// How long an empty file may be on its way to become a namespace: `ip netns add` makes the file,
+/// and then mounts the namespace there.
+const UNFINISHED_LIMIT: Duration = Duration::from_secs(2);
+
+/// Makes the file that a namespace is mounted on. Whoever makes it has the name: of two that
+/// create a namespace at once, iproute2 included, one fails.
+fn claim_name(root: &Root, name: &NsName) -> Result<()> {
     let path = root.netns(name);
-    if NetNs::open(root, name)?.is_some() {
-        bail!(
-            "the network namespace '{name}' exists already, and was not made by this unit: \
-             choose another name, or remove it with 'ip netns delete {name}'"
-        );
+    let start = Instant::now();
+    loop {
+        match new_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return result.with_context(|| format!("making {}", path.display())),
+        }
+        if NetNs::open(root, name)?.is_some() {
+            bail!(
+                "network namespace '{name}' already exists and was not created by this unit: \
+                 choose another name, or delete it with 'ip netns delete {name}'"
+            );
+        }
+        let Some(found) = fs::symlink_metadata(&path).missing_ok()? else {
+            continue;
+        };
+        if !is_empty_file(&found) {
+            bail!(
+                "{} already exists and is not a network namespace",
+                path.display()
+            );
+        }
+        let changed = UNIX_EPOCH + Duration::from_secs(found.ctime().max(0) as u64);
+        let age = SystemTime::now()
+            .duration_since(changed)
+            .unwrap_or_default();
+        if age > UNFINISHED_LIMIT + Duration::from_secs(1) || start.elapsed() > UNFINISHED_LIMIT {
+            log::warn(&format!(
+                "reusing {}, left by a deleted namespace",
+                path.display()
+            ));
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
     }
-    if !is_leftover(&path)? {
-        bail!(
-            "{} exists already, and is not a network namespace",
-            path.display()
-        );
-    }
-    log::warn(&format!(
-        "{} is left of a namespace that is gone: using it again",
-        path.display()
-    ));
-    Ok(())
 }
 
 /// Whether `path` is what remains of a namespace whose mount is gone: an empty file.
 fn is_leftover(path: &Path) -> Result<bool> {
     let metadata =
         fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    Ok(metadata.is_file() && metadata.len() == 0)
+    Ok(is_empty_file(&metadata))
+}
+
+fn is_empty_file(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.len() == 0
 }
 
 /// Makes `/run/netns` a shared mount, so that namespaces reach every mount namespace.
@@ -315,19 +358,12 @@ fn lock_directory(directory: &Path) -> Result<Option<Lock>> {
     Ok(lock)
 }
 
-/// What became of a namespace that was to be deleted.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Deleted {
-    Removed,
-    /// It was gone already.
-    Missing,
-    /// Another one has its name: not ours.
-    Replaced,
-}
-
-/// Deletes the name of the namespace that [`create`] made; the namespace itself ends with its
-/// last process. One that somebody else has made in its place is left alone.
-pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
+/// Deletes the name of a namespace; the namespace itself ends with its last process. One that
+/// somebody else has created in the place of ours is left alone.
+///
+/// # Errors
+/// Processes run in it, and `force` is not set.
+pub fn delete(root: &Root, name: &NsName, force: bool) -> Result<()> {
     // Whoever looks for leftovers must not see the file without its namespace.
     let directory = root.netns_dir();
     let _lock = match directory.exists() {
@@ -336,12 +372,30 @@ pub fn delete(root: &Root, name: &NsName) -> Result<Deleted> {
     };
     let ours = made_by_us(root, name);
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
-    let deleted = match (found, ours) {
-        (Some(found), Some(ours)) if found != ours => Deleted::Replaced,
-        _ => remove(&root.netns(name))?,
-    };
-    remove(&root.pin(name))?;
-    Ok(deleted)
+    if matches!((found, ours), (Some(found), Some(ours)) if found != ours) {
+        log::warn(&format!(
+            "network namespace '{name}' was replaced by another, which is left alone"
+        ));
+        return remove(&root.pin(name)).map(drop);
+    }
+    let processes = found.map_or_else(|| Ok(Vec::new()), processes)?;
+    let (some, more) = processes.split_at(processes.len().min(8));
+    let some: Vec<String> = some.iter().map(u32::to_string).collect();
+    let list = some.join(" ") + if more.is_empty() { "" } else { " …" };
+    match (processes.is_empty(), force) {
+        (true, _) => {}
+        (false, true) => log::warn(&format!(
+            "network namespace '{name}' continues to exist without a name in processes {list}"
+        )),
+        (false, false) => {
+            bail!("processes run in network namespace '{name}': {list}: end them, or use --force")
+        }
+    }
+    match remove(&root.netns(name))? {
+        true => log::info(&format!("deleted network namespace '{name}'")),
+        false => log::info(&format!("network namespace '{name}' does not exist")),
+    }
+    remove(&root.pin(name)).map(drop)
 }
 
 /// The namespace that we made under `name`, whatever has its name now.
@@ -350,7 +404,8 @@ pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
     Some(pinned.id)
 }
 
-fn remove(path: &Path) -> Result<Deleted> {
+/// Unmounts a namespace and removes the file; `false` where there was none.
+fn remove(path: &Path) -> Result<bool> {
     // A symlink would lead to the mount of another name.
     match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) | Err(Errno::ENOENT) => {}
@@ -360,10 +415,7 @@ fn remove(path: &Path) -> Result<Deleted> {
             return Err(errno).with_context(|| format!("unmounting {}", path.display()));
         }
     }
-    Ok(match file::remove(path)? {
-        true => Deleted::Removed,
-        false => Deleted::Missing,
-    })
+    file::remove(path)
 }
 
 /// All processes, each with its network namespace: an error where it has ended, or where this
@@ -375,14 +427,14 @@ pub fn of_processes() -> Result<impl Iterator<Item = (u32, Result<Id>)>> {
 }
 
 /// The processes in a namespace that this process may look at.
-pub fn processes(id: Id) -> Result<Vec<u32>> {
+fn processes(id: Id) -> Result<Vec<u32>> {
     let inside =
         of_processes()?.filter(|(_, other)| other.as_ref().is_ok_and(|other| *other == id));
     Ok(inside.map(|(pid, _)| pid).collect())
 }
 
 /// Whether PID 1, which puts services into namespaces, sees the mount at `path` as we do.
-pub fn seen_by_pid_1(root: &Root, name: &NsName, id: Id) -> bool {
+fn seen_by_pid_1(root: &Root, name: &NsName, id: Id) -> bool {
     let path =
         Path::new("/proc/1/root").join(root.netns(name).strip_prefix("/").unwrap_or(Path::new("")));
     Id::at(&path).is_ok_and(|seen| seen == id)

@@ -1,7 +1,8 @@
 //! Looking into many namespaces, without changing anything.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};
@@ -44,6 +45,28 @@ pub fn visit<T: Send>(
         Ok(results) => results,
         Err(panic) => std::panic::resume_unwind(panic),
     })
+}
+
+/// Every network namespace that can be found here: by its name, held by us, or by its processes.
+pub fn all(root: &Root) -> Result<Vec<NetNs>> {
+    let mut paths = files(root)?;
+    paths.extend(file::entries(&root.pins_dir())?);
+    paths.extend(
+        file::entries(Path::new("/proc"))?
+            .iter()
+            .filter_map(|process| {
+                let is_process = file::name_of(process)?.parse::<u32>().is_ok();
+                is_process.then(|| process.join("ns/net"))
+            }),
+    );
+    let mut found = BTreeMap::new();
+    for path in paths {
+        // What cannot be opened is no namespace, or of a process that has ended.
+        if let Ok(Some(namespace)) = NetNs::at(path) {
+            found.insert(namespace.id, namespace);
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// The files below `/run/netns`, whether namespaces or not, in order of their names.

@@ -1,23 +1,23 @@
 //! netnsinit: one phase of one instance, and what is recorded of it for `down`.
 
 pub mod record;
-pub mod register;
 pub mod script;
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use self::record::{LockedRecord, Record};
 use self::script::{Broken, Call, FailedCommand, Outcome};
-use crate::instance::name::Instance;
+use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::instance::phase::{Direction, Phase, Side};
 use crate::instance::sources::{self, Slot, Sources, Trust};
 use crate::namespace::{self, Id, NetNs};
 use crate::sys::command::Termination;
 use crate::sys::log;
+use crate::sys::process::Steps;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -62,6 +62,9 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         Direction::Up => live?,
         Direction::Down => sources_for_down(root, instance, live, &record, phase.side)?,
     };
+    if *phase == Phase::UP_OUTSIDE && namespace::under_systemd() {
+        restore_namespace(root, &instance.nsname)?;
+    }
     if phase.direction == Direction::Up {
         record.begin(phase.side, &sources, destination.id())?;
     }
@@ -78,6 +81,28 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
     settle(&record, *phase, &outcome)?;
     tell(root, request, &sources, &outcome);
     Ok(outcome.status())
+}
+
+/// Creates the namespace again if its name was deleted while other units kept netns_name@ running:
+/// a restart does not start that unit again, and systemd refuses to start netns-*@ without the file
+/// (225/NETWORK, systemd.exec(5)).
+fn restore_namespace(root: &Root, name: &NsName) -> Result<()> {
+    let ours = namespace::made_by_us(root, name);
+    match (NetNs::open(root, name)?, ours) {
+        (None, _) => {
+            log::warn(&format!(
+                "network namespace '{name}' was deleted: creating a new one"
+            ));
+            // In a child: a process that creates a namespace is in it.
+            let end = Steps::begin()?.run(|| namespace::create(root, name, true).map(|()| 0))?;
+            ensure!(end.success(), "creating network namespace '{name}' {end}");
+        }
+        (Some(found), Some(ours)) if found.id != ours => log::warn(&format!(
+            "network namespace '{name}' was replaced by another: using that one"
+        )),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Where the function has to run.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 
-use crate::sys::log;
+use crate::sys::{log, process};
 
 /// Why a program ends without having done its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,7 @@ pub fn code(error: &anyhow::Error) -> Exit {
 
 /// Runs `body` as the whole of `program`: returns its exit status, and prints its error.
 pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) -> ExitCode {
+    process::reset_signals();
     log::set_program(program);
     match body() {
         Ok(status) => status.into(),

@@ -9,6 +9,7 @@ pub mod file;
 pub mod lock;
 pub mod log;
 pub mod pager;
+pub mod process;
 pub mod progress;
 pub mod terminal;
 pub mod user;

@@ -8,10 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use caps::CapSet;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use crate::sys::command;
 use crate::sys::exit::{Exit, OrExit};
+use crate::sys::process;
 
 /// Refuses anybody but root.
 ///
@@ -38,7 +40,7 @@ pub struct User {
 /// The status of getent(1) for a key that is not there.
 const NOT_FOUND: Option<i32> = Some(2);
 
-/// What a program of a desktop needs, and text on a terminal.
+/// Variables that desktop programs and terminals need.
 const KEPT: [&str; 8] = [
     "DISPLAY",
     "WAYLAND_DISPLAY",
@@ -57,16 +59,16 @@ impl User {
     /// statically, and cannot load what answers there.
     pub fn find(word: &str) -> Result<Self> {
         if word.is_empty() || word.starts_with('-') || word.contains([':', '\0', '\n']) {
-            bail!("'{}' is no name of a user", word.escape_debug());
+            bail!("'{}' is not a user name", word.escape_debug());
         }
         let getent = command::find("getent")?;
         let found = command::try_output(&getent, &["passwd", word])?;
         if found.status.code() == NOT_FOUND {
-            bail!("there is no user '{word}'");
+            bail!("user '{word}' does not exist");
         }
         let text = String::from_utf8_lossy(&found.stdout).into_owned();
         let Some(mut user) = passwd(&text).filter(|_| found.status.success()) else {
-            bail!("'getent passwd {word}' does not tell who that is");
+            bail!("'getent passwd {word}' gave no valid entry");
         };
         let groups = command::output(&command::find("id")?, &["-G", "--", &user.name])?;
         let group = |word: &str| word.parse().map(Gid::from_raw);
@@ -75,12 +77,26 @@ impl User {
         Ok(user)
     }
 
-    /// Makes this process one of the user's, for good: no other groups, no capabilities.
+    /// Makes this process one of the user's, for good: no other groups, no capabilities, nor any to
+    /// be had from the files of programs, no access to root's keys, no input into root's terminal.
     pub fn become_it(&self) -> Result<()> {
-        let becoming = || format!("becoming the user '{}'", self.name);
+        let becoming = || format!("becoming user '{}'", self.name);
+        process::forbid_terminal_input().with_context(becoming)?;
+        caps::clear(None, CapSet::Bounding).with_context(becoming)?;
         setgroups(&self.groups).with_context(becoming)?;
         setresgid(self.gid, self.gid, self.gid).with_context(becoming)?;
-        setresuid(self.uid, self.uid, self.uid).with_context(becoming)
+        setresuid(self.uid, self.uid, self.uid).with_context(becoming)?;
+        // With the securebits of some callers, these survive the change of user (capabilities(7)).
+        // Ambient ones first: those that are neither permitted nor inheritable cannot be.
+        for set in [
+            CapSet::Ambient,
+            CapSet::Effective,
+            CapSet::Permitted,
+            CapSet::Inheritable,
+        ] {
+            caps::clear(None, set).with_context(becoming)?;
+        }
+        process::join_new_keyring().with_context(becoming)
     }
 
     /// The environment for programs of this user: of ours, what a desktop needs.

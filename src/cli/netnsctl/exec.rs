@@ -9,6 +9,7 @@ use crate::instance::paths::Root;
 use crate::namespace::{self, NetNs};
 use crate::sys::command;
 use crate::sys::exit::{self, Exit, OrExit};
+use crate::sys::process;
 use crate::sys::user::User;
 
 /// Run a command in a network namespace
@@ -17,9 +18,11 @@ use crate::sys::user::User;
 /// files of /etc/netns/NSNAME replace those of /etc.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --user, the environment is reduced to PATH, the variables of desktop
-programs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, LANG, ...),
-and the user's HOME, USER, LOGNAME and SHELL.
+With --user, COMMAND has no capabilities and cannot gain any from the files of
+programs, a new session keyring, no open files but stdin, stdout and stderr, and
+cannot put input into the terminal. Its environment is reduced to PATH, the
+variables of desktop programs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY,
+XDG_RUNTIME_DIR, LANG, ...), and the user's HOME, USER, LOGNAME and SHELL.
 
 Exit status: that of COMMAND, or 5 if there is no such command.
 
@@ -28,6 +31,11 @@ pub struct Exec {
     /// Run as this user, with the user's groups and without privileges
     #[arg(long, short)]
     user: Option<String>,
+
+    /// With --user: keep N open files after stderr, descriptors 3 to N+2
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(requires = "user", value_parser = clap::value_parser!(i32).range(0..=65536))]
+    preserve_fds: i32,
 
     /// Set the host name to NSNAME in a private UTS namespace
     #[arg(long)]
@@ -90,7 +98,9 @@ impl Exec {
         if self.hostname {
             namespace::own_hostname(self.name.as_str())?;
         }
-        user.map_or(Ok(()), User::become_it)
+        let Some(user) = user else { return Ok(()) };
+        process::close_from(3 + self.preserve_fds)?;
+        user.become_it()
     }
 
     /// The variables that were asked for; one that is not set here is left out.
@@ -101,7 +111,7 @@ impl Exec {
             let name = bytes.split(|byte| *byte == b'=').next().unwrap_or_default();
             ensure!(
                 !name.is_empty(),
-                "-E '{}': the name of a variable is missing",
+                "-E '{}': variable name missing",
                 word.to_string_lossy()
             );
             let value = match bytes.get(name.len() + 1..) {

@@ -1,10 +1,9 @@
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use crate::cli::output::warn_unreadable;
 use crate::instance::paths::Root;
 use crate::lifecycle::gc;
-use crate::namespace::Id;
 use crate::sys::exit::Exit;
 use crate::sys::log;
 use crate::sys::terminal;
@@ -15,7 +14,8 @@ use crate::systemd::manager::Manager;
 ///
 /// Leftovers are links, nftables tables, changed sysctls, records, and
 /// namespaces without a name. Only those that systemd-netns created are
-/// removed, and none of an instance that is up or is being started.
+/// removed, and none of an instance that is up, is being started,
+/// or cannot be known to be down.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl gc --dry-run")]
 pub struct Gc {
@@ -27,9 +27,7 @@ pub struct Gc {
 impl Gc {
     pub fn run(&self, root: &Root) -> Result<u8> {
         require_root()?;
-        if Id::current()? != Id::of_pid_1()? {
-            bail!("not in the network namespace of the host: cannot tell which instances are up");
-        }
+        gc::require_host(root)?;
         let manager = Manager::running(root)?;
         let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
         warn_unreadable(&not_seen);

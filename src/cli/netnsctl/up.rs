@@ -11,7 +11,8 @@ use crate::lifecycle;
 /// and runs the functions of NSTYPE for up outside and up inside. If one fails,
 /// what was set up is taken down again. Where systemd runs, this is the same as
 /// 'systemctl start netns-NSTYPE@NSNAME'; elsewhere, such as in a container,
-/// the functions are run directly.
+/// the functions are run directly, in the environment of a unit: of the caller's
+/// variables, only LANG, LC_*, NETNS_TRACE and NETNS_TRUST are kept.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl up veth@web")]
 pub struct Up {

@@ -1,12 +1,13 @@
 //! Links that instances have claimed by their alias (`netns_claim_link` of types.bash).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
 use super::Leftover;
-use crate::instance::name::Instance;
+use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::namespace::netlink::{Connection, KernelLink};
 use crate::namespace::{self, Id, NetNs};
@@ -56,7 +57,9 @@ fn claimed_by(link: &KernelLink) -> Option<Instance> {
     (instance.nstype.as_str() != MOVES).then_some(instance)
 }
 
-pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
+/// Gives the links that instances have claimed, and the namespaces of which it cannot be known
+/// whether they are in use.
+pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTreeSet<NsName>)> {
     let mut places = vec![Location::Host];
     for path in namespace::files(root)? {
         match NetNs::at(path.clone()) {
@@ -65,24 +68,49 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<Vec<Leftover>> {
             Err(error) => unseen.push(format!("{error:#}")),
         }
     }
+    let known = namespace::all(root)?;
     let links = namespace::visit(places.iter().map(Location::open), |_| {
-        Ok(Connection::open()?.links()?.items)
+        let mut connection = Connection::open()?;
+        let links = connection.links()?.items.into_iter();
+        let claimed: Vec<_> = links
+            .filter_map(|link| Some((claimed_by(&link)?, link)))
+            .collect();
+        let mut nsids = BTreeSet::new();
+        for namespace in &known {
+            nsids.extend(connection.nsid(namespace.as_raw_fd())?);
+        }
+        Ok((claimed, nsids))
     });
     let mut found = Vec::new();
-    for (place, links) in places.iter().zip(links) {
-        match links {
-            Ok(links) => found.extend(links.iter().filter_map(|link| {
-                Some(Leftover::Link {
-                    instance: claimed_by(link)?,
-                    place: place.clone(),
-                    index: link.index,
-                    name: link.name.clone(),
-                })
-            })),
-            Err(error) => unseen.push(format!("{error:#}")),
+    let mut unknown = BTreeSet::new();
+    for (place, result) in places.iter().zip(links) {
+        let (claimed, nsids) = match result {
+            Ok(result) => result,
+            Err(error) => {
+                unseen.push(format!("{error:#}"));
+                continue;
+            }
+        };
+        for (instance, link) in claimed {
+            let peer = link.under.and_then(|peer| peer.nsid);
+            if peer.is_some_and(|nsid| !nsids.contains(&nsid)) {
+                // Whoever has that namespace may well use it, such as the host of a container.
+                unseen.push(format!(
+                    "whether {instance} is up: the peer of its link {} is in an unknown namespace",
+                    link.name
+                ));
+                unknown.insert(instance.nsname);
+                continue;
+            }
+            found.push(Leftover::Link {
+                instance,
+                place: place.clone(),
+                index: link.index,
+                name: link.name,
+            });
         }
     }
-    Ok(found)
+    Ok((found, unknown))
 }
 
 /// Deletes a link if it is still that of the instance.

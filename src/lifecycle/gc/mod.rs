@@ -1,30 +1,34 @@
-//! What instances have left behind that are not up: links, tables, records, namespaces.
+//! Leftovers of instances that are not up: links, tables, records, namespaces.
 //!
-//! Things are listed first, and then it is asked what is up: whatever an instance has made that
-//! comes up meanwhile is either not in the list or the instance is among those that are up. Before
-//! one thing is removed, both are looked at once more.
+//! Things are listed first, and then what is up: whatever belongs to an instance that starts
+//! meanwhile is either not in the list, or the instance is among those that are up. Both are
+//! checked again before each removal.
 
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::namespace::{self, LeftoverFile};
+use crate::instance::register::Register;
+use crate::namespace::{self, Id, LeftoverFile};
 use crate::sys::command;
 use crate::sys::file;
 use crate::sys::lock::Lock;
 use crate::systemd::manager::Manager;
 
+mod in_use;
 mod links;
 mod records;
 mod tables;
-mod used;
 
+use in_use::InUse;
 use links::Location;
-pub use used::Used;
 
-/// One thing that is left of an instance.
+/// One leftover of an instance.
 #[derive(Debug)]
 pub enum Leftover {
     Link {
@@ -33,27 +37,26 @@ pub enum Leftover {
         index: u32,
         name: String,
     },
-    /// Of nftables, in the host's namespace.
+    /// An nftables table in the host's namespace.
     Table {
         instance: Instance,
         name: String,
         handle: u64,
     },
-    /// Something of the host that is changed for an instance, which the library of the types
-    /// changes back.
-    Loan {
+    /// A setting of the host that was changed for an instance; the type library restores it.
+    HostChange {
         instance: Instance,
         what: String,
         library: &'static str,
         function: &'static str,
     },
-    /// A file that keeps a port for an instance.
-    Claim {
+    /// The file that reserves the published ports of an instance.
+    Ports {
         instance: Instance,
     },
     Record {
         instance: Instance,
-        stamp: records::Stamp,
+        modified: records::ModificationTime,
     },
     File(LeftoverFile),
 }
@@ -64,13 +67,13 @@ impl Leftover {
             Leftover::File(LeftoverFile::Plain(name) | LeftoverFile::Pin(name)) => name,
             Leftover::Link { instance, .. }
             | Leftover::Table { instance, .. }
-            | Leftover::Loan { instance, .. }
-            | Leftover::Claim { instance }
+            | Leftover::HostChange { instance, .. }
+            | Leftover::Ports { instance }
             | Leftover::Record { instance, .. } => &instance.nsname,
         }
     }
 
-    fn is_used(&self, used: &Used) -> bool {
+    fn is_used(&self, used: &InUse) -> bool {
         match self {
             // It is nobody's, whatever is up.
             Leftover::File(LeftoverFile::Plain(_)) => false,
@@ -78,22 +81,22 @@ impl Leftover {
             // A copy of nat.sh from an earlier package, under another type's name, calls its table so.
             Leftover::Table { instance, .. } => used.name(&instance.nsname),
             Leftover::Link { instance, .. }
-            | Leftover::Claim { instance }
-            | Leftover::Loan { instance, .. }
+            | Leftover::Ports { instance }
+            | Leftover::HostChange { instance, .. }
             | Leftover::Record { instance, .. } => used.instance(instance),
         }
     }
 
-    /// Removes it, unless it has come to be used; `false` where it has gone by itself.
+    /// Removes it, unless it is in use by now; `false` where it no longer exists.
     ///
     /// # Errors
     /// It is still there, whole.
     pub fn remove(&self, root: &Root, manager: Option<&Manager>) -> Result<bool> {
         let Some(_lock) = Lock::try_take(&root.lock_of(self.nsname()))? else {
-            bail!("'{}' is just coming up or going down", self.nsname());
+            bail!("'{}' is just starting or stopping", self.nsname());
         };
-        if self.is_used(&Used::read(root, manager)?) {
-            bail!("'{}' has just come up", self.nsname());
+        if self.is_used(&InUse::read(root, manager)?) {
+            bail!("'{}' was just started", self.nsname());
         }
         match self {
             Leftover::Link {
@@ -103,16 +106,19 @@ impl Leftover {
                 ..
             } => links::delete(place, *index, instance),
             Leftover::Table { handle, .. } => tables::delete(*handle).map(|()| true),
-            Leftover::Loan {
+            Leftover::HostChange {
                 instance,
                 library,
                 function,
                 ..
-            } => give_back(root, instance, library, function).map(|()| true),
-            Leftover::Claim { instance } => {
+            } => restore(root, instance, library, function).map(|()| true),
+            Leftover::Ports { instance } => {
                 file::remove(&root.nat_ports_dir().join(instance.to_string()))
             }
-            Leftover::Record { instance, stamp } => records::remove(root, instance, *stamp),
+            Leftover::Record { instance, modified } => {
+                Register::of(root, &instance.nsname).remove(&instance.nstype)?;
+                records::remove(root, instance, *modified)
+            }
             Leftover::File(file) => namespace::remove_left_file(root, file),
         }
     }
@@ -130,23 +136,52 @@ impl fmt::Display for Leftover {
             Leftover::Table { instance, name, .. } => {
                 write!(f, "nftables table inet {name}, of {instance}")
             }
-            Leftover::Loan { instance, what, .. } => write!(f, "{what}, for {instance}"),
-            Leftover::Claim { instance } => write!(f, "published ports of {instance}"),
+            Leftover::HostChange { instance, what, .. } => write!(f, "{what}, for {instance}"),
+            Leftover::Ports { instance } => write!(f, "published ports of {instance}"),
             Leftover::Record { instance, .. } => write!(f, "record of {instance}"),
             Leftover::File(LeftoverFile::Plain(name)) => {
-                write!(f, "file /run/netns/{name}, which is no namespace")
+                write!(f, "file /run/netns/{name}, which is not a namespace")
             }
             Leftover::File(LeftoverFile::Pin(name)) => {
-                write!(f, "namespace that was called {name}")
+                write!(f, "namespace {name}, whose name was deleted")
             }
         }
     }
 }
 
-/// Everything that is left, in the order in which it can be removed, and what could not be seen.
+/// Refuses to work where it cannot be known what is up: links and tables belong to a network, and
+/// the records of what is up to a `/run`.
+///
+/// # Errors
+/// This is a network namespace or a container whose `/run` is not that of the network.
+pub fn require_host(root: &Root) -> Result<()> {
+    /// A sysctl that only the initial network namespace has.
+    const INITIAL_NETWORK: &str = "/proc/sys/net/core/netdev_budget";
+    /// Of the initial process namespace (`PROC_PID_INIT_INO` in linux/proc_ns.h).
+    const INITIAL_PROCESSES: u64 = 0xEFFF_FFFC;
+    let inode = |path: &Path| {
+        let found = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+        anyhow::Ok((found.dev(), found.ino()))
+    };
+    let run = root.path("/run");
+    let why = if Id::current()? != Id::of_pid_1()? {
+        "this is not the network namespace of the host"
+    } else if inode(&run)? != inode(Path::new("/proc/1/root/run"))? {
+        "this /run is not that of the host"
+    } else if Path::new(INITIAL_NETWORK).exists()
+        && inode(Path::new("/proc/self/ns/pid"))?.1 != INITIAL_PROCESSES
+    {
+        "this container shares the network of its host, and not its processes"
+    } else {
+        return Ok(());
+    };
+    bail!("{why}: what is up cannot be known here")
+}
+
+/// All leftovers, in the order in which they can be removed, and what could not be seen.
 pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Vec<String>)> {
     let mut unseen = Vec::new();
-    let mut found = links::find(root, &mut unseen)?;
+    let (mut found, unknown) = links::find(root, &mut unseen)?;
     match tables::find() {
         Ok(tables) => found.extend(tables),
         Err(error) => unseen.push(format!("{error:#}")),
@@ -154,13 +189,23 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     found.extend(records::find(root)?);
     let files = namespace::left_files(root)?;
     found.extend(files.into_iter().map(Leftover::File));
-    let used = Used::read(root, manager)?;
-    found.retain(|leftover| !leftover.is_used(&used));
+    let used = InUse::read(root, manager)?;
+    found.retain(|leftover| !leftover.is_used(&used) && !unknown.contains(leftover.nsname()));
+    let is_network =
+        |leftover: &Leftover| matches!(leftover, Leftover::Link { .. } | Leftover::Table { .. });
+    // As in a container that has only the network of its host: they are somebody else's.
+    if !root.state_dir().exists() && found.iter().any(is_network) {
+        found.retain(|leftover| !is_network(leftover));
+        unseen.push(format!(
+            "whose links and tables there are: {} does not exist",
+            root.state_dir().display()
+        ));
+    }
     Ok((found, unseen))
 }
 
-/// Has a function of the library of the types do it: there is the one that knows how.
-fn give_back(root: &Root, instance: &Instance, library: &str, function: &str) -> Result<()> {
+/// Calls the function of the type library that restores what the library has changed.
+fn restore(root: &Root, instance: &Instance, library: &str, function: &str) -> Result<()> {
     const SCRIPT: &str = r#"set -e; NSTYPE=$1 NSNAME=$2; source "$3"; "$4""#;
     let library = root.share_dir().join(library);
     let library = library.to_str().context("its path is UTF-8")?;

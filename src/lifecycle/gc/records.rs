@@ -1,4 +1,4 @@
-//! What is remembered of instances below `/run/systemd-netns`.
+//! Records of instances below `/run/systemd-netns`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,13 +12,13 @@ use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
 
 /// When a directory was changed last: seconds and nanoseconds.
-pub type Stamp = (i64, i64);
+pub type ModificationTime = (i64, i64);
 
 pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for path in file::entries(&root.sysctl_dir())? {
         let what = format!("sysctl {} set", file_name(&path));
-        found.extend(marks(&path, "user-")?.map(|instance| Leftover::Loan {
+        found.extend(marks(&path, "user-")?.map(|instance| Leftover::HostChange {
             instance,
             what: what.clone(),
             library: "sysctl.bash",
@@ -27,7 +27,7 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     }
     for path in file::entries(&root.parents_dir())? {
         let what = format!("link {} kept up", file_name(&path));
-        found.extend(marks(&path, "")?.map(|instance| Leftover::Loan {
+        found.extend(marks(&path, "")?.map(|instance| Leftover::HostChange {
             instance,
             what: what.clone(),
             library: "link.bash",
@@ -36,14 +36,14 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     }
     for path in file::entries(&root.nat_ports_dir())? {
         let instance = file_name(&path).parse().ok();
-        found.extend(instance.map(|instance| Leftover::Claim { instance }));
+        found.extend(instance.map(|instance| Leftover::Ports { instance }));
     }
     for path in file::entries(&root.records_dir())? {
         let Ok(instance) = file_name(&path).parse() else {
             continue;
         };
-        if let Some(stamp) = stamp(&path)? {
-            found.push(Leftover::Record { instance, stamp });
+        if let Some(modified) = modified(&path)? {
+            found.push(Leftover::Record { instance, modified });
         }
     }
     Ok(found)
@@ -53,7 +53,7 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
 ///
 /// It is moved away first, so that it is looked at and removed whole: an `up` that begins meanwhile
 /// makes a new one.
-pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<bool> {
+pub fn remove(root: &Root, instance: &Instance, seen: ModificationTime) -> Result<bool> {
     let path = root.record(instance);
     let removing = || format!("removing {}", path.display());
     let aside = tempfile::Builder::new()
@@ -65,15 +65,15 @@ pub fn remove(root: &Root, instance: &Instance, seen: Stamp) -> Result<bool> {
     if renamed.with_context(removing)?.is_none() {
         return Ok(false);
     }
-    if stamp(&moved)? != Some(seen) {
+    if modified(&moved)? != Some(seen) {
         fs::rename(&moved, &path).with_context(removing)?;
-        bail!("'{instance}' is just coming up or going down");
+        bail!("'{instance}' is just starting or stopping");
     }
     aside.close().with_context(removing)?;
     Ok(true)
 }
 
-fn stamp(directory: &Path) -> Result<Option<Stamp>> {
+fn modified(directory: &Path) -> Result<Option<ModificationTime>> {
     let found = fs::symlink_metadata(directory).missing_ok();
     let found = found.with_context(|| format!("looking at {}", directory.display()))?;
     let directory = found.filter(fs::Metadata::is_dir);

@@ -29,11 +29,11 @@ fn up_and_down(machine: &Machine) -> Result<()> {
     // netnsupdate has not been run for it.
     machine.write("/etc/conf.d/netns/t.conf", &recording_type("t"))?;
     let up = machine.run("netnsctl up t@vm-001")?;
-    up.says("netnsctl: NSTYPE t is new")?;
+    up.says("netnsctl: NSTYPE t has no units yet")?;
     up.says("netnsctl: t@vm-001 is up")?;
     expect_instance(machine, "t", "vm-001", [UP, UP, UP])?;
     let again = machine.run("netnsctl up t@vm-001")?;
-    again.says("t@vm-001 is up already")?;
+    again.says("t@vm-001 is already up")?;
     machine.run("netnsctl exec vm-001 -- ip link show i-vm-001")?;
     let down = machine.run("netnsctl down t@vm-001")?;
     down.says("netnsctl: t@vm-001 is down")?;
@@ -66,7 +66,7 @@ fn up_fails(machine: &Machine) -> Result<()> {
         "netnsctl: netns-t@a failed (exit-code):",
         "    tell-tale",
         "configure_t_up_inside failed with status 9 at /etc/conf.d/netns/t.conf:",
-        "netnsctl: t@a did not come up",
+        "netnsctl: could not bring up t@a",
     ] {
         up.says(part)?;
     }
@@ -78,13 +78,13 @@ fn up_fails(machine: &Machine) -> Result<()> {
     let up = machine.fails("netnsctl up t@a", 7)?;
     up.says("netns_outside-t@a failed (exit-code):")?;
     ensure!(!up.stderr.contains("tell-tale"), "{up}");
-    up.says("t@a did not come up; what it had set up is taken down again")?;
+    up.says("could not bring up t@a; cleaned up")?;
     nothing_left_now(machine)?;
     // It cannot be undone: there is no such link.
     let failing = recording_type("t") + "configure_t_up_outside() { exit 7; }\n";
     add_type(machine, "t", &failing)?;
     let up = machine.try_run("netnsctl up t@a")?;
-    up.says("t@a did not come up; and not all that it had set up could be taken down")?;
+    up.says("could not bring up t@a; cleaning up failed, too")?;
     machine.run("netnsctl gc")?;
     nothing_left_now(machine)?;
     add_type(machine, "t", &recording_type("t"))?;
@@ -98,7 +98,7 @@ fn down_fails(machine: &Machine) -> Result<()> {
     machine.run("netnsctl up t@a")?;
     let down = machine.fails("netnsctl down t@a", 1)?;
     down.says("configure_t_down_inside failed with status 1")?;
-    down.says("netnsctl: t@a is down, but not all went well")?;
+    down.says("netnsctl: t@a is down, with errors")?;
     nothing_left_now(machine)?;
     // That it failed is history.
     let down = machine.run("netnsctl down t@a")?;
@@ -114,7 +114,7 @@ fn up_refuses(machine: &Machine) -> Result<()> {
     machine.run("ip netns add theirs; ip -n theirs link add mine type bridge")?;
     machine
         .fails("netnsctl up t@theirs", 1)?
-        .says("the network namespace 'theirs' exists already")?;
+        .says("network namespace 'theirs' already exists")?;
     machine.run("ip -n theirs link show mine; ip netns del theirs")?;
     machine.run("systemctl mask netns-t@b")?;
     machine.fails("netnsctl up t@b", 1)?.says("masked")?;
@@ -197,7 +197,7 @@ fn gc_removes_leftovers_only(machine: &Machine) -> Result<()> {
     machine.try_run("netnsctl up f@failed; netnsctl down f@failed")?;
     machine.run("test -e /run/systemd-netns/instances/f@failed")?;
     let expected = "link mark-gone of the host, of t@gone\nrecord of f@failed\n\
-        file /run/netns/leftover, which is no namespace\nnamespace that was called nameless\n";
+        file /run/netns/leftover, which is not a namespace\nnamespace nameless, whose name was deleted\n";
     let dry = machine
         .run("netnsctl gc --dry-run | sed 's/^would remove //'")?
         .stdout;

@@ -23,6 +23,10 @@ pub const CASES: &[Case] = &[
         "namespace_replaced_behind_its_back",
         namespace_replaced_behind_its_back,
     ),
+    (
+        "restart_of_a_deleted_namespace",
+        restart_of_a_deleted_namespace,
+    ),
     ("namespace_exists_already", namespace_exists_already),
     ("sandboxed_by_a_drop_in", sandboxed_by_a_drop_in),
     ("untrusted_file", untrusted_file),
@@ -184,11 +188,32 @@ fn namespace_replaced_behind_its_back(machine: &Machine) -> Result<()> {
     nothing_left(machine)
 }
 
+/// Nor does netns_name@ run again then: it is needed all the time.
+fn restart_of_a_deleted_namespace(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a netns-lo@a")?;
+    for _ in 0..2 {
+        machine.run("ip netns del a; systemctl restart netns-t@a")?;
+        expect_instance(machine, "t", "a", [UP, UP, UP])?;
+        machine.run("ip -n a link show i-a up | grep i-a; ip link show h-a")?;
+        machine.run("systemctl restart netns-lo@a; ip netns exec a ping -c 1 -W 1 127.0.0.1")?;
+    }
+    machine.run("ip netns del a; ip netns add a; ip -n a link add theirs type bridge")?;
+    machine.run("systemctl restart netns-t@a")?;
+    expect_instance(machine, "t", "a", [UP, UP, UP])?;
+    machine.run("ip -n a link show i-a; systemctl stop netns-t@a netns-lo@a")?;
+    expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+    // It was never ours to delete.
+    machine.run("ip -n a link show theirs; ip netns del a")?;
+    nothing_left(machine)?;
+    recovers(machine)
+}
+
 fn namespace_exists_already(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("ip netns add a; ip -n a link add mine type veth")?;
     let log = start_fails(machine)?;
-    expect_in(&log, "the network namespace 'a' exists already")?;
+    expect_in(&log, "network namespace 'a' already exists")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, FAILED])?;
     machine.run("ip -n a link show mine; ip netns del a")?;
     ensure!(calls(machine)?.is_empty(), "a function was called");
@@ -205,7 +230,7 @@ fn sandboxed_by_a_drop_in(machine: &Machine) -> Result<()> {
     )?;
     machine.run("systemctl daemon-reload")?;
     let log = start_fails(machine)?;
-    expect_in(&log, "systemd would not see the network namespace 'a'")?;
+    expect_in(&log, "systemd would not see it")?;
     machine.run("rm -r /etc/systemd/system/netns_name@.service.d; systemctl daemon-reload")?;
     nothing_left(machine)?;
     recovers(machine)

@@ -6,37 +6,41 @@ use anyhow::Result;
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
+use crate::instance::phase::Phase;
+use crate::instance::register::{Register, Stage};
 use crate::namespace::NetNs;
-use crate::phase::register::Register;
 use crate::sys::file;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
 
 /// What must be left alone.
 #[derive(Debug, Default)]
-pub struct Used {
+pub struct InUse {
     instances: BTreeSet<Instance>,
     names: BTreeSet<NsName>,
 }
 
-impl Used {
+impl InUse {
     /// Reads it from systemd, if it runs, and from our own records.
     pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
-        let mut used = Self::default();
+        let mut in_use = Self::default();
         // Not up, and systemd knows it: what is recorded of them is left over.
         let mut failed = BTreeSet::new();
         if let Some(manager) = manager {
-            failed = used.ask(manager)?;
+            failed = in_use.ask(manager)?;
         }
-        for name in file::names(&root.direct_dir())? {
-            let Ok(name) = name.parse::<NsName>() else {
-                continue;
-            };
-            for nstype in Register::of(root, &name).types()? {
-                let nsname = name.clone();
-                used.instances.insert(Instance { nstype, nsname });
+        // Its last phase has begun, and nobody works on it (`Leftover::remove` has the lock): what
+        // is recorded of such an instance is left over.
+        let given_up = Stage::Running(Phase::DOWN_OUTSIDE);
+        for register in Register::all(root)? {
+            for (instance, stage) in register.instances()? {
+                if stage == given_up {
+                    failed.insert(instance);
+                } else {
+                    in_use.names.insert(instance.nsname.clone());
+                    in_use.instances.insert(instance);
+                }
             }
-            used.names.insert(name);
         }
         // By hand, with netnsinit: up as long as there is the namespace.
         for name in file::names(&root.records_dir())? {
@@ -45,11 +49,11 @@ impl Used {
                 continue;
             };
             if NetNs::open(root, &instance.nsname)?.is_some() {
-                used.names.insert(instance.nsname.clone());
-                used.instances.insert(instance);
+                in_use.names.insert(instance.nsname.clone());
+                in_use.instances.insert(instance);
             }
         }
-        Ok(used)
+        Ok(in_use)
     }
 
     /// Gives the instances that have failed.
