@@ -34,7 +34,7 @@ _nft_settle() {
 
 _nft_phase=$UPDOWN$INOUT
 # Whether `up` has really begun: netnsctl check reads this file too, and must not close anything.
-if [[ $UPDOWN == up && -e $netns_state/unfinished-$INOUT ]]; then
+if [[ $UPDOWN == up && -e $netns_state/$INOUT.begun ]]; then
     if [[ $INOUT == outside ]]; then "${_nft_guard[@]}" close; else "${_nft_guard[@]}" resume; fi
     _nft_loaded=no _nft_newest=$("${_nft_guard[@]}" newest)
     trap _nft_settle EXIT
