@@ -189,10 +189,10 @@ fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, V
         }
         named.push(namespace);
     }
-    let (host_links, links) = links::read(&open, &readable, unreadable)?;
-    host.links = Some(host_links);
+    let links = links::read(&open, &readable, unreadable)?;
+    host.links = Some(links.host);
     let present = named.iter_mut().filter(|namespace| namespace.id.is_some());
-    for (namespace, links) in present.zip(links) {
+    for (namespace, links) in present.zip(links.named) {
         namespace.links = links;
     }
     Ok((host, named))
