@@ -82,6 +82,13 @@ pub struct NamedNetns {
     pub location: Location,
 }
 
+/// The links of the host, and of each named namespace: `None` where they could not be read.
+#[derive(Debug)]
+pub struct Links {
+    pub host: Vec<Link>,
+    pub named: Vec<Option<Vec<Link>>>,
+}
+
 /// Kinds of links that come in pairs (ip-link(8)). All others with a link below are stacked on it.
 const PAIRS: [&str; 3] = ["veth", "vxcan", "netkit"];
 
@@ -101,15 +108,11 @@ type Numbers = HashMap<i32, Location>;
 /// The names of links in namespaces without a name, by number and index.
 type ForeignLinks = HashMap<(i32, u32), String>;
 
-/// Reads the links of the host, and of each namespace: `None` where they could not be read.
+/// Reads the links of the host and of `named`.
 ///
 /// # Errors
 /// The host's own links cannot be read. A namespace that cannot is added to `unreadable`.
-pub fn read(
-    host: &NetNs,
-    named: &[NamedNetns],
-    unreadable: &mut Vec<String>,
-) -> Result<(Vec<Link>, Vec<Option<Vec<Link>>>)> {
+pub fn read(host: &NetNs, named: &[NamedNetns], unreadable: &mut Vec<String>) -> Result<Links> {
     let mut connection = connect(host)?;
     // Listing links makes the kernel number the namespaces of their peers.
     let host_dump = Dump::read(&mut connection)?;
@@ -150,7 +153,7 @@ pub fn read(
     };
     let foreign = foreign(&mut connection, &host_dump, &numbers_of_host);
     let mut numbers = all.between(unreadable);
-    let host_links = all.resolve(&Location::Host, &host_dump, &numbers_of_host, &foreign);
+    let host = all.resolve(&Location::Host, &host_dump, &numbers_of_host, &foreign);
     let mut links = Vec::new();
     for (at, (namespace, dump)) in named.iter().zip(&dumps).enumerate() {
         links.push(dump.as_ref().map(|dump| {
@@ -166,7 +169,7 @@ pub fn read(
             "{unparsed} links or addresses: unknown format of the kernel's answer"
         ));
     }
-    Ok((host_links, links))
+    Ok(Links { host, named: links })
 }
 
 /// A connection to the host's namespace, wherever this process is.

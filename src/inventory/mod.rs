@@ -6,8 +6,6 @@
 //! `phase`.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::ErrorKind;
 
 use anyhow::Result;
 use serde::{Serialize, Serializer};
@@ -15,6 +13,8 @@ use serde::{Serialize, Serializer};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::namespace::{self, Id, NetNs};
+use crate::sys::exit::{self, Exit};
+use crate::sys::file;
 use crate::systemd::manager::Manager;
 
 pub mod details;
@@ -189,10 +189,10 @@ fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, V
         }
         named.push(namespace);
     }
-    let (host_links, links) = links::read(&open, &readable, unreadable)?;
-    host.links = Some(host_links);
+    let links = links::read(&open, &readable, unreadable)?;
+    host.links = Some(links.host);
     let present = named.iter_mut().filter(|namespace| namespace.id.is_some());
-    for (namespace, links) in present.zip(links) {
+    for (namespace, links) in present.zip(links.named) {
         namespace.links = links;
     }
     Ok((host, named))
@@ -201,8 +201,9 @@ fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, V
 /// Tells the namespaces that were created here from others.
 fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
     // Only root may list it (`namespace::create`).
-    let listing = fs::read_dir(root.pins_dir());
-    let refused = listing.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    let pins = file::names(&root.pins_dir());
+    let refused = (pins.as_ref()).is_err_and(|error| exit::code(error) == Exit::NotPermitted);
+    let pins = pins.unwrap_or_default();
     if refused && !named.is_empty() {
         unreadable.push("the owners of the namespaces: only root can tell".to_owned());
     }
@@ -210,6 +211,10 @@ fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
         let Some(id) = namespace.id else { continue };
         let recorded = namespace
             .nsname()
+            .filter(|name| {
+                pins.binary_search_by(|pin| (**pin).cmp(name.as_str()))
+                    .is_ok()
+            })
             .and_then(|name| namespace::made_by_us(root, &name));
         let mut units = namespace.units.iter();
         // A unit that fails to create the namespace does not become active.

@@ -103,6 +103,9 @@ fn of_units(units: &[Unit]) -> Vec<TypeState> {
             }),
         }
     }
+    for inactive in types.iter_mut().filter(|t| t.state == "inactive") {
+        inactive.started_by = None;
+    }
     types
 }
 

@@ -192,6 +192,8 @@ fn kind(kind: RouteType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     /// `IF_OPER_DOWN` (linux/if.h).
@@ -241,7 +243,7 @@ mod tests {
     #[test]
     fn the_state_is_that_of_the_carrier() {
         let name = attribute(libc::IFLA_IFNAME, b"eth0\0");
-        let state = |flags: i32| link(&message(flags as u32, &[name.clone()])).unwrap().state;
+        let state = |flags: i32| link(&message(flags as u32, from_ref(&name))).unwrap().state;
         assert_eq!(state(0), State::Down);
         assert_eq!(state(libc::IFF_LOWER_UP), State::Down);
         assert_eq!(state(libc::IFF_UP), State::NoCarrier);
