@@ -362,7 +362,7 @@ fn restrict_calls() -> Result<()> {
         allow(SYS_fcntl, vec![is(1, command as u64)?])?;
     }
     for request in [TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIOCLEX, FIONCLEX] {
-        allow(SYS_ioctl, vec![is(1, request as u64)?])?;
+        allow(SYS_ioctl, vec![is(1, request)?])?;
     }
     for option in [PR_CAPBSET_READ, PR_SET_NAME] {
         allow(SYS_prctl, vec![is(0, option as u64)?])?;
