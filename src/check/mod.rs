@@ -148,16 +148,19 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
         });
     }
     let mut configurations = Vec::new();
-    for (configuration, found) in all(&work, |instance, is_placeholder| {
+    let results = all(&work, |instance, is_placeholder| {
         let mut report = Report::default();
         let instance = instance.clone();
         let configuration =
             configuration(root, &types, instance, is_placeholder, &broken, &mut report);
         (configuration, report)
-    }) {
+    });
+    for ((instance, _), (configuration, found)) in work.iter().zip(results) {
         configurations.extend(configuration);
         report.add(found.findings);
-        report.not_checked.extend(found.not_checked);
+        if subject.is_none_or(|subject| subject.covers(instance)) {
+            report.not_checked.extend(found.not_checked);
+        }
     }
     let host = host::Host::read(&mut report.not_checked);
     for configuration in configurations.iter().filter(|c| wanted(&c.instance.nstype)) {
@@ -248,11 +251,8 @@ fn configuration(
         ));
         return None;
     }
-    if let Some(file) = sources.files.iter().find(|f| broken.contains(&f.path)) {
-        let path = file.path.display();
-        report
-            .not_checked
-            .push(format!("{name}: {path} cannot be sourced"));
+    // These are already in the report.
+    if sources.files.iter().any(|file| broken.contains(&file.path)) {
         return None;
     }
     let texts = sources.files.iter().map(Text::of);

@@ -26,6 +26,9 @@ const SLIP: usize = 2;
 pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
     let inspection = &configuration.inspection;
     if let Some((file, how)) = &inspection.ended {
+        if inspection.denied.is_some() {
+            return Vec::new();
+        }
         return vec![ended(configuration, file, how)];
     }
     let mut findings = unknown(root, configuration);
@@ -59,7 +62,10 @@ pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
         findings.push(configuration.finding(Severity::Error, "unconfigured", message));
         return findings;
     }
-    findings.extend(value_error(configuration));
+    // The error may come of what only root can read.
+    if inspection.denied.is_none() {
+        findings.extend(value_error(configuration));
+    }
     findings
 }
 

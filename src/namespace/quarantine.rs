@@ -62,7 +62,8 @@ pub fn unshare_all() -> Result<()> {
 /// - It takes itself for root (user_namespaces(7)), has no capability, and outside is a user that
 ///   owns nothing, or the caller, who was not root.
 /// - Of the directories `copies`, it sees copies of what `trusted` accepts; what is not accepted
-///   cannot be read there. Other files it reads only if everybody may.
+///   cannot be read there. Other files it reads only if everybody may. Without root, there are no
+///   copies: it may read what the caller may.
 /// - It writes to `/tmp` and `/dev/null` only, whatever kind of file it is (landlock(7)).
 /// - It makes only the system calls that shell scripts need; of sockets, those by which `ip` and `ss`
 ///   query the kernel. The network is that of the host: types look at its interfaces.
@@ -82,6 +83,7 @@ pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool)
         .context("unsharing mounts")?;
     let copies: Vec<_> = copies
         .iter()
+        .filter(|_| is_root)
         .map(|directory| {
             let mut left = COPIES_MAX;
             Ok((directory, Copy::of(directory, &trusted, &mut left)?))
@@ -194,7 +196,9 @@ impl Copy {
                 for (name, copy) in entries {
                     copy.write(&path.join(name), owner)?;
                 }
-                return Ok(());
+                // Whatever our umask is.
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+                return Ok(chown(path, Some(owner.as_raw()), Some(owner.as_raw()))?);
             }
             Self::Link(target) => return Ok(symlink(target, path)?),
             Self::File(text, mode) => (text, mode),
@@ -357,8 +361,8 @@ fn restrict_calls() -> Result<()> {
     for command in FCNTL {
         allow(SYS_fcntl, vec![is(1, command as u64)?])?;
     }
-    for request in [TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD] {
-        allow(SYS_ioctl, vec![is(1, request as u64)?])?;
+    for request in [TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIOCLEX, FIONCLEX] {
+        allow(SYS_ioctl, vec![is(1, request)?])?;
     }
     for option in [PR_CAPBSET_READ, PR_SET_NAME] {
         allow(SYS_prctl, vec![is(0, option as u64)?])?;

@@ -109,7 +109,7 @@ pub fn inspect(
         .chain([&*stderr])
         .flat_map(str::lines)
         .find(|line| line.contains("Permission denied"))
-        .map(str::to_owned);
+        .map(|line| line.trim_matches('\0').to_owned());
     Ok(found)
 }
 
