@@ -5,5 +5,6 @@
 pub mod name;
 pub mod paths;
 pub mod phase;
+pub mod resolv_conf;
 pub mod sources;
 pub mod types;
