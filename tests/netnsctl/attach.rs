@@ -113,17 +113,17 @@ fn what_is_not_a_regular_file_blocks_nothing() {
     run(r"
         mkdir -p /etc/netns/web /etc/systemd/system/other.service.d
         mkfifo /etc/netns/web/hosts /etc/systemd/system/other.service.d/50-netns.conf
-        timeout 9 netnsctl attach s t@web 2>&1 | grep 'ignoring /etc/netns/web/hosts'
-        timeout 9 netnsctl detach s 2>&1 | grep 'other.service.d/50-netns.conf is not a regular file'
+        timeout 9 $NETNSCTL attach s t@web 2>&1 | grep 'ignoring /etc/netns/web/hosts'
+        timeout 9 $NETNSCTL detach s 2>&1 | grep 'other.service.d/50-netns.conf is not a regular file'
         cp /etc/systemd/system/s.service /etc/systemd/system/other.service
         before=$(files)
-        fails 1 'not a regular file' timeout 9 netnsctl attach other t@web
+        fails 1 'not a regular file' timeout 9 $NETNSCTL attach other t@web
         mkfifo /etc/netns/web/resolv.conf
         before=$(files)
-        fails 1 'not a regular file' timeout 9 netnsctl attach s t@web
+        fails 1 'not a regular file' timeout 9 $NETNSCTL attach s t@web
         rm /etc/netns/web/resolv.conf /etc/nsswitch.conf; mkfifo /etc/nsswitch.conf
         before=$(files)
-        fails 1 'not a regular file' timeout 9 netnsctl attach s t@web --strict-dns");
+        fails 1 'not a regular file' timeout 9 $NETNSCTL attach s t@web --strict-dns");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn what_was_killed_can_be_run_again() {
         state() { find /etc/systemd /etc/netns -printf '%p %l
 ' -type f -exec sha256sum {} \; 2>/dev/null | sort || :; }
         killed() { # CALL NUMBER COMMAND...: whether it came to that
-            ! { strace -qq -o /dev/null -e "trace=$1" -e "inject=$1:signal=SIGKILL:when=$2" netnsctl "${@:3}" >/dev/null; } 2>/dev/null
+            ! { strace -qq -o /dev/null -e "trace=$1" -e "inject=$1:signal=SIGKILL:when=$2" "$NETNSCTL" "${@:3}" >/dev/null; } 2>/dev/null
         }
         while read -r make; do
             read -r undo
