@@ -3,7 +3,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Result;
 use clap::Args;
 
-use crate::cli::output::published_port;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Mapping, Target};
 use crate::sys::log;

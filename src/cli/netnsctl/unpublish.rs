@@ -1,7 +1,6 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::cli::output::published_port;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::service::publish::{self, Ports};
