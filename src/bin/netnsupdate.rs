@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
-use clap::Parser;
-use systemd_netns::cli::arguments::Update;
+use systemd_netns::cli::arguments::{self, Update};
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::{self, Exit, OrExit};
 use systemd_netns::sys::log;
