@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use systemd_netns::cli::arguments::{self, Update};
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::{self, Exit, OrExit};
 use systemd_netns::sys::log;
+use systemd_netns::sys::rooted;
 use systemd_netns::systemd::manager::Manager;
 use systemd_netns::update::{self, Reload, UpdateRequest};
 
@@ -20,8 +21,11 @@ fn run(arguments: Update) -> Result<u8> {
         return Err(anyhow!("changing units is not permitted")).or_exit(Exit::NotPermitted);
     }
     if let Some(root) = arguments.root.as_ref().filter(|root| !root.is_dir()) {
-        // Else a mistyped name would become a new tree, and an empty one this directory.
+        // A mistyped name would become a new tree, and an empty one this directory.
         return Err(anyhow!("--root '{}' is not a directory", root.display())).or_exit(Exit::Usage);
+    }
+    if let Some(root) = &arguments.root {
+        rooted::confine(root).with_context(|| format!("opening {}", root.display()))?;
     }
     let root = arguments.root.map_or_else(Root::default, Root::at);
     let manager = if system {
@@ -44,7 +48,7 @@ fn run(arguments: Update) -> Result<u8> {
     let status = update::run(&root, manager.as_ref(), &request)?;
     let reloads = !request.dry_run && reload != Reload::Never;
     if system && manager.is_none() && reloads && !request.quiet {
-        log::info("systemd does not run here: nothing was reloaded");
+        log::info("systemd is not running, not reloading it");
     }
     Ok(status)
 }

@@ -33,11 +33,11 @@ pub struct Init {
     pub words: Vec<OsString>,
 }
 
-/// Install the systemd units of every network namespace type
+/// Generate the systemd units of network namespace types
 ///
-/// Writes netns-NSTYPE@.service and netns_outside-NSTYPE@.service to /etc/systemd/system for each
-/// NSTYPE in /etc/conf.d/netns and /usr/share/systemd-netns, and removes those of other types. Run it
-/// after adding or removing a type.
+/// For each NSTYPE in /etc/conf.d/netns and /usr/share/systemd-netns, writes netns-NSTYPE@.service
+/// and netns_outside-NSTYPE@.service to /etc/systemd/system, and removes those of types that no
+/// longer exist. Run it after adding or removing a type, or changing NETNS_REQUIRES.
 #[derive(Debug, Parser)]
 #[command(
     name = "netnsupdate",
@@ -50,7 +50,7 @@ pub struct Update {
     #[arg(long)]
     pub clean: bool,
 
-    /// Remove units even if instances of them are running
+    /// Remove units even if instances are running
     #[arg(long)]
     pub force: bool,
 
@@ -62,11 +62,11 @@ pub struct Update {
     #[arg(long)]
     pub no_reload: bool,
 
-    /// Show what would be done, but do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Operate on the file system below DIR, and do not reload systemd
+    /// Work on the system below DIR, without systemd
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
 

@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use crate::service::publish::Publication;
 use crate::sys::{log, pager, terminal};
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
@@ -51,17 +50,6 @@ pub fn warn_unreadable(unreadable: &[String]) {
     for what in unreadable {
         log::warn(&format!("not read: {what}"));
     }
-}
-
-/// A port, and the namespace of its service.
-pub fn published_port(publication: &Publication) -> String {
-    let Publication {
-        name,
-        outside,
-        from,
-    } = publication;
-    let place = from.map(|from| format!(", in '{from}'"));
-    format!("port {outside} of '{name}'{}", place.unwrap_or_default())
 }
 
 /// Restarts the service, or prints how to.

@@ -6,5 +6,6 @@ pub mod name;
 pub mod paths;
 pub mod phase;
 pub mod register;
+pub mod resolv_conf;
 pub mod sources;
 pub mod types;

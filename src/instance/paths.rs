@@ -1,7 +1,5 @@
 //! Every path that is read or written, below `/` or below another root.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::instance::name::{Instance, NsName, NsType};
@@ -43,16 +41,6 @@ impl Root {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Whether `path`, or what exists of it, is below the root even when symlinks are followed.
-    ///
-    /// # Errors
-    /// A symlink leads nowhere, or a directory may not be looked at.
-    pub fn contains(&self, path: &Path) -> io::Result<bool> {
-        let exists = |path: &&Path| fs::symlink_metadata(path).is_ok();
-        let existing = path.ancestors().find(exists).unwrap_or(path);
-        Ok(fs::canonicalize(existing)?.starts_with(fs::canonicalize(&self.0)?))
-    }
-
     /// `/etc/conf.d/netns`: what the administrator writes.
     pub fn conf_dir(&self) -> PathBuf {
         self.path(SYSCONFDIR).join("conf.d/netns")
@@ -90,6 +78,11 @@ impl Root {
     /// `/usr/lib/systemd/system`: the unit templates, as installed.
     pub fn template_dir(&self) -> PathBuf {
         self.path(PREFIX).join("lib/systemd/system")
+    }
+
+    /// `/usr/sbin/netnsctl`, as units call it.
+    pub fn netnsctl(&self) -> PathBuf {
+        Path::new(PREFIX).join("sbin/netnsctl")
     }
 
     /// `/etc/systemd/system`: the copies of the templates, and drop-ins.
@@ -161,9 +154,19 @@ impl Root {
         self.state_dir().join("nat")
     }
 
-    /// The lock that is held while netnsupdate writes units.
-    pub fn update_lock(&self) -> PathBuf {
-        self.state_dir().join("netnsupdate.lock")
+    /// The lock that is held while units and drop-ins are written.
+    pub fn units_lock(&self) -> PathBuf {
+        self.state_dir().join("units.lock")
+    }
+
+    /// What an unfinished change of units has to put back.
+    pub fn units_journal(&self) -> PathBuf {
+        self.unit_dir().join(".systemd-netns-journal")
+    }
+
+    /// The lock that is held while the resolv.conf of a namespace is written.
+    pub fn resolv_conf_lock(&self) -> PathBuf {
+        self.state_dir().join("resolv-conf.lock")
     }
 
     /// The file that is there as long as systemd has unit files to reload.

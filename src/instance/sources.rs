@@ -12,7 +12,7 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::sys::command::quoted;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
 
 /// The shipped types that give way to an administrator's own of the same name: people had written
 /// their `bridge.conf` before there was a `bridge.sh`.
@@ -172,17 +172,16 @@ fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
 /// # Errors
 /// It cannot be looked at, or is a symlink to nothing: it was meant to count.
 pub fn is_source(path: &Path) -> Result<bool> {
-    let looking = || format!("looking at {}", path.display());
-    match fs::metadata(path).missing_ok().with_context(looking)? {
-        Some(metadata) => Ok(metadata.is_file()),
-        None => match fs::read_link(path) {
-            Ok(target) => bail!(
-                "{} is a symlink to {}, which does not exist",
-                path.display(),
-                target.display()
-            ),
-            Err(_) => Ok(false),
-        },
+    match (file::metadata(path)?, file::read_link(path)) {
+        (Some(metadata), _) => Ok(metadata.is_file()),
+        (None, None) => Ok(false),
+        // Another root need not have the device.
+        (None, Some(target)) if target == Path::new("/dev/null") => Ok(false),
+        (None, Some(target)) => bail!(
+            "{} is a symlink to {}, which does not exist",
+            path.display(),
+            target.display()
+        ),
     }
 }
 

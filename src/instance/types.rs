@@ -1,7 +1,6 @@
 //! Which NSTYPEs there are.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -34,7 +33,8 @@ impl Types {
 
     fn scan(&mut self, directory: &Path, extensions: &[&str]) -> Result<()> {
         // To take all types for removed because of a disk that is not mounted would do harm.
-        if directory.symlink_metadata().is_ok() && !directory.is_dir() {
+        let found = file::metadata(directory)?;
+        if !found.map_or_else(|| !file::exists(directory), |found| found.is_dir()) {
             bail!("{} is not a directory", directory.display());
         }
         for path in file::entries(directory)? {
@@ -59,8 +59,8 @@ impl Types {
                 return;
             }
         };
-        match source.and_then(|_| readable(path)) {
-            Ok(()) => self.found.insert(nstype),
+        match source.and_then(|_| file::open(path)) {
+            Ok(_) => self.found.insert(nstype),
             Err(error) => {
                 self.problems.push(format!("{error:#}"));
                 self.doubtful.insert(nstype)
@@ -117,16 +117,10 @@ pub fn configured_instances(root: &Root) -> Result<Vec<(PathBuf, Instance)>> {
         .collect())
 }
 
-fn readable(path: &Path) -> Result<()> {
-    match fs::File::open(path) {
-        Ok(_) => Ok(()),
-        Err(error) => bail!("{} cannot be read: {error}", path.display()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn types(files: &[&str]) -> Types {
         let directory = tempfile::tempdir().unwrap();

@@ -2,7 +2,6 @@
 //!
 //! Uses no other room.
 
-pub mod change;
 pub mod command;
 pub mod exit;
 pub mod file;
@@ -11,5 +10,6 @@ pub mod log;
 pub mod pager;
 pub mod process;
 pub mod progress;
+pub mod rooted;
 pub mod terminal;
 pub mod user;

@@ -54,9 +54,9 @@ impl Manager {
         Ok(())
     }
 
-    /// Starts a unit, and waits until it runs.
-    pub fn start(&self, unit: &str) -> Result<()> {
-        self.call("start", &["--".to_owned(), unit.to_owned()])?;
+    /// Starts units, and waits until they run.
+    pub fn start(&self, units: &[String]) -> Result<()> {
+        self.call("start", units)?;
         Ok(())
     }
 

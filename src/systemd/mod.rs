@@ -2,6 +2,7 @@
 //!
 //! Uses `instance` and `sys`.
 
+pub mod change;
 pub mod instances;
 pub mod manager;
 pub mod service;

@@ -1,23 +1,24 @@
-//! netnsupdate: every NSTYPE has its units. A pure plan, then its application.
+//! netnsupdate: gives every NSTYPE its units. A plan without side effects, then its application.
 
 mod order;
 mod plan;
 pub mod requires;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::types::Types;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
 use crate::sys::lock::{Lock, locked};
 use crate::sys::log;
+use crate::sys::rooted;
+use crate::sys::terminal::clean;
+use crate::systemd::change::{LOCK_TIMEOUT, Units};
 use crate::systemd::manager::Manager;
 use crate::systemd::unit;
 
@@ -27,9 +28,6 @@ use plan::{Copies, Templates, UnitFile};
 /// In bytes; a unit of ours is a hundredth of it.
 const UNIT_MAX: u64 = 1 << 20;
 
-/// A run takes a fraction of a second, unless its disk or systemd hangs.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// What the command line asks for.
 #[derive(Debug, Default)]
 pub struct UpdateRequest {
@@ -37,14 +35,14 @@ pub struct UpdateRequest {
     pub clean: bool,
     /// Remove also copies that running instances need.
     pub force: bool,
-    /// Say what would be done, and do nothing.
+    /// Print what would be done, and do nothing.
     pub dry_run: bool,
-    /// Say nothing but warnings and errors.
+    /// Print nothing but warnings and errors.
     pub quiet: bool,
     pub reload: Reload,
 }
 
-/// When systemd is to read the unit files again.
+/// When to reload systemd.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
     #[default]
@@ -53,7 +51,7 @@ pub enum Reload {
     Never,
 }
 
-/// What a run would do, and what it would not be able to do; nothing is done.
+/// What a run would do, and what it could not do. Nothing is changed.
 ///
 /// # Errors
 /// A directory or a template cannot be read.
@@ -64,7 +62,7 @@ pub fn pending(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) 
         (Types::find(root)?, read_templates(root)?)
     };
     let unit_dir = root.unit_dir();
-    let copies = existing(&unit_dir, root)?;
+    let copies = existing(&unit_dir)?;
     let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
     order::plan(root, &types, &mut plan)?;
     if let Some(manager) = manager.filter(|_| !request.force) {
@@ -75,17 +73,17 @@ pub fn pending(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) 
     Ok(plan)
 }
 
-/// Brings the units in line with the types, and gives the exit status: 1 if anything was left
-/// undone. `manager` is `None` for a system that does not run.
+/// Makes the units those of the types, and returns the exit status: 1 if anything was left undone.
+/// `manager` is `None` for a system that does not run.
 ///
 /// # Errors
 /// Nothing was changed: a directory or a template cannot be read.
 pub fn run(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> Result<u8> {
     let unit_dir = root.unit_dir();
-    // Before anything is read: what another run has read may be outdated when it acts.
-    let _lock = match request.dry_run {
+    // Before anything is read: another process may change it.
+    let _locked = match request.dry_run {
         true => None,
-        false => Some(prepare(root, &unit_dir, request.clean)?),
+        false => Some(prepare(root, manager, &unit_dir, request.clean)?),
     };
     let plan = pending(root, manager, request)?;
     for problem in plan
@@ -120,7 +118,7 @@ fn status(complete: bool) -> u8 {
     if complete { 0 } else { Exit::Failure as u8 }
 }
 
-/// Makes the changes of the plan, each one whole; false if any failed, which is printed.
+/// Makes the changes of the plan; false if one failed, which is printed.
 fn apply(plan: &Plan, unit_dir: &Path, quiet: bool) -> bool {
     let mut complete = true;
     for action in &plan.actions {
@@ -158,8 +156,8 @@ fn patterns(types: &Types, copies: &Copies) -> Vec<String> {
     patterns
 }
 
-/// Whether systemd has to read the unit files again. A file says so as long as it has not: a run
-/// that is killed in between leaves nothing for the next to change, but that to be done.
+/// Whether systemd has to be reloaded. A file says so until it has been: after a run that was killed
+/// in between, the next finds nothing to change, but has to reload.
 struct Pending {
     mark: Option<PathBuf>,
     always: bool,
@@ -196,83 +194,83 @@ impl Pending {
     }
 }
 
-/// Keeps other runs out, and removes what a killed run has left.
-fn prepare(root: &Root, unit_dir: &Path, clean: bool) -> Result<Lock> {
+/// What keeps other processes out.
+enum Locked<'a> {
+    System { _units: Units<'a> },
+    Image { _directory: Lock },
+}
+
+/// Keeps other processes out, and cleans up after one that was killed.
+fn prepare<'a>(
+    root: &'a Root,
+    manager: Option<&'a Manager>,
+    unit_dir: &Path,
+    clean: bool,
+) -> Result<Locked<'a>> {
     if !clean {
         // Without templates nothing can be done.
         read_templates(root)?;
     }
-    let following = || format!("following {}", unit_dir.display());
-    if !root.contains(unit_dir).with_context(following)? {
-        bail!("{} leads out of the root", unit_dir.display());
-    }
     file::make_directory(unit_dir, 0o755)?;
-    let lock = match root.is_system() {
-        true => Lock::take_within(&root.update_lock(), LOCK_TIMEOUT)?,
-        // An image keeps no files below /run, and may be read-only.
-        false => Lock::directory(unit_dir, LOCK_TIMEOUT)?.with_context(|| locked(unit_dir))?,
-    };
-    for name in file::names(unit_dir)? {
-        let path = unit_dir.join(&name);
-        if file::is_temporary(&name) && path.is_file() {
-            file::remove(&path)?;
-        }
+    if root.is_system() {
+        let units = Units::lock(root, manager)?;
+        return Ok(Locked::System { _units: units });
     }
-    Ok(lock)
+    // An image keeps no files below /run, and may be read-only.
+    let directory = rooted::target(unit_dir)?;
+    let lock = Lock::directory(&directory, LOCK_TIMEOUT)?.with_context(|| locked(unit_dir))?;
+    file::remove_temporary(unit_dir)?;
+    Ok(Locked::Image { _directory: lock })
 }
 
 fn read_templates(root: &Root) -> Result<Templates> {
     let read = |side: Side| {
         let path = root.template_dir().join(unit::template(side));
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("reading the unit template {}", path.display()))
-            .or_exit(Exit::NotInstalled)?;
-        Ok((side, text))
+        let text = file::read(&path).and_then(|content| {
+            let content =
+                content.with_context(|| format!("there is no unit template {}", path.display()))?;
+            String::from_utf8(content).with_context(|| format!("reading {}", path.display()))
+        });
+        Ok((side, text.or_exit(Exit::NotInstalled)?))
     };
     unit::SIDES.into_iter().rev().map(read).collect()
 }
 
-fn existing(unit_dir: &Path, root: &Root) -> Result<Copies> {
+fn existing(unit_dir: &Path) -> Result<Copies> {
     let mut copies = Copies::new();
     for name in file::names(unit_dir)? {
-        // What is named after no type is not ours, whatever it holds.
-        let Some(named) = unit::of_copy(&name) else {
-            continue;
-        };
-        let path = unit_dir.join(&name);
-        let copy = look_at(root, &path)
-            .with_context(|| format!("looking at {}", path.display()))
-            .unwrap_or_else(|error| UnitFile::Unreadable(format!("{error:#}")));
-        copies.insert(named, copy);
+        // A file that is not named after a type is not ours, whatever it holds.
+        if let Some(named) = unit::of_copy(&name) {
+            let copy = look_at(&unit_dir.join(&name));
+            let copy = copy.unwrap_or_else(|error| UnitFile::Unreadable(format!("{error:#}")));
+            copies.insert(named, copy);
+        }
     }
     Ok(copies)
 }
 
-fn look_at(root: &Root, path: &Path) -> Result<UnitFile> {
-    let link = match fs::read_link(path) {
-        // In another root there need not be a device.
-        Ok(target) if target == Path::new("/dev/null") => return Ok(UnitFile::Masked),
-        Ok(target) if target.is_absolute() => Some(root.path(target)),
-        Ok(target) => Some(path.with_file_name(target)),
-        Err(_) => None,
-    };
-    let target = link.as_deref().unwrap_or(path);
-    let Some(metadata) = fs::metadata(target).missing_ok()? else {
+fn look_at(path: &Path) -> Result<UnitFile> {
+    let link = file::read_link(path);
+    // In another root there need not be a device.
+    if link.as_deref() == Some(Path::new("/dev/null")) {
+        return Ok(UnitFile::Masked);
+    }
+    let Some(metadata) = file::metadata(path)? else {
         return Ok(UnitFile::Link);
     };
     if !metadata.is_file() || metadata.len() > UNIT_MAX {
         return Ok(UnitFile::Foreign);
     }
-    Ok(match (String::from_utf8(fs::read(target)?), link) {
-        (Ok(text), _) if !unit::is_ours(&text) => UnitFile::Foreign,
-        (Ok(_), Some(_)) => UnitFile::Link,
-        (Ok(text), None) => UnitFile::Ours(text),
-        // What we write is UTF-8.
-        (Err(_), _) => UnitFile::Foreign,
+    // What we write is UTF-8.
+    let text = String::from_utf8(file::read(path)?.unwrap_or_default()).unwrap_or_default();
+    Ok(match link {
+        _ if !unit::is_ours(&text) => UnitFile::Foreign,
+        Some(_) => UnitFile::Link,
+        None => UnitFile::Ours(text),
     })
 }
 
-/// That nobody reads the list is no reason to stop half-way.
+/// Prints a line, whether or not anybody reads it.
 fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    let _ = writeln!(io::stdout(), "{}", clean(line));
 }

@@ -1,10 +1,9 @@
 //! What instances require of each other, as drop-ins for their units.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::plan::{Action, Plan};
 use crate::instance::name::{Instance, NsName, NsType};
@@ -14,33 +13,43 @@ use crate::instance::sources::is_source;
 use crate::instance::types::{Types, configured_instances};
 use crate::sys::file;
 use crate::systemd::unit::{self, UnitName};
-use crate::update::requires::{self, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, DependencyGraph, Need};
+use crate::update::requires::{
+    self, Cycle, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, DependencyGraph, Need,
+};
 
 /// Whose requirements they are: those of a type, or of one instance.
 type Owner = (NsType, Option<NsName>);
 
-/// What files say, and what cannot be told.
+/// What a file requires, and in which line.
+#[derive(Debug)]
+struct Requirement {
+    source: PathBuf,
+    line: usize,
+    needs: Vec<Need>,
+}
+
+/// What files require, and what cannot be read.
 #[derive(Debug, Default)]
 struct Wanted {
-    needs: BTreeMap<Owner, (PathBuf, Vec<Need>)>,
+    by_file: BTreeMap<Owner, Requirement>,
     /// Their drop-ins stay as they are.
     unclear: BTreeSet<Owner>,
     problems: Vec<String>,
 }
 
-/// Adds to `plan` what makes the drop-ins those of the files; without types, all go.
+/// Adds to `plan` what makes the drop-ins those of the files; without types, all are removed.
 ///
 /// # Errors
 /// A directory cannot be read.
 pub fn plan(root: &Root, types: &Types, plan: &mut Plan) -> Result<()> {
-    let existing = existing(root)?;
     let mut wanted = Wanted::default();
+    let existing = existing(root, &mut wanted.problems)?;
     if !types.found.is_empty() {
         wanted.read(root, types)?;
-        wanted.refuse_circles(&existing);
+        wanted.drop_cycles(&existing);
     }
     let mut desired = BTreeMap::new();
-    for ((nstype, name), (source, needs)) in &wanted.needs {
+    for ((nstype, name), Requirement { source, needs, .. }) in &wanted.by_file {
         if needs.is_empty() {
             continue;
         }
@@ -53,20 +62,19 @@ pub fn plan(root: &Root, types: &Types, plan: &mut Plan) -> Result<()> {
     let ours = existing.iter().filter(|(_, drop_in)| drop_in.of_update);
     let ours: BTreeMap<&PathBuf, &DropIn> = ours.collect();
     for (path, text) in &desired {
-        match ours.get(path) {
-            None => plan
-                .actions
-                .push(Action::Create(path.clone(), text.clone())),
-            Some(old) if old.text.as_ref() == Some(text) => {}
-            Some(old) if old.is_ours() => {
-                plan.actions
-                    .push(Action::Update(path.clone(), text.clone()));
+        let action = match ours.get(path) {
+            None => Action::Create(path.clone(), text.clone()),
+            Some(old) if old.text == *text => continue,
+            Some(old) if old.is_ours() => Action::Update(path.clone(), text.clone()),
+            Some(_) => {
+                plan.problems.push(format!(
+                    "{} was not written by netnsupdate, leaving it alone: NETNS_REQUIRES has no effect",
+                    path.display()
+                ));
+                continue;
             }
-            Some(_) => plan.problems.push(format!(
-                "{} is not ours and is left alone: what NETNS_REQUIRES says is not in force",
-                path.display()
-            )),
-        }
+        };
+        plan.actions.push(action);
     }
     for (path, old) in ours {
         let (nstype, _) = &old.owner;
@@ -81,123 +89,126 @@ pub fn plan(root: &Root, types: &Types, plan: &mut Plan) -> Result<()> {
 
 impl Wanted {
     fn read(&mut self, root: &Root, types: &Types) -> Result<()> {
-        if let Some((path, needs)) = self.read_file(&root.default_conf(), None) {
+        if let Some(Requirement {
+            source,
+            line,
+            needs,
+        }) = self.read_file(root.default_conf(), None)
+        {
             if !needs.is_empty() {
                 self.problems.push(format!(
-                    "{}: NETNS_REQUIRES is for a type or an instance, and not for all types",
-                    path.display()
+                    "{}:{line}: NETNS_REQUIRES has no effect in default.conf: set it for a type or \
+                     an instance",
+                    source.display()
                 ));
             }
         }
         for nstype in &types.found {
             let owner = (nstype.clone(), None);
             let [own, shipped] = root.scripts(nstype);
-            let script = if matches!(is_source(&own), Ok(false)) {
-                shipped
-            } else {
-                own
+            let script = match is_source(&own) {
+                Ok(false) => shipped,
+                _ => own,
             };
-            // In the order in which they are sourced: what is assigned last counts.
+            // In the order in which they are sourced: the last assignment counts.
             for path in [script, root.type_conf(nstype)] {
-                if let Some(found) = self.read_file(&path, Some(&owner)) {
-                    self.needs.insert(owner.clone(), found);
+                if let Some(found) = self.read_file(path, Some(&owner)) {
+                    self.by_file.insert(owner.clone(), found);
                 }
             }
         }
         for (path, instance) in configured_instances(root)? {
             if types.found.contains(&instance.nstype) {
-                let owner = (instance.nstype.clone(), Some(instance.nsname));
-                if let Some(found) = self.read_file(&path, Some(&owner)) {
-                    self.needs.insert(owner, found);
+                let owner = (instance.nstype, Some(instance.nsname));
+                if let Some(found) = self.read_file(path, Some(&owner)) {
+                    self.by_file.insert(owner, found);
                 }
             }
         }
         let unclear = &self.unclear;
-        self.needs.retain(|owner, _| !unclear.contains(owner));
+        self.by_file.retain(|owner, _| !unclear.contains(owner));
         Ok(())
     }
 
-    fn read_file(&mut self, path: &Path, owner: Option<&Owner>) -> Option<(PathBuf, Vec<Need>)> {
-        let read = || -> Result<Option<Vec<Need>>> {
-            if !is_source(path)? {
-                return Ok(None);
-            }
-            let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-            requires::read(&String::from_utf8_lossy(&bytes))
-                .with_context(|| path.display().to_string())
+    fn read_file(&mut self, source: PathBuf, owner: Option<&Owner>) -> Option<Requirement> {
+        let text = match is_source(&source) {
+            Ok(false) => return None,
+            Ok(true) => file::read_text(&source),
+            Err(error) => Err(error),
         };
-        match read() {
-            Ok(needs) => needs.map(|needs| (path.to_owned(), needs)),
+        let Ok(text) = text else {
+            // Among the problems of the types.
+            self.unclear.extend(owner.cloned());
+            return None;
+        };
+        match requires::read(&text.unwrap_or_default()) {
+            Ok(found) => found.map(|(line, needs)| Requirement {
+                source,
+                line,
+                needs,
+            }),
             Err(error) => {
-                // That a file cannot be read has been told already.
-                if fs::read(path).is_ok() {
-                    self.problems.push(format!("{error:#}"));
-                }
+                self.problems
+                    .push(format!("{}:{error:#}", source.display()));
                 self.unclear.extend(owner.cloned());
                 None
             }
         }
     }
 
-    /// All that there is: what files say, and what netnsctl has written.
+    /// What files require, and what netnsctl has written.
     fn graph(&self, existing: &BTreeMap<PathBuf, DropIn>) -> DependencyGraph {
         let mut graph = DependencyGraph::default();
         let by_hand = existing.values().filter(|drop_in| !drop_in.of_update);
-        let by_hand = by_hand.map(|drop_in| (&drop_in.owner, drop_in.needs()));
-        let by_file = self.needs.iter();
-        let by_file = by_file.map(|(owner, (_, needs))| (owner, needs.clone()));
+        let by_hand = by_hand.map(|drop_in| (&drop_in.owner, requires::needs_of(&drop_in.text)));
+        let by_file = self.by_file.iter();
+        let by_file = by_file.map(|(owner, found)| (owner, found.needs.clone()));
         for ((nstype, name), needs) in by_hand.chain(by_file) {
-            match name {
-                None => graph.add_type(nstype, &needs),
-                Some(name) => {
-                    let (nstype, nsname) = (nstype.clone(), name.clone());
-                    graph.add_instance(&Instance { nstype, nsname }, &needs);
-                }
-            }
+            graph.add(nstype, name.as_ref(), &needs);
         }
         graph
     }
 
-    /// Leaves out what would have instances wait for each other for ever.
-    fn refuse_circles(&mut self, existing: &BTreeMap<PathBuf, DropIn>) {
-        loop {
-            let graph = self.graph(existing);
-            let Some(cycle) = graph.cycle() else {
-                return;
-            };
-            self.problems.push(format!(
-                "NETNS_REQUIRES goes round in a circle, and is not put in force: {}",
-                cycle.join(" -> ")
-            ));
-            let before = self.needs.len();
-            for node in &cycle {
-                let Some((nstype, name)) = node.split_once('@') else {
-                    continue;
-                };
-                let Ok(nstype) = nstype.parse::<NsType>() else {
-                    continue;
-                };
-                for name in [None, name.parse::<NsName>().ok()] {
-                    let owner = (nstype.clone(), name);
-                    if self.needs.remove(&owner).is_some() {
-                        self.unclear.insert(owner);
-                    }
+    /// Leaves out what would make instances wait for each other for ever.
+    fn drop_cycles(&mut self, existing: &BTreeMap<PathBuf, DropIn>) {
+        while let Some(cycle) = self.graph(existing).cycle() {
+            let owners = cycle.owners();
+            let mut places: Vec<String> = Vec::new();
+            for owner in &owners {
+                if let Some(Requirement { source, line, .. }) = self.by_file.remove(owner) {
+                    places.push(format!("{}:{line}", source.display()));
+                    self.unclear.insert(owner.clone());
                 }
             }
-            if self.needs.len() == before {
-                // Drop-ins alone make it: those are not ours to mend.
+            let Some(first) = places.first() else {
+                // netnsctl has written all of it.
+                let by_hand = existing
+                    .iter()
+                    .filter(|(_, drop_in)| owners.contains(&drop_in.owner));
+                let paths: Vec<String> = by_hand
+                    .map(|(path, _)| path.display().to_string())
+                    .collect();
+                self.problems
+                    .push(format!("{}: dependency cycle: {cycle}", paths.join(", ")));
                 return;
-            }
+            };
+            let others = match &places[1..] {
+                [] => String::new(),
+                others => format!(" (also {})", others.join(", ")),
+            };
+            self.problems.push(format!(
+                "{first}: ignoring NETNS_REQUIRES, dependency cycle: {cycle}{others}"
+            ));
         }
     }
 }
 
-/// The circle that there would be if `instance` required all this as well.
-pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Option<Vec<String>>> {
+/// The cycle that there would be if `instance` required all this as well.
+pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Option<Cycle>> {
     let mut wanted = Wanted::default();
     wanted.read(root, &Types::find(root)?)?;
-    let mut graph = wanted.graph(&existing(root)?);
-    graph.add_instance(instance, needs);
+    let mut graph = wanted.graph(&existing(root, &mut Vec::new())?);
+    graph.add(&instance.nstype, Some(&instance.nsname), needs);
     Ok(graph.cycle())
 }
 
@@ -205,52 +216,54 @@ pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Op
 #[derive(Debug)]
 struct DropIn {
     owner: Owner,
-    /// `None` where it is no text.
-    text: Option<String>,
+    text: String,
     /// By its name, one that netnsupdate writes; else one of netnsctl.
     of_update: bool,
 }
 
 impl DropIn {
     fn is_ours(&self) -> bool {
-        let text = self.text.as_deref().unwrap_or_default();
-        text.starts_with(requires::OF_UPDATE)
-    }
-
-    fn needs(&self) -> Vec<Need> {
-        requires::needs_of(self.text.as_deref().unwrap_or_default())
+        self.text.starts_with(requires::OF_UPDATE)
     }
 }
 
-fn existing(root: &Root) -> Result<BTreeMap<PathBuf, DropIn>> {
+fn existing(root: &Root, problems: &mut Vec<String>) -> Result<BTreeMap<PathBuf, DropIn>> {
     let mut existing = BTreeMap::new();
     for name in file::names(&root.unit_dir())? {
-        let owner = || -> Option<Owner> {
-            let unit = name.strip_suffix(".d")?;
-            if let Some((Side::Outside, nstype)) = unit::of_copy(unit) {
-                return Some((nstype, None));
-            }
-            match UnitName::parse(unit)? {
-                UnitName::Instance(Side::Outside, Instance { nstype, nsname }) => {
-                    Some((nstype, Some(nsname)))
-                }
-                _ => None,
-            }
-        };
-        let Some(owner) = owner() else {
+        let Some(owner) = name.strip_suffix(".d").and_then(owner) else {
             continue;
         };
         for (file, of_update) in [(DROP_IN_OF_UPDATE, true), (DROP_IN_OF_CTL, false)] {
             let path = root.unit_dir().join(&name).join(file);
-            if let Some(bytes) = file::read(&path)? {
-                let drop_in = DropIn {
-                    owner: owner.clone(),
-                    text: String::from_utf8(bytes).ok(),
-                    of_update,
-                };
-                existing.insert(path, drop_in);
+            match file::read_text(&path) {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    let owner = owner.clone();
+                    existing.insert(
+                        path,
+                        DropIn {
+                            owner,
+                            text,
+                            of_update,
+                        },
+                    );
+                }
+                Err(error) => problems.push(format!("{error:#}")),
             }
         }
     }
     Ok(existing)
+}
+
+/// Whose requirements the drop-ins of a unit are.
+fn owner(unit: &str) -> Option<Owner> {
+    if let Some((Side::Outside, nstype)) = unit::of_copy(unit) {
+        return Some((nstype, None));
+    }
+    match UnitName::parse(unit)? {
+        UnitName::Instance(Side::Outside, Instance { nstype, nsname }) => {
+            Some((nstype, Some(nsname)))
+        }
+        _ => None,
+    }
 }

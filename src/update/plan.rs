@@ -1,7 +1,6 @@
 //! What has to change for every type to have its units, as data.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -65,10 +64,8 @@ impl Action {
             Action::Remove(path, ..) => file::remove(path).map(drop),
             Action::RemoveDropIn(path) => {
                 file::remove(path)?;
-                if let Some(directory) = path.parent() {
-                    // Others may have drop-ins of their own there.
-                    let _ = fs::remove_dir(directory);
-                }
+                // Others may have drop-ins there.
+                file::remove_empty(path.parent().unwrap_or(path));
                 Ok(())
             }
         }
@@ -124,7 +121,7 @@ impl Plan {
             Some(UnitFile::Masked) => self.remark_mask(&path),
             Some(UnitFile::Unreadable(why)) => self.problems.push(why.clone()),
             Some(UnitFile::Foreign) => self.problems.push(format!(
-                "{} is not ours and is left alone: NSTYPE '{nstype}' has no unit of its own",
+                "{} was not written by netnsupdate, leaving it alone: NSTYPE '{nstype}' has no unit",
                 path.display()
             )),
         }
@@ -146,15 +143,16 @@ impl Plan {
             }
             UnitFile::Masked => self.remark_mask(&path),
             UnitFile::Unreadable(why) => self.problems.push(why.clone()),
-            UnitFile::Foreign => self
-                .remarks
-                .push(format!("{} is not ours and is left alone", path.display())),
+            UnitFile::Foreign => self.remarks.push(format!(
+                "{} was not written by netnsupdate, leaving it alone",
+                path.display()
+            )),
         }
     }
 
     fn remark_mask(&mut self, path: &Path) {
         self.remarks
-            .push(format!("{} is masked and is left alone", path.display()));
+            .push(format!("{} is masked, leaving it alone", path.display()));
     }
 
     /// Takes back the removal of units that run: without its file systemd forgets how to stop one.
@@ -188,7 +186,7 @@ impl Plan {
             // One line for the type, though two files stay.
             if !units.is_empty() && told.insert(nstype.clone()) {
                 problems.push(format!(
-                    "{} is kept, for it is needed to stop {}: stop it first, or use --force",
+                    "keeping {}, which is needed to stop {}: stop that first, or use --force",
                     path.display(),
                     units.join(" ")
                 ));
@@ -228,7 +226,7 @@ mod tests {
         let [both, half] = &plan.problems[..] else {
             panic!("{:?}", plan.problems);
         };
-        assert!(both.contains("stop netns-both@web.service netns_outside-both@web.service"));
-        assert!(half.starts_with("netns_outside-half@.service is kept"));
+        assert!(both.contains("to stop netns-both@web.service netns_outside-both@web.service"));
+        assert!(half.starts_with("keeping netns_outside-half@.service"));
     }
 }

@@ -70,7 +70,7 @@ fn what_fails_leaves_everything_as_it_was() {
         fails 1 'no none.service' netnsctl attach none t@web
         fails 6 'unknown NSTYPE' netnsctl attach s u@web
         fails 1 'is not attached' netnsctl detach s
-        fails 1 'there is no /etc/systemd' netnsctl unpublish web 80
+        fails 1 'is not published' netnsctl unpublish web 80
         # A directory that cannot be written, one after another.
         mkdir /etc/systemd/system/s.service.d
         mount -t tmpfs -o ro none /etc/systemd/system/s.service.d
@@ -101,10 +101,91 @@ fn destinations_that_are_missing_are_not_made() {
         mkdir -p /etc/netns/web
         touch '/etc/netns/web/a:b' /etc/a:b
         before=$(files)
-        fails 6 'a:b has a name' netnsctl attach s t@web
+        fails 6 'cannot be named' netnsctl attach s t@web
         rm '/etc/netns/web/a:b'; touch /etc/netns/web/nothing-there
-        netnsctl attach s t@web 2>&1 | grep 'there is no /etc/nothing-there'
+        netnsctl attach s t@web 2>&1 | grep 'no /etc/nothing-there to bind'
         [[ ! -e /etc/nothing-there ]]");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_not_a_regular_file_blocks_nothing() {
+    run(r"
+        mkdir -p /etc/netns/web /etc/systemd/system/other.service.d
+        mkfifo /etc/netns/web/hosts /etc/systemd/system/other.service.d/50-netns.conf
+        timeout 9 $NETNSCTL attach s t@web 2>&1 | grep 'ignoring /etc/netns/web/hosts'
+        timeout 9 $NETNSCTL detach s 2>&1 | grep 'other.service.d/50-netns.conf is not a regular file'
+        cp /etc/systemd/system/s.service /etc/systemd/system/other.service
+        before=$(files)
+        fails 1 'not a regular file' timeout 9 $NETNSCTL attach other t@web
+        mkfifo /etc/netns/web/resolv.conf
+        before=$(files)
+        fails 1 'not a regular file' timeout 9 $NETNSCTL attach s t@web
+        rm /etc/netns/web/resolv.conf /etc/nsswitch.conf; mkfifo /etc/nsswitch.conf
+        before=$(files)
+        fails 1 'not a regular file' timeout 9 $NETNSCTL attach s t@web --strict-dns");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn many_at_once_lose_nothing() {
+    run(r"
+        for name in {1..20}; do netnsctl require t@a netns_name@n$name 2>/dev/null & done
+        for name in {1..9}; do netnsctl resolv-conf t@web$((name % 2)) --source s$name 192.0.2.$name & done
+        wait
+        [[ $(grep -c ^Requires= '/etc/systemd/system/netns_outside-t@a.service.d/60-netns-require.conf') == 20 ]]
+        [[ $(grep -h nameserver /etc/netns/web?/resolv.conf | sort -u | wc -l) == 9 ]]
+        for name in {1..20}; do netnsctl require t@a netns_name@n$name --remove 2>/dev/null & done
+        wait
+        netnsctl resolv-conf t@web0 --remove; netnsctl resolv-conf t@web1 --remove
+        [[ -z $(ls /run/systemd-netns) ]]
+        unchanged");
+}
+
+/// At every system call that changes something; the next command repairs what is left.
+#[test]
+#[ignore = "needs root"]
+fn what_was_killed_can_be_run_again() {
+    run(r#"
+        netnsctl require t@a netns_name@b
+        state() { find /etc/systemd /etc/netns -printf '%p %l
+' -type f -exec sha256sum {} \; 2>/dev/null | sort || :; }
+        killed() { # CALL NUMBER COMMAND...: whether it came to that
+            ! { strace -qq -o /dev/null -e "trace=$1" -e "inject=$1:signal=SIGKILL:when=$2" "$NETNSCTL" "${@:3}" >/dev/null; } 2>/dev/null
+        }
+        while read -r make; do
+            read -r undo
+            start=$(state)
+            netnsctl $make 2>/dev/null
+            end=$(state)
+            for call in '?rename,?renameat,?renameat2' '?unlink,?unlinkat' '?rmdir' '?mkdir,?mkdirat' '?symlink,?symlinkat' write pwrite64 ftruncate; do
+                for command in "$undo" "$make"; do
+                    for ((number = 1; number < 60; number++)); do
+                        if [[ $command == "$undo" ]]; then before=$end after=$start other=$make; else before=$start after=$end other=$undo; fi
+                        if ! killed "$call" "$number" $command; then
+                            [[ $(state) == "$after" ]] || { echo "$command"; state; exit 90; }
+                            break
+                        fi
+                        # Again, unless it was done.
+                        netnsctl $command 2>/dev/null || :
+                        [[ $(state) == "$after" ]] || { echo "$call $number: $command"; diff <(state) <(echo "$after"); exit 91; }
+                        netnsctl $other 2>/dev/null
+                        [[ $(state) == "$before" ]] || { echo "$call $number: $other"; diff <(state) <(echo "$before"); exit 92; }
+                    done
+                done
+                netnsctl $make 2>/dev/null || :
+            done
+            netnsctl $undo 2>/dev/null
+        done <<'END'
+attach s t@web --strict-dns --dns 192.0.2.1
+detach s
+publish t@web 8080-8081:80-81/udp
+unpublish web 8080-8081/udp
+require t@a netns_name@c
+require t@a netns_name@c --remove
+resolv-conf t@web 192.0.2.1
+resolv-conf t@web --remove
+END"#);
 }
 
 #[test]
@@ -117,7 +198,7 @@ fn requirements_and_ports_come_and_go() {
         netnsctl require t@a t@b netns_name@c
         grep -qx Requires=netns_name@c.service '/etc/systemd/system/netns_outside-t@a.service.d/60-netns-require.conf'
         circle=$(netnsctl require t@b t@a 2>&1) && exit 1
-        [[ $circle == *'in a circle: t@'* ]]
+        [[ $circle == *'dependency cycle: t@'* ]]
         [[ ! -e /etc/systemd/system/netns_outside-t@b.service.d ]]
         netnsctl require t@a t@b --remove
         netnsctl require t@a netns_name@c --remove

@@ -114,7 +114,11 @@ fn huge() -> Result<(), Failed> {
     let path = tree.unit_dir().join("netns-huge@.service");
     File::options().write(true).open(&path)?.set_len(1 << 40)?;
     let outcome = tree.update().expect(0);
-    assert!(outcome.stderr.contains("netns-huge@.service is not ours"));
+    assert!(
+        outcome
+            .stderr
+            .contains("netns-huge@.service was not written by netnsupdate")
+    );
     assert_eq!(fs::metadata(&path)?.len(), 1 << 40);
     Ok(())
 }

@@ -10,14 +10,14 @@ use crate::service::attach::{AttachRequest, Attachment};
 use crate::sys::log;
 use crate::sys::terminal;
 use crate::sys::user::require_root;
+use crate::systemd::change::Units;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
 /// Run a service in a network namespace
 ///
-/// Writes a drop-in for the service, with which it requires the namespace, runs in it, and sees the
-/// files of /etc/netns/NSNAME in place of those of /etc. The change takes effect when the service
-/// is restarted.
+/// Writes a drop-in for the service: it requires the namespace, runs in it, and sees the files of
+/// /etc/netns/NSNAME instead of those in /etc. This takes effect when the service is restarted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl attach nginx veth@web --now
@@ -31,32 +31,35 @@ pub struct Attach {
     #[arg(long)]
     strict_dns: bool,
 
-    /// Keep the service running when the namespace's units stop or restart
+    /// Keep the service running when the namespace stops or restarts
     #[arg(long)]
     keep: bool,
 
-    /// Name server for the namespace (may be repeated)
+    /// Add a name server to the namespace (can be repeated)
     #[arg(long, value_name = "ADDRESS")]
     dns: Vec<IpAddr>,
 
-    /// Use the host's /etc/resolv.conf
+    /// Use the /etc/resolv.conf of the host
     #[arg(long, conflicts_with_all = ["dns", "strict_dns"])]
     host_dns: bool,
 
-    /// Print what would be written, but write nothing
+    /// Print the drop-in, do not write it
     #[arg(long)]
     print: bool,
 
-    /// Name of the service; a template, such as app@.service, stands for all its instances
+    /// Service unit; a template such as app@.service stands for all its instances
     service: ServiceName,
 
-    /// Type and network namespace; the service requires all that are given
+    /// Types of the namespace, all of which the service requires
     #[arg(required = true, value_name = "NSTYPE@NSNAME")]
     instances: Vec<Instance>,
 }
 
 impl Attach {
     pub fn run(&self, root: &Root) -> Result<u8> {
+        if !self.print {
+            require_root()?;
+        }
         let manager = Manager::running(root)?;
         let request = AttachRequest {
             service: &self.service,
@@ -66,32 +69,32 @@ impl Attach {
             host_dns: self.host_dns,
             dns: &self.dns,
         };
-        if !self.print {
-            require_root()?;
-        }
-        let plan = Attachment::new(root, manager.as_ref(), &request)?;
-        for remark in &plan.remarks {
+        let units = match self.print {
+            true => None,
+            false => Some(Units::lock(root, manager.as_ref())?),
+        };
+        let attachment = Attachment::new(root, manager.as_ref(), &request)?;
+        let service = &attachment.service;
+        for remark in &attachment.remarks {
             log::warn(remark);
         }
-        for socket in &plan.sockets {
+        for socket in &attachment.sockets {
             log::warn(&format!(
-                "{socket} still listens where it did, by default on the host; {} accepts its \
-                 connections inside the namespace",
-                plan.service
+                "{socket} keeps listening outside the namespace, and hands its connections to \
+                 {service} inside"
             ));
         }
-        if self.print {
-            terminal::print(&plan.show())?;
+        let Some(units) = units else {
+            terminal::print(&attachment.shown)?;
             return Ok(0);
-        }
-        for remark in plan.apply(manager.as_ref())? {
+        };
+        if let Some(remark) = attachment.apply(&units)? {
             log::warn(&remark);
         }
+        // A start may take its time.
+        drop(units);
         let name = &self.instances[0].nsname;
-        log::info(&format!(
-            "attached {} to network namespace '{name}'",
-            plan.service
-        ));
-        restart(manager.as_ref(), &plan.service, self.now)
+        log::info(&format!("attached {service} to namespace '{name}'"));
+        restart(manager.as_ref(), service, self.now)
     }
 }

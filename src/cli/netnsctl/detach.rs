@@ -9,9 +9,7 @@ use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::ServiceName;
 
-/// Detach a service from its network namespace
-///
-/// Removes what 'netnsctl attach' wrote. The change takes effect when the service is restarted.
+/// Stop running a service in a network namespace
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl detach nginx --now")]
 pub struct Detach {
@@ -19,7 +17,7 @@ pub struct Detach {
     #[arg(long)]
     now: bool,
 
-    /// Name of the service
+    /// Service unit
     service: ServiceName,
 }
 

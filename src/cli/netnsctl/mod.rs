@@ -23,7 +23,9 @@ mod new;
 mod nft_save;
 mod publish;
 mod rebind;
+mod relay;
 mod require;
+mod resolv_conf;
 mod status;
 mod unpublish;
 mod up;
@@ -60,7 +62,9 @@ enum Verb {
     NftSave(nft_save::NftSave),
     Publish(publish::Publish),
     Rebind(rebind::Rebind),
+    Relay(relay::Relay),
     Require(require::Require),
+    ResolvConf(resolv_conf::SetResolvConf),
     Status(status::Status),
     Unpublish(unpublish::Unpublish),
     Up(up::Up),
@@ -90,7 +94,9 @@ impl Ctl {
             Verb::NftSave(verb) => verb.run(root),
             Verb::Publish(verb) => verb.run(root),
             Verb::Rebind(verb) => verb.run(root),
+            Verb::Relay(verb) => verb.run(),
             Verb::Require(verb) => verb.run(root),
+            Verb::ResolvConf(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
             Verb::Unpublish(verb) => verb.run(root),
             Verb::Up(verb) => verb.run(root),

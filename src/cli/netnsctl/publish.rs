@@ -3,38 +3,39 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Result;
 use clap::Args;
 
-use crate::cli::output::published_port;
 use crate::instance::paths::Root;
-use crate::service::publish::{self, Port, Publication, Target};
+use crate::service::publish::{self, Mapping, Target};
 use crate::sys::log;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Forward a TCP port of the host to a service in a network namespace
+/// Publish a port of a network namespace on the host
 ///
-/// systemd listens on the port while the namespace is up, and systemd-socket-proxyd(8) forwards the
-/// connections. The service sees them come from inside its namespace.
+/// While the namespace is up, systemd listens on PORT and relays connections (or datagrams) to the
+/// second PORT inside; to the service they seem to come from the namespace itself. The namespace
+/// needs no address that the host can reach. A range, 8000-8010:8000-8010, publishes each port.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl publish web 8080:80
-         netnsctl publish veth@web 127.0.0.1:8080:80 --to 10.0.0.2
+         netnsctl publish dns 127.0.0.1:5353:53/udp
+         netnsctl publish veth@web [::]:8000-8010:8000-8010 --to 10.0.0.2
          netnsctl publish db 5432:5432 --from web")]
 pub struct Publish {
-    /// Listen in this network namespace instead of on the host
-    #[arg(long, value_name = "[NSTYPE@]NSNAME")]
+    /// Listen in this network namespace instead of the host
+    #[arg(long, value_name = "NSNAME")]
     from: Option<Target>,
 
-    /// Address inside the namespace that the service listens on
+    /// Address inside that the service listens on
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     to: IpAddr,
 
-    /// Network namespace, with a type that is required to be up, if one is given
-    #[arg(value_name = "[NSTYPE@]NSNAME")]
+    /// Name of the network namespace, or NSTYPE@NSNAME to require a type
+    #[arg(value_name = "NSNAME")]
     target: Target,
 
-    /// Port to listen on, and the port of the service
-    #[arg(value_name = "[ADDRESS:]PORT:PORT")]
-    port: Port,
+    /// Address and port outside, and port inside
+    #[arg(value_name = "[ADDRESS:]PORT:PORT[/udp]")]
+    mapping: Mapping,
 }
 
 impl Publish {
@@ -45,20 +46,20 @@ impl Publish {
             from,
             to,
             target,
-            port,
+            mapping,
         } = self;
-        let listens = publish::publish(root, manager.as_ref(), target, port, from.as_ref(), *to)?;
-        let publication = Publication {
-            name: target.nsname(),
-            outside: port.outside,
-            from: from.as_ref().map(Target::nsname),
+        let from = from.as_ref();
+        let listens = publish::publish(root, manager.as_ref(), target, mapping, from, *to)?;
+        let when = if listens {
+            ""
+        } else {
+            " (not listening until the namespace is up)"
         };
-        let published = published_port(&publication);
-        let when = match listens {
-            true => "",
-            false => ", from its next start on",
-        };
-        log::info(&format!("published {published}{when}"));
+        log::info(&format!(
+            "published port {} to '{}'{when}",
+            mapping.outside,
+            target.nsname()
+        ));
         Ok(0)
     }
 }

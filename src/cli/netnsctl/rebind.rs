@@ -6,7 +6,7 @@ use crate::service::attach::rebind;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Restore bind mounts of attached services after a file was replaced
+/// Restore the bind mounts of attached services after a file was replaced
 #[derive(Debug, Args)]
 #[command(hide = true, after_help = "Example: netnsctl rebind")]
 pub struct Rebind {}

@@ -8,10 +8,10 @@ use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::update::requires::{self, Need};
 
-/// Make an instance require other instances or units
+/// Start an instance only together with, and after, others
 ///
-/// The instance starts after what it requires, and stops and restarts with it. The variable
-/// NETNS_REQUIRES in a configuration file of the instance does the same.
+/// When a required unit stops or restarts, so does the instance. NETNS_REQUIRES in a configuration
+/// file of the instance does the same, once netnsupdate has been run.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl require veth@browser macvlan@store netns_name@db
@@ -21,12 +21,12 @@ pub struct Require {
     #[arg(long)]
     remove: bool,
 
-    /// Type and network namespace that requires the others
+    /// Instance that requires the others
     #[arg(value_name = "NSTYPE@NSNAME")]
     instance: Instance,
 
-    /// Required instance, netns_name@NSNAME for any type, or full name of a unit
-    #[arg(required = true, value_name = "NSTYPE@NSNAME|UNIT", value_parser = Need::parse)]
+    /// NSTYPE@NSNAME, netns_name@NSNAME, or the full name of another unit
+    #[arg(required = true, value_name = "REQUIRED", value_parser = Need::parse)]
     needs: Vec<Need>,
 }
 

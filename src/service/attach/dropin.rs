@@ -7,37 +7,37 @@ use crate::instance::name::{Instance, NsName};
 use crate::systemd::service::ServiceName;
 use crate::systemd::unit;
 
-/// How drop-ins of ours begin.
+/// The beginning of our drop-ins.
 const MARKER: &str = "# Written by netnsctl attach: ";
 const DIRECTORY_MARK: &str = "# Its directory was made with it.";
 
-/// What systemd-resolved keeps, and where `/etc/resolv.conf` often points to.
+/// The files of systemd-resolved, to which `/etc/resolv.conf` often is a symlink.
 pub const RESOLVED: &str = "/run/systemd/resolve";
 
-/// What the name service cache daemon keeps (nscd(8)).
+/// The sockets of the name service cache daemon (nscd(8)).
 const NSCD: &str = "/run/nscd";
 
-/// A file or a directory that stands in for another; both as the service sees them.
+/// A file or a directory bound over another; both as the service sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
     pub from: PathBuf,
     pub to: PathBuf,
 }
 
-/// All that the text depends on.
+/// Everything that the text depends on.
 #[derive(Debug, Clone)]
 pub struct DropIn<'a> {
     pub service: &'a ServiceName,
     /// Types of one namespace, at least one.
     pub instances: &'a [Instance],
-    /// What stands in for files of `/etc`.
+    /// What is bound over files of `/etc`.
     pub binds: &'a [Bind],
     /// `/etc/netns/NSNAME/resolv.conf`, unless the service is to use the host's.
     pub resolv_conf: Option<&'a Path>,
-    /// `/etc/resolv.conf` is a link to a file of systemd-resolved, which need not be there yet.
+    /// `/etc/resolv.conf` is a symlink to a file of systemd-resolved, which need not exist yet.
     pub stub: bool,
     pub strict_dns: bool,
-    /// The service outlives the namespace's units.
+    /// The service keeps running when the namespace's units stop.
     pub keep: bool,
     pub directory_made: bool,
 }
@@ -65,7 +65,7 @@ impl DropIn<'_> {
         let units: Vec<String> = units.collect();
         *text += "\n[Unit]\n";
         // Not BindsTo=: newer systemd would stop a running service as soon as it reads this while
-        // the namespace is down, and the units of a namespace never end by themselves.
+        // the namespace is down; and the units of a namespace never stop by themselves.
         let needs = if self.keep { "Wants" } else { "Requires" };
         for unit in &units {
             let _ = writeln!(text, "{needs}={unit}\nAfter={unit}");
@@ -73,15 +73,15 @@ impl DropIn<'_> {
         if self.binds.is_empty() && self.resolv_conf.is_none() {
             return;
         }
-        *text += "# A file that is replaced on the host loses what was bound over it.\n";
+        *text += "# When a file of the host is replaced, what is bound over it is lost.\n";
         *text += "Wants=netns_rebind.path\n";
-        *text += "# Without the first, the service would get a file of the host; without the\n\
-                  # second, systemd would leave an empty one there.\n";
+        *text += "# Without the first file, the service would see that of the host; without the\n\
+                  # second, systemd would create an empty one.\n";
         for Bind { from, to } in self.all_binds() {
-            // Over a link of that kind nothing is made on the host: see below.
-            let made_below = to == Path::new("/etc/resolv.conf") && self.stub;
+            // Behind such a symlink systemd creates nothing on the host: see below.
+            let created_below = to == Path::new("/etc/resolv.conf") && self.stub;
             let _ = writeln!(text, "AssertPathExists={}", from.display());
-            if !made_below {
+            if !created_below {
                 let _ = writeln!(text, "AssertPathExists={}", to.display());
             }
         }
@@ -91,7 +91,7 @@ impl DropIn<'_> {
         *text += "\n[Service]\n";
         let _ = writeln!(text, "NetworkNamespacePath=/run/netns/{name}");
         if self.keep {
-            // Wants= alone would start it in a namespace that is only half set up.
+            // Wants= alone would start it in a namespace that is only partly set up.
             for instance in self.instances {
                 let unit = unit::inside(instance);
                 let _ = writeln!(text, "ExecStartPre=+systemctl is-active {unit}");
@@ -106,8 +106,8 @@ impl DropIn<'_> {
             );
         }
         if let Some(from) = self.resolv_conf {
-            *text += "# Where /etc/resolv.conf is a link to one of these. systemd-resolved replaces\n\
-                      # them, so that they are bound in a directory which it does not see.\n";
+            *text += "# /etc/resolv.conf may be a symlink to one of these. systemd-resolved replaces them,\n\
+                      # so they are bound in a directory that it does not see.\n";
             let _ = writeln!(text, "TemporaryFileSystem={RESOLVED}:ro");
             for file in ["resolv.conf", "stub-resolv.conf"] {
                 let _ = writeln!(
@@ -118,7 +118,7 @@ impl DropIn<'_> {
             }
         }
         if self.strict_dns {
-            *text += "# Whom it would ask outside.\n";
+            *text += "# The name service cache of the host.\n";
             let _ = writeln!(text, "TemporaryFileSystem={NSCD}:ro");
         }
     }
@@ -132,7 +132,7 @@ impl DropIn<'_> {
     }
 }
 
-/// What a drop-in of ours tells.
+/// What one of our drop-ins says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Written {
     pub nsname: NsName,
@@ -140,7 +140,7 @@ pub struct Written {
     pub binds: Vec<Bind>,
 }
 
-/// Reads a drop-in; `None` where we have not written it.
+/// Reads a drop-in; `None` where it is not ours.
 pub fn read(text: &str) -> Option<Written> {
     let head = text.lines().next()?.strip_prefix(MARKER)?;
     let (_, nsname) = head.split_once(" in ")?;
@@ -158,7 +158,7 @@ pub fn read(text: &str) -> Option<Written> {
     })
 }
 
-/// Whether a unit file can name the path as it is: nothing that it would split, expand or unquote.
+/// Whether a unit file can name the path as it is: systemd splits, expands and unquotes nothing.
 pub fn is_plain(path: &Path) -> bool {
     path.to_str().is_some_and(|path| {
         path.chars()

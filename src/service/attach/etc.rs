@@ -1,17 +1,16 @@
-//! What of `/etc` a service in a namespace sees otherwise.
+//! The files of `/etc` that a service in a namespace sees differently.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::AttachRequest;
-use super::dns::ResolvConf;
 use super::dropin::{self, Bind, RESOLVED};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
+use crate::instance::resolv_conf::ResolvConf;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::Missing;
+use crate::sys::file;
 
 /// A path below the root as the service will see it.
 pub fn seen(root: &Root, path: &Path) -> PathBuf {
@@ -21,61 +20,52 @@ pub fn seen(root: &Root, path: &Path) -> PathBuf {
     }
 }
 
-/// What in `/etc/netns/NSNAME` stands in for something in `/etc`, but for resolv.conf.
+/// The binds of what is in `/etc/netns/NSNAME` over its namesakes in `/etc`, but for resolv.conf.
 pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Vec<Bind>> {
-    let directory = root.netns_etc(name);
-    let reading = || format!("reading {}", directory.display());
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-        .into_iter()
-        .flatten()
-    {
-        paths.push(entry.with_context(reading)?.path());
-    }
-    paths.sort();
     let mut binds = Vec::new();
-    for path in paths {
-        let file_name = path.file_name().unwrap_or_default().to_owned();
-        if file_name == "resolv.conf" {
+    for path in file::entries(&root.netns_etc(name))? {
+        let file_name = path.file_name().unwrap_or_default();
+        let hidden = file_name.as_encoded_bytes().starts_with(b".systemd-netns-");
+        if hidden || file_name == "resolv.conf" {
             continue;
         }
-        let place = root.path("/etc").join(&file_name);
-        let looking = || format!("looking at {}", path.display());
-        let Some(from) = fs::metadata(&path).missing_ok().with_context(looking)? else {
-            return Err(anyhow!("{} is a link to nothing", path.display())).or_exit(Exit::Config);
+        let place = root.path("/etc").join(file_name);
+        let from = file::metadata(&path)?
+            .with_context(|| format!("{} is a broken symlink", path.display()))
+            .or_exit(Exit::Config)?;
+        let Some(to) = file::metadata(&place)? else {
+            remarks.push(format!(
+                "ignoring {}: there is no {} to bind it over",
+                path.display(),
+                place.display()
+            ));
+            continue;
         };
-        match fs::metadata(&place).missing_ok().with_context(looking)? {
-            None => remarks.push(format!(
-                "{} is not used: there is no {} that it could replace",
+        if !(from.is_file() && to.is_file() || from.is_dir() && to.is_dir()) {
+            remarks.push(format!(
+                "ignoring {}: it and {} must both be files, or both directories",
                 path.display(),
                 place.display()
-            )),
-            Some(to) if to.is_dir() != from.is_dir() => remarks.push(format!(
-                "{} is not used: either it or {} is a directory",
-                path.display(),
-                place.display()
-            )),
-            Some(_) => {
-                let from = seen(root, &path);
-                if !dropin::is_plain(&from) {
-                    return Err(anyhow!(
-                        "{} has a name that a unit file cannot carry: letters, digits and \
-                         ._-+=,@~#^ can be there",
-                        path.display()
-                    ))
-                    .or_exit(Exit::Config);
-                }
-                let to = seen(root, &place);
-                binds.push(Bind { from, to });
-            }
+            ));
+            continue;
         }
+        let (from, to) = (seen(root, &path), seen(root, &place));
+        if !dropin::is_plain(&from) {
+            return Err(anyhow!(
+                "{} cannot be named in a unit file: only letters, digits and ._-+=,@~#^ are allowed",
+                path.display()
+            ))
+            .or_exit(Exit::Config);
+        }
+        binds.push(Bind { from, to });
     }
     Ok(binds)
 }
 
-/// Whether `/etc/resolv.conf` is a link to a file that systemd-resolved makes.
+/// Whether `/etc/resolv.conf` is a symlink to a file of systemd-resolved.
+///
+/// # Errors
+/// Nothing can be bound over it, or the name servers cannot be written.
 pub fn check_resolv_conf(
     root: &Root,
     file: Option<&ResolvConf>,
@@ -84,14 +74,16 @@ pub fn check_resolv_conf(
     let Some(file) = file else {
         return Ok(false);
     };
-    if !request.dns.is_empty() && file.is_foreign()? {
+    // A FIFO would block the service.
+    file::open(&file.path)?;
+    if file.is_foreign()? && !request.dns.is_empty() {
         bail!(
-            "{} is not ours to write: put the name servers there",
+            "{} was not written by systemd-netns: add the name servers there",
             file.path.display()
         );
     }
     let place = root.path("/etc/resolv.conf");
-    if let Ok(target) = fs::read_link(&place) {
+    if let Some(target) = file::read_link(&place) {
         let target = Path::new("/etc").join(target);
         let file_name = target.file_name().unwrap_or_default();
         let directory = target.parent().unwrap_or(&target).to_string_lossy();
@@ -101,9 +93,9 @@ pub fn check_resolv_conf(
             return Ok(true);
         }
     }
-    if !place.exists() {
+    if file::metadata(&place)?.is_none() {
         return Err(anyhow!(
-            "there is no {} that {} could be bound over: make one, it may be empty",
+            "there is no {} to bind {} over: create one, it may be empty",
             place.display(),
             file.path.display()
         ))
@@ -118,8 +110,13 @@ pub fn strict_nsswitch(root: &Root, binds: &[Bind]) -> Result<String> {
         .iter()
         .find(|bind| bind.to == Path::new("/etc/nsswitch.conf"));
     let path = root.path(own.map_or(Path::new("/etc/nsswitch.conf"), |bind| &bind.from));
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("reading {}, which --strict-dns changes", path.display()))
+    let text = file::read_text(&path)?
+        .with_context(|| {
+            format!(
+                "--strict-dns needs {}, which does not exist",
+                path.display()
+            )
+        })
         .or_exit(Exit::Config)?;
     let mut strict = String::new();
     for line in text.lines() {

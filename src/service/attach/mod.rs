@@ -1,31 +1,30 @@
-//! Services in namespaces: what attaches one, and what takes that back.
+//! Services in namespaces: attach one, and undo that.
 
-mod dns;
 mod dropin;
 mod etc;
 pub mod rebind;
 
-use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
+use crate::instance::resolv_conf::ResolvConf;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
+use crate::sys::log;
+use crate::systemd::change::{Change, Units};
 use crate::systemd::instances::require_units;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::{self, ServiceName};
 
-use crate::sys::change::Change;
-use dns::{ResolvConf, Servers};
 use dropin::{Bind, DropIn, Written};
 use etc::{binds, check_resolv_conf, seen, strict_nsswitch};
 
 const DROP_IN: &str = "50-netns.conf";
-/// Beside it, and not read by systemd for its name.
+/// Beside it; systemd ignores a file of that name.
 const NSSWITCH: &str = "50-netns.nsswitch";
 
 /// What the command line asks for.
@@ -38,11 +37,11 @@ pub struct AttachRequest<'a> {
     pub keep: bool,
     /// Leave the service the host's `/etc/resolv.conf`.
     pub host_dns: bool,
-    /// Name servers for the namespace.
+    /// Name servers of the namespace.
     pub dns: &'a [IpAddr],
 }
 
-/// All that has to be written to attach a service, found to be possible.
+/// Everything that attaches a service, checked before anything is written.
 #[derive(Debug)]
 pub struct Attachment {
     pub service: ServiceName,
@@ -50,16 +49,18 @@ pub struct Attachment {
     pub sockets: Vec<String>,
     /// What the administrator should know.
     pub remarks: Vec<String>,
-    /// Each file with its text; those that are not to be there have none.
-    files: Vec<(PathBuf, Option<String>)>,
+    /// The drop-in and what it refers to, as `--print` shows them.
+    pub shown: String,
+    change: Change,
+    owner: String,
     resolv_conf: Option<ResolvConf>,
-    dns: Vec<IpAddr>,
+    /// Name servers, as lines of resolv.conf(5).
+    servers: String,
 }
 
 impl Attachment {
     /// # Errors
-    /// Something that is asked for is not there, or the service is attached elsewhere. Nothing
-    /// has been written.
+    /// Something that is asked for does not exist, or the service is attached elsewhere.
     pub fn new(root: &Root, manager: Option<&Manager>, request: &AttachRequest) -> Result<Self> {
         let name = one_namespace(request.instances)?;
         for instance in request.instances {
@@ -76,8 +77,9 @@ impl Attachment {
         let mut binds = binds(root, name, &mut remarks)?;
         let nsswitch = directory.join(NSSWITCH);
         let mut files = Vec::new();
+        let mut change = Change::default();
         if request.strict_dns {
-            files.push((nsswitch.clone(), Some(strict_nsswitch(root, &binds)?)));
+            files.push((nsswitch.clone(), strict_nsswitch(root, &binds)?));
             let to = Path::new("/etc/nsswitch.conf");
             binds.retain(|bind| bind.to != to);
             binds.push(Bind {
@@ -85,7 +87,7 @@ impl Attachment {
                 to: to.to_owned(),
             });
         } else {
-            files.push((nsswitch, None));
+            change.remove(nsswitch);
         }
         let resolv_conf = (!request.host_dns).then(|| ResolvConf::of(root, name));
         let stub = check_resolv_conf(root, resolv_conf.as_ref(), request)?;
@@ -104,70 +106,73 @@ impl Attachment {
             },
         }
         .text();
-        files.push((drop_in, Some(text)));
+        files.push((drop_in, text));
+        let owner = owner(name);
+        if resolv_conf.is_some() {
+            change.changes_part(name, &owner);
+        }
+        let shown = files
+            .iter()
+            .map(|(path, text)| format!("# {}\n{text}", path.display()));
+        let shown = shown.collect::<Vec<_>>().join("\n");
+        for (path, text) in files {
+            change.file(path, Some(text));
+        }
+        let servers = request
+            .dns
+            .iter()
+            .map(|server| format!("nameserver {server}\n"));
         Ok(Self {
             service,
             sockets: found.sockets,
             remarks,
-            files,
+            shown,
+            change,
+            owner,
             resolv_conf,
-            dns: request.dns.to_owned(),
+            servers: servers.collect(),
         })
     }
 
-    /// The files and what would be in them, for people.
-    pub fn show(&self) -> String {
-        let mut shown = String::new();
-        for (path, text) in &self.files {
-            if let Some(text) = text {
-                shown += &format!("# {}\n{text}\n", path.display());
-            }
-        }
-        shown.truncate(shown.trim_end().len());
-        shown.push('\n');
-        shown
-    }
-
-    /// Writes the files and has systemd read them, or leaves all as it was. Gives what else the
+    /// Writes the files and reloads systemd, or leaves everything as it was. Returns what else the
     /// administrator should know.
-    pub fn apply(&self, manager: Option<&Manager>) -> Result<Vec<String>> {
-        let before = match &self.resolv_conf {
-            Some(file) => Some((file, file.prepare(&self.dns)?)),
-            None => None,
-        };
-        let written = Change::of(&self.files).and_then(|change| change.apply(|| reload(manager)));
-        if let Err(error) = written {
-            let undone = match &before {
-                Some((file, before)) => file.put_back(before),
-                None => Ok(()),
-            };
-            return Err(match undone {
-                Ok(()) => error,
-                Err(undo) => error.context(format!("{undo:#}, after")),
-            });
-        }
-        let mut remarks = Vec::new();
-        if let Some(file) = &self.resolv_conf {
-            if !file.is_foreign()? && file.servers()? == Servers::None {
-                remarks.push(format!(
-                    "{} names no server yet, so {} will resolve no name: use --dns ADDRESS, \
-                     NETNS_DNS of a type, or write that file",
-                    file.path.display(),
-                    self.service
-                ));
+    pub fn apply(&self, units: &Units) -> Result<Option<String>> {
+        units.apply(&self.change, || {
+            if let Some(file) = &self.resolv_conf {
+                if !self.servers.is_empty() || file.part(&self.owner)?.is_none() {
+                    file.set(&self.owner, &self.servers)?;
+                }
             }
-        }
-        Ok(remarks)
+            units.reload()
+        })?;
+        let Some(file) = &self.resolv_conf else {
+            return Ok(None);
+        };
+        let unresolved = !file.is_foreign()? && !file.names_server()?;
+        Ok(unresolved.then(|| {
+            format!(
+                "{} names no server yet, so {} cannot resolve names: use --dns ADDRESS, set \
+                 NETNS_DNS for the type, or write that file",
+                file.path.display(),
+                self.service
+            )
+        }))
     }
 }
 
-/// The namespace of them all.
+/// Whose part of a namespace's resolv.conf is that of attached services; it stays as long as there
+/// are any, so that the file does not go with the part of a type. No type has a hyphen in its name.
+fn owner(name: &NsName) -> String {
+    format!("netnsctl-attach@{name}")
+}
+
+/// The namespace of all of them.
 fn one_namespace(instances: &[Instance]) -> Result<&NsName> {
     let first = instances.first().context("no NSTYPE@NSNAME")?;
     let other = instances.iter().find(|other| other.nsname != first.nsname);
     if let Some(other) = other {
         return Err(anyhow!(
-            "{first} and {other} are of two namespaces, and a service runs in one"
+            "{first} and {other} belong to two namespaces, but a service runs in one"
         ))
         .or_exit(Exit::Usage);
     }
@@ -185,28 +190,28 @@ fn check_free(
     if let Some(old) = old {
         if old.nsname != *name {
             bail!(
-                "{service} is attached to the namespace '{}': 'netnsctl detach {service}' first",
+                "{service} is already attached to namespace '{}': run 'netnsctl detach {service}' first",
                 old.nsname
             );
         }
         return Ok(());
     }
-    if fs::symlink_metadata(&drop_in).is_ok() {
-        bail!("{} is not ours, and is left alone", drop_in.display());
+    if file::exists(&drop_in) {
+        bail!("{} was not written by netnsctl attach", drop_in.display());
     }
     if let Some(template) = service.template() {
         if let Some(old) = read(&template.drop_in_dir(root).join(DROP_IN))? {
             bail!(
-                "{service} is attached to the namespace '{}' by its template: \
-                 'netnsctl detach {template}' first",
+                "{service} is already attached to namespace '{}' through its template: \
+                 run 'netnsctl detach {template}' first",
                 old.nsname
             );
         }
     }
     match network {
         Some(setting) => bail!(
-            "{service} has a network of its own already ({setting}): \
-             'systemctl cat {service}' shows where that is set"
+            "{service} already has its own network ({setting}): \
+             see 'systemctl cat {service}'"
         ),
         None => Ok(()),
     }
@@ -217,31 +222,32 @@ fn read(path: &Path) -> Result<Option<Written>> {
     Ok(file::read_text(path)?.and_then(|text| dropin::read(&text)))
 }
 
-/// The services that are attached, by the drop-ins of ours.
+/// The attached services, by their drop-ins.
 pub fn attached(root: &Root) -> Result<Vec<(ServiceName, Written)>> {
     let mut attached = Vec::new();
-    for path in file::entries(&root.unit_dir())? {
-        let service = file::name_of(&path).and_then(|name| name.strip_suffix(".service.d"));
+    for directory in file::names(&root.unit_dir())? {
+        let service = directory.strip_suffix(".service.d");
         let Some(Ok(service)) = service.map(str::parse::<ServiceName>) else {
             continue;
         };
-        if let Some(written) = read(&path.join(DROP_IN))? {
-            attached.push((service, written));
+        match read(&service.drop_in_dir(root).join(DROP_IN)) {
+            Ok(written) => attached.extend(written.map(|written| (service, written))),
+            Err(error) => log::warn(&format!("{error:#}")),
         }
     }
-    attached.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(attached)
 }
 
-/// Takes back what attached `service`, and gives the name that it is known by.
+/// Undoes what attached `service`, and returns the name that systemd knows it by.
 ///
 /// # Errors
-/// It is not attached, or not by us; or a file cannot be removed, and then all is as it was.
+/// It is not attached, or not by netnsctl; or a file cannot be removed, and then nothing changes.
 pub fn detach(
     root: &Root,
     manager: Option<&Manager>,
     service: &ServiceName,
 ) -> Result<ServiceName> {
+    let units = Units::lock(root, manager)?;
     let mut service = service.clone();
     let mut old = read(&service.drop_in_dir(root).join(DROP_IN))?;
     if let (None, Some(manager)) = (&old, manager) {
@@ -254,31 +260,33 @@ pub fn detach(
     let directory = service.drop_in_dir(root);
     let drop_in = directory.join(DROP_IN);
     let Some(old) = old else {
-        if fs::symlink_metadata(&drop_in).is_ok() {
-            bail!("{} is not ours, and is left alone", drop_in.display());
+        if file::exists(&drop_in) {
+            bail!("{} was not written by netnsctl attach", drop_in.display());
         }
         bail!(
-            "{service} is not attached by netnsctl: there is no {}",
+            "{service} is not attached: there is no {}",
             drop_in.display()
         );
     };
-    let files = [(drop_in, None), (directory.join(NSSWITCH), None)];
-    Change::of(&files)?.apply(|| reload(manager))?;
+    let owner = owner(&old.nsname);
+    let mut change = Change::default();
+    change.remove(drop_in);
+    change.remove(directory.join(NSSWITCH));
+    change.changes_part(&old.nsname, &owner);
     if old.directory_made {
-        // Others may have put something there since.
-        let _ = fs::remove_dir(&directory);
+        change.remove_empty(directory);
     }
-    let others = attached(root)?;
-    if let (true, Some(manager)) = (others.is_empty(), manager) {
-        // 247 would leave it running until something that needs it stops.
-        manager.stop(&["netns_rebind.path".to_owned()])?;
-    }
-    if !others.iter().any(|(_, other)| other.nsname == old.nsname) {
-        ResolvConf::of(root, &old.nsname).release()?;
-    }
+    units.apply(&change, || {
+        units.reload()?;
+        let others = attached(root)?;
+        if let (true, Some(manager)) = (others.is_empty(), manager) {
+            // systemd 247 would leave it running until something that needs it stops.
+            manager.stop(&["netns_rebind.path".to_owned()])?;
+        }
+        if others.iter().any(|(_, other)| other.nsname == old.nsname) {
+            return Ok(());
+        }
+        ResolvConf::of(root, &old.nsname).remove(&owner)
+    })?;
     Ok(service)
-}
-
-fn reload(manager: Option<&Manager>) -> Result<()> {
-    manager.map_or(Ok(()), Manager::reload)
 }

@@ -1,4 +1,4 @@
-//! Binds of running services, put back where a replaced file has taken them away.
+//! Restores the binds of running services after a file was replaced.
 //!
 //! The kernel drops a bind over a file when that is replaced or removed in another mount namespace
 //! (mount_namespaces(7), "Restrictions"): after NetworkManager or an editor has written a new
@@ -14,10 +14,9 @@ use crate::sys::command;
 use crate::sys::log;
 use crate::systemd::manager::Manager;
 
-/// Looks after all attached services, and gives the number of binds that were put back.
-pub fn all(root: &Root, manager: &Manager) -> Result<usize> {
+/// Restores the binds of all attached services.
+pub fn all(root: &Root, manager: &Manager) -> Result<()> {
     let nsenter = command::find("nsenter")?;
-    let mut count = 0;
     for (service, written) in attached(root)? {
         let units = manager.active(&[service.pattern()])?;
         for unit in manager.show(&units, &["Id", "MainPID"])? {
@@ -27,26 +26,23 @@ pub fn all(root: &Root, manager: &Manager) -> Result<usize> {
                 continue;
             }
             for bind in &written.binds {
-                match put_back(&nsenter, pid, bind) {
+                match restore(&nsenter, pid, bind) {
                     Ok(false) => {}
-                    Ok(true) => {
-                        log::info(&format!(
-                            "{id}: {} is {} again",
-                            bind.to.display(),
-                            bind.from.display()
-                        ));
-                        count += 1;
-                    }
+                    Ok(true) => log::info(&format!(
+                        "{id}: bound {} over {} again",
+                        bind.from.display(),
+                        bind.to.display()
+                    )),
                     Err(error) => log::warn(&format!("{id}: {error:#}")),
                 }
             }
         }
     }
-    Ok(count)
+    Ok(())
 }
 
-/// Binds it again where the service does not see it any more; true if that was so.
-fn put_back(nsenter: &Path, pid: &str, bind: &Bind) -> Result<bool> {
+/// Binds a file again if the service no longer sees it; true if so.
+fn restore(nsenter: &Path, pid: &str, bind: &Bind) -> Result<bool> {
     let target = format!("--target={pid}");
     let inside = |words: &[&std::ffi::OsStr]| {
         let mut all: Vec<&std::ffi::OsStr> = vec![target.as_ref(), "--mount".as_ref()];

@@ -1,15 +1,16 @@
-//! Ports outside that lead to a service in a namespace, by systemd-socket-proxyd(8).
+//! Ports outside that lead to a service in a namespace.
 //!
-//! systemd listens outside, or in another namespace, and hands the connections to a proxy inside.
-//! It listens only while the namespace is up: a connection is no reason to start one.
+//! systemd listens outside, or in another namespace, and starts a relay inside:
+//! systemd-socket-proxyd(8) for TCP, `netnsctl relay` for UDP. It works with any type, for the
+//! namespace needs no address that the host can reach. systemd listens only while the namespace is
+//! up: a connection does not start one.
 
 mod port;
+pub mod relay;
 mod text;
 
 use std::fmt;
-use std::fs;
-use std::net::IpAddr;
-use std::os::unix::fs::symlink;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -18,17 +19,17 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
 use crate::instance::types::configured_instances;
-use crate::sys::change::Change;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
+use crate::systemd::change::{Change, Units};
 use crate::systemd::instances::{self, require_units};
 use crate::systemd::manager::Manager;
 use crate::systemd::unit;
 
-pub use port::Port;
-use text::{MARKER, texts};
+pub use port::{Mapping, Ports, Protocol};
+use text::{MARKER, Texts};
 
-/// A namespace, or one with a type that it has to have.
+/// A namespace, or an instance, which adds the type that the namespace must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Namespace(NsName),
@@ -54,8 +55,7 @@ impl Target {
         }
     }
 
-    /// The types that are applied to the namespace: those that run or are enabled, else those
-    /// that have a file for it.
+    /// The instances of the namespace: those that run or are enabled, else those with a file.
     fn instances(&self, root: &Root, manager: Option<&Manager>) -> Result<Vec<Instance>> {
         let name = match self {
             Target::Instance(instance) => {
@@ -77,8 +77,7 @@ impl Target {
         }
         if instances.is_empty() {
             bail!(
-                "nothing tells which type the namespace '{name}' has: say NSTYPE@{name}, \
-                 as in veth@{name}"
+                "cannot tell the type of namespace '{name}': use NSTYPE@{name}, as in veth@{name}"
             );
         }
         for instance in &instances {
@@ -88,32 +87,40 @@ impl Target {
     }
 }
 
-/// One published port, by what its units are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication<'a> {
-    pub name: &'a NsName,
-    pub outside: u16,
-    /// The namespace that is listened in, if not the host's.
-    pub from: Option<&'a NsName>,
+/// One published port, as its units are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Publication<'a> {
+    name: &'a NsName,
+    protocol: Protocol,
+    port: u16,
+    /// The namespace in which systemd listens, if not the host's.
+    from: Option<&'a NsName>,
 }
 
 impl fmt::Display for Publication<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, port, .. } = self;
+        write!(f, "{protocol} port {port}")?;
         match self.from {
-            Some(from) => write!(f, "port {} of the namespace '{from}'", self.outside),
-            None => write!(f, "port {}", self.outside),
+            Some(from) => write!(f, " of namespace '{from}'"),
+            None => Ok(()),
         }
     }
 }
 
 impl Publication<'_> {
     fn unit(&self, kind: &str) -> String {
-        let Self { name, outside, .. } = self;
+        let Self { name, port, .. } = self;
+        let udp = if self.protocol == Protocol::Udp {
+            "udp"
+        } else {
+            ""
+        };
         let from = self.from.map(|from| format!("-{from}")).unwrap_or_default();
-        format!("netns_publish-{outside}{from}@{name}.{kind}")
+        format!("netns_publish-{port}{udp}{from}@{name}.{kind}")
     }
 
-    pub fn socket(&self) -> String {
+    fn socket(&self) -> String {
         self.unit("socket")
     }
 
@@ -121,154 +128,150 @@ impl Publication<'_> {
         self.unit("service")
     }
 
-    /// Whose start starts the socket: links to it.
-    fn links(&self, root: &Root) -> Result<Vec<PathBuf>> {
-        let mut links = Vec::new();
-        for directory in file::names(&root.unit_dir())? {
-            if directory.starts_with("netns-") && directory.ends_with(".service.wants") {
-                let link = root.unit_dir().join(directory).join(self.socket());
-                links.extend(fs::symlink_metadata(&link).is_ok().then_some(link));
-            }
-        }
-        Ok(links)
+    /// The symlinks by which the units of instances start the socket.
+    fn links(&self, root: &Root, wants: &[PathBuf]) -> Vec<PathBuf> {
+        let links = wants
+            .iter()
+            .map(|wants| root.unit_dir().join(wants).join(self.socket()));
+        links.filter(|link| file::exists(link)).collect()
     }
 }
 
-/// Has systemd listen, now if the namespace is up, and whenever it comes up.
+/// The directories with what units of instances start.
+fn wants(root: &Root) -> Result<Vec<PathBuf>> {
+    let names = file::names(&root.unit_dir())?.into_iter();
+    let names = names.filter(|name| name.starts_with("netns-") && name.ends_with(".service.wants"));
+    Ok(names.map(PathBuf::from).collect())
+}
+
+/// Has systemd listen whenever the namespace is up; true if it listens now.
 ///
 /// # Errors
-/// Nothing is published, and no file is left.
+/// Nothing is published.
 pub fn publish(
     root: &Root,
     manager: Option<&Manager>,
     target: &Target,
-    port: &Port,
+    mapping: &Mapping,
     from: Option<&Target>,
     to: IpAddr,
 ) -> Result<bool> {
-    let publication = Publication {
-        name: target.nsname(),
-        outside: port.outside,
-        from: from.map(Target::nsname),
-    };
-    if publication.from == Some(publication.name) {
+    let name = target.nsname();
+    if from.is_some_and(|from| from.nsname() == name) {
         return Err(anyhow!(
-            "--from names the very namespace that the port leads to"
+            "--from {name} is the namespace that would be published"
         ))
         .or_exit(Exit::Usage);
     }
+    let units = Units::lock(root, manager)?;
     let inside = target.instances(root, manager)?;
-    let fronts = match from {
-        Some(from) => from.instances(root, manager)?,
-        None => Vec::new(),
+    let fronts = from.map_or(Ok(Vec::new()), |from| from.instances(root, manager))?;
+    let program = match mapping.outside.protocol {
+        Protocol::Tcp => proxy(root)?,
+        Protocol::Udp => format!("{} relay", root.netnsctl().display()),
     };
-    let texts = texts(&publication, port, to, &inside, &fronts, &proxy(root)?);
-    let socket = root.unit_dir().join(publication.socket());
-    if fs::symlink_metadata(&socket).is_ok() {
-        bail!(
-            "{publication} leads to '{0}' already: 'netnsctl unpublish {0} {1}' first",
-            publication.name,
-            port.outside
-        );
-    }
-    let [socket_text, service_text] = texts;
-    let files = [
-        (socket, Some(socket_text)),
-        (
+    let mut change = Change::default();
+    let mut sockets = Vec::new();
+    for (outside, port) in mapping.pairs() {
+        let publication = Publication {
+            name,
+            protocol: mapping.outside.protocol,
+            port: outside,
+            from: from.map(Target::nsname),
+        };
+        let socket = root.unit_dir().join(publication.socket());
+        if file::exists(&socket) {
+            bail!("{publication} is already published to '{name}': run 'netnsctl unpublish' first");
+        }
+        let texts = Texts {
+            publication,
+            address: mapping.address,
+            to: SocketAddr::new(to, port),
+            inside: &inside,
+            fronts: &fronts,
+            program: &program,
+        };
+        change.file(socket, Some(texts.socket()));
+        change.file(
             root.unit_dir().join(publication.service()),
-            Some(service_text),
-        ),
-    ];
-    let all: Vec<Instance> = inside.iter().chain(&fronts).cloned().collect();
+            Some(texts.service()),
+        );
+        for instance in inside.iter().chain(&fronts) {
+            let wants = root
+                .unit_dir()
+                .join(format!("{}.wants", unit::inside(instance)));
+            let target = Path::new("..").join(publication.socket());
+            change.link(wants.join(publication.socket()), target);
+        }
+        sockets.extend([publication.socket(), publication.service()]);
+    }
+    change.starts(&sockets);
+    sockets.retain(|unit| unit.ends_with(".socket"));
     let mut listens = false;
-    let written = Change::of(&files)?.apply(|| {
-        let started = link(root, &publication, &all);
-        listens = started.and_then(|()| begin(manager, &publication, &all))?;
-        Ok(())
-    });
-    written.map(|()| listens).map_err(|error| {
-        let undone = remove_links(root, &publication);
-        let _ = manager.map(Manager::reload);
-        match undone {
-            Ok(()) => error,
-            Err(undo) => error.context(format!("{undo:#}, after")),
+    units.apply(&change, || {
+        units.reload()?;
+        let Some(manager) = manager else {
+            return Ok(());
+        };
+        for instance in inside.iter().chain(&fronts) {
+            if manager.active(&[unit::inside(instance)])?.is_empty() {
+                return Ok(());
+            }
         }
-    })
+        listens = true;
+        manager.start(&sockets).context("cannot listen")
+    })?;
+    Ok(listens)
 }
 
-/// Has the units of `instances` start the socket with them.
-fn link(root: &Root, publication: &Publication, instances: &[Instance]) -> Result<()> {
-    for instance in instances {
-        let directory = root
-            .unit_dir()
-            .join(format!("{}.wants", unit::inside(instance)));
-        file::make_directory(&directory, 0o755)?;
-        let link = directory.join(publication.socket());
-        symlink(Path::new("..").join(publication.socket()), &link)
-            .with_context(|| format!("making the link {}", link.display()))?;
-    }
-    Ok(())
-}
-
-/// True if it listens now.
-fn begin(
-    manager: Option<&Manager>,
-    publication: &Publication,
-    instances: &[Instance],
-) -> Result<bool> {
-    let Some(manager) = manager else {
-        return Ok(false);
-    };
-    manager.reload()?;
-    for instance in instances {
-        let unit = unit::inside(instance);
-        if manager.active(&[unit])?.is_empty() {
-            return Ok(false);
-        }
-    }
-    manager
-        .start(&publication.socket())
-        .with_context(|| format!("{publication} cannot be listened on"))?;
-    Ok(true)
-}
-
-/// Takes back what `publish` did.
+/// Undoes [`publish`] for the ports that are published.
 ///
 /// # Errors
-/// The port is not published, or not by us; or a file cannot be removed.
-pub fn unpublish(root: &Root, manager: Option<&Manager>, publication: &Publication) -> Result<()> {
-    let socket = root.unit_dir().join(publication.socket());
-    let Some(text) = file::read_text(&socket)? else {
-        bail!(
-            "{publication} does not lead to '{}': there is no {}",
-            publication.name,
-            socket.display()
-        );
-    };
-    if !text.starts_with(MARKER) {
-        bail!("{} is not ours, and is left alone", socket.display());
-    }
-    let service = root.unit_dir().join(publication.service());
-    let files = [(socket, None), (service, None)];
-    Change::of(&files)?.apply(|| Ok(()))?;
-    remove_links(root, publication)?;
-    if let Some(manager) = manager {
-        // While systemd still knows what they are.
-        manager.stop(&[publication.socket(), publication.service()])?;
-        manager.reload()?;
-    }
-    Ok(())
-}
-
-fn remove_links(root: &Root, publication: &Publication) -> Result<()> {
-    for link in publication.links(root)? {
-        file::remove(&link)?;
-        if let Some(directory) = link.parent() {
-            // There may be others.
-            let _ = fs::remove_dir(directory);
+/// None is published, or not by us; or a file cannot be removed.
+pub fn unpublish(
+    root: &Root,
+    manager: Option<&Manager>,
+    name: &NsName,
+    ports: &Ports,
+    from: Option<&NsName>,
+) -> Result<()> {
+    let units = Units::lock(root, manager)?;
+    let wants = wants(root)?;
+    let mut change = Change::default();
+    let mut stopped = Vec::new();
+    for port in ports.range.clone() {
+        let protocol = ports.protocol;
+        let publication = Publication {
+            name,
+            protocol,
+            port,
+            from,
+        };
+        let socket = root.unit_dir().join(publication.socket());
+        match file::read_text(&socket)? {
+            None => continue,
+            Some(text) if text.starts_with(MARKER) => {}
+            Some(_) => bail!("{} was not written by netnsctl publish", socket.display()),
         }
+        for link in publication.links(root, &wants) {
+            change.remove_empty(link.parent().unwrap_or(&link).to_owned());
+            change.remove(link);
+        }
+        change.remove(root.unit_dir().join(publication.service()));
+        change.remove(socket);
+        stopped.extend([publication.socket(), publication.service()]);
     }
-    Ok(())
+    if stopped.is_empty() {
+        let from = from
+            .map(|from| format!(" of namespace '{from}'"))
+            .unwrap_or_default();
+        bail!("port {ports}{from} is not published to '{name}'");
+    }
+    units.apply(&change, || {
+        // Before systemd forgets what they are.
+        manager.map_or(Ok(()), |manager| manager.stop(&stopped))?;
+        units.reload()
+    })
 }
 
 /// Where systemd keeps its programs depends on the distribution.
@@ -277,11 +280,6 @@ fn proxy(root: &Root) -> Result<String> {
     let paths = places.map(|place| format!("{place}/systemd-socket-proxyd"));
     let found = paths.iter().find(|path| root.path(path).exists()).cloned();
     found
-        .with_context(|| {
-            format!(
-                "systemd-socket-proxyd is needed, and not in {}",
-                places.join(" or ")
-            )
-        })
+        .with_context(|| format!("systemd-socket-proxyd is not in {}", places.join(" or ")))
         .or_exit(Exit::NotInstalled)
 }

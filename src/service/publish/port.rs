@@ -1,56 +1,140 @@
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
-/// A port outside and the one inside that it leads to, written `[ADDRESS:]PORT:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// Where to listen; everywhere where there is none.
-    pub address: Option<IpAddr>,
-    pub outside: u16,
-    pub inside: u16,
+/// A range makes two units for each port, all of which systemd has to load.
+const PORTS_MAX: usize = 256;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
 }
 
-impl FromStr for Port {
+/// Ports that are listened on, written `PORT[-LAST][/udp]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports {
+    pub range: RangeInclusive<u16>,
+    pub protocol: Protocol,
+}
+
+/// Ports outside and those inside that they lead to, written `[ADDRESS:]PORTS:PORTS[/udp]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where to listen; on all addresses where there is none.
+    pub address: Option<IpAddr>,
+    pub outside: Ports,
+    /// As many.
+    pub inside: RangeInclusive<u16>,
+}
+
+impl Mapping {
+    /// Each port outside with the one inside.
+    pub fn pairs(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.outside.range.clone().zip(self.inside.clone())
+    }
+}
+
+/// As in the name of a unit.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.range.start(), self.range.end());
+        write!(f, "{first}")?;
+        if last != first {
+            write!(f, "-{last}")?;
+        }
+        match self.protocol {
+            Protocol::Tcp => Ok(()),
+            Protocol::Udp => f.write_str("/udp"),
+        }
+    }
+}
+
+impl FromStr for Ports {
     type Err = anyhow::Error;
 
     fn from_str(word: &str) -> Result<Self> {
-        let number = |text: &str| match text.parse::<u16>() {
-            Ok(number) if number != 0 => Ok(number),
-            _ => Err(anyhow!("'{text}' is no port: 1 to 65535 are")),
+        let (ports, protocol) = protocol(word)?;
+        let range = range(ports)?;
+        Ok(Self { range, protocol })
+    }
+}
+
+impl FromStr for Mapping {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        let (ports, protocol) = protocol(word)?;
+        let Some((rest, inside)) = ports.rsplit_once(':') else {
+            bail!("'{word}' must be [ADDRESS:]PORT:PORT, as in 8080:80");
         };
-        if word.ends_with("/udp") {
-            bail!("systemd-socket-proxyd serves TCP only: for UDP use NAT_PUBLISH of type nat");
-        }
-        let ports = word.strip_suffix("/tcp").unwrap_or(word);
-        let parts = ports
-            .rsplit_once(':')
-            .map(|(rest, inside)| (rest.rsplit_once(':'), rest, inside));
-        let Some((split, rest, inside)) = parts else {
-            bail!("'{word}' has to be [ADDRESS:]PORT:PORT, as in 8080:80");
-        };
-        let (address, outside) = match split {
+        let (address, outside) = match rest.rsplit_once(':') {
             None => (None, rest),
-            Some((address, outside)) => {
-                let bare = address
-                    .strip_prefix('[')
-                    .and_then(|address| address.strip_suffix(']'))
-                    .unwrap_or(address);
-                let parsed = bare.parse::<IpAddr>();
-                let parsed = parsed.map_err(|_| anyhow!("'{address}' is no IP address"))?;
-                if parsed.is_ipv6() && bare == address {
-                    bail!("an IPv6 address has to be in brackets, as in [::1]:8080:80");
-                }
-                (Some(parsed), outside)
-            }
+            Some((word, outside)) => (Some(address(word)?), outside),
         };
+        let (outside, inside) = (range(outside)?, range(inside)?);
+        ensure!(
+            outside.len() == inside.len(),
+            "the ranges in '{word}' have different lengths: {} and {}",
+            outside.len(),
+            inside.len()
+        );
+        let range = outside;
         Ok(Self {
             address,
-            outside: number(outside)?,
-            inside: number(inside)?,
+            outside: Ports { range, protocol },
+            inside,
         })
     }
+}
+
+fn protocol(word: &str) -> Result<(&str, Protocol)> {
+    match word.split_once('/') {
+        None => Ok((word, Protocol::Tcp)),
+        Some((ports, "tcp")) => Ok((ports, Protocol::Tcp)),
+        Some((ports, "udp")) => Ok((ports, Protocol::Udp)),
+        Some((_, other)) => bail!("unknown protocol '{other}': only tcp and udp are supported"),
+    }
+}
+
+fn range(text: &str) -> Result<RangeInclusive<u16>> {
+    let number = |text: &str| match text.parse::<u16>() {
+        Ok(number) if number != 0 && !text.starts_with('+') => Ok(number),
+        _ => Err(anyhow!("'{text}' is not a port from 1 to 65535")),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let range = number(first)?..=number(last)?;
+    ensure!(!range.is_empty(), "the range {text} is empty");
+    ensure!(
+        range.len() <= PORTS_MAX,
+        "the range {text} has more than {PORTS_MAX} ports: use NAT_PUBLISH of type nat"
+    );
+    Ok(range)
+}
+
+fn address(word: &str) -> Result<IpAddr> {
+    let bare = word
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = bare.unwrap_or(word).parse::<IpAddr>();
+    let address = address.map_err(|_| anyhow!("'{word}' is not an IP address"))?;
+    ensure!(
+        address.is_ipv6() == bare.is_some(),
+        "only an IPv6 address is written in brackets, as in [::1]:8080:80"
+    );
+    Ok(address)
 }
 
 #[cfg(test)]
@@ -58,21 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports() {
-        let port = |word: &str| word.parse::<Port>();
-        assert_eq!(
-            port("8080:80").unwrap(),
-            Port {
-                address: None,
-                outside: 8080,
-                inside: 80
-            }
-        );
-        assert_eq!(port("8080:80/tcp").unwrap(), port("8080:80").unwrap());
-        let local = port("127.0.0.1:8080:80").unwrap();
+    fn mappings() {
+        let mapping = |word: &str| word.parse::<Mapping>();
+        let plain = mapping("8080:80").unwrap();
+        assert_eq!(plain.address, None);
+        assert_eq!(plain.outside.to_string(), "8080");
+        assert_eq!(plain.pairs().collect::<Vec<_>>(), [(8080, 80)]);
+        assert_eq!(mapping("8080:80/tcp").unwrap(), plain);
+        let local = mapping("127.0.0.1:8080:80").unwrap();
         assert_eq!(local.address, Some("127.0.0.1".parse().unwrap()));
-        let six = port("[2001:db8::1]:8080:80").unwrap();
+        let six = mapping("[2001:db8::1]:53-54:1053-1054/udp").unwrap();
         assert_eq!(six.address, Some("2001:db8::1".parse().unwrap()));
+        assert_eq!(six.outside.to_string(), "53-54/udp");
+        assert_eq!(six.pairs().collect::<Vec<_>>(), [(53, 1053), (54, 1054)]);
+        assert!(mapping("1-256:1-256").is_ok());
         for bad in [
             "",
             "80",
@@ -83,11 +166,20 @@ mod tests {
             "a:b",
             "x:80:80",
             "::1:8080:80",
-            "53:53/udp",
+            "[127.0.0.1]:80:80",
             "80:80/sctp",
+            "80:80/udp/tcp",
             "-1:80",
+            "+80:80",
+            "80-:80",
+            "81-80:81-80",
+            "80-81:80",
+            "80:80-81",
+            "1-257:1-257",
+            "80-81-82:80-81-82",
+            " 80:80",
         ] {
-            assert!(port(bad).is_err(), "{bad}");
+            assert!(mapping(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,6 +1,5 @@
-//! What `netnsctl require` adds to an instance, in a drop-in of its own.
+//! What `netnsctl require` adds to an instance, in a separate drop-in.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -9,8 +8,8 @@ use super::{DROP_IN_OF_CTL, Name, Need, OF_CTL, drop_in, drop_in_dir, needs_of};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
-use crate::sys::change::Change;
 use crate::sys::file;
+use crate::systemd::change::{Change, Units};
 use crate::systemd::instances::require_units;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit;
@@ -19,7 +18,7 @@ use crate::update::order::cycle_with;
 /// Makes `instance` require `needs`, too.
 ///
 /// # Errors
-/// One is not there, or they would require each other in a cycle. Nothing has changed.
+/// One does not exist, or they would form a cycle.
 pub fn require(
     root: &Root,
     manager: Option<&Manager>,
@@ -33,6 +32,7 @@ pub fn require(
             require_units(root, &Instance { nstype, nsname })?;
         }
     }
+    let units = Units::lock(root, manager)?;
     let (path, mut all) = written(root, instance)?;
     for need in needs {
         if !all.contains(need) {
@@ -40,33 +40,34 @@ pub fn require(
         }
     }
     if let Some(cycle) = cycle_with(root, instance, &all)? {
-        bail!("that would go round in a circle: {}", cycle.join(" -> "));
+        bail!("dependency cycle: {cycle}");
     }
-    write(manager, path, &all)
+    write(&units, path, &all)
 }
 
-/// Takes back what [`require`] did for `needs`.
+/// Undoes [`require`] for `needs`.
 ///
 /// # Errors
-/// `instance` does not require one of them by this drop-in. Nothing has changed.
+/// `instance` does not require one of them by this drop-in.
 pub fn release(
     root: &Root,
     manager: Option<&Manager>,
     instance: &Instance,
     needs: &[Need],
 ) -> Result<()> {
+    let units = Units::lock(root, manager)?;
     let (path, mut all) = written(root, instance)?;
     for need in needs {
         let Some(index) = all.iter().position(|other| other == need) else {
             bail!(
-                "{instance} does not require {} by 'netnsctl require': 'systemctl cat {}' shows what it does",
+                "{instance} does not require {} through 'netnsctl require': see 'systemctl cat {}'",
                 need.unit(),
                 unit::of(Side::Outside, instance)
             );
         };
         all.remove(index);
     }
-    write(manager, path, &all)
+    write(&units, path, &all)
 }
 
 /// The drop-in, and what it requires.
@@ -75,20 +76,16 @@ fn written(root: &Root, instance: &Instance) -> Result<(PathBuf, Vec<Need>)> {
     let path = drop_in_dir(root, nstype, Some(nsname)).join(DROP_IN_OF_CTL);
     let text = file::read_text(&path)?;
     if text.as_ref().is_some_and(|text| !text.starts_with(OF_CTL)) {
-        bail!("{} is not ours, and is left alone", path.display());
+        bail!("{} was not written by netnsctl require", path.display());
     }
     Ok((path, text.as_deref().map(needs_of).unwrap_or_default()))
 }
 
-fn write(manager: Option<&Manager>, path: PathBuf, needs: &[Need]) -> Result<()> {
-    let text = (!needs.is_empty()).then(|| drop_in(OF_CTL, needs));
-    let files = [(path, text)];
-    Change::of(&files)?.apply(|| manager.map_or(Ok(()), Manager::reload))?;
-    if let ([(path, None)], true) = (&files, needs.is_empty()) {
-        if let Some(directory) = path.parent() {
-            // Others may have drop-ins of their own there.
-            let _ = fs::remove_dir(directory);
-        }
+fn write(units: &Units, path: PathBuf, needs: &[Need]) -> Result<()> {
+    let mut change = Change::default();
+    if needs.is_empty() {
+        change.remove_empty(path.parent().unwrap_or(&path).to_owned());
     }
-    Ok(())
+    change.file(path, (!needs.is_empty()).then(|| drop_in(OF_CTL, needs)));
+    units.apply(&change, || units.reload())
 }

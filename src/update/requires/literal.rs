@@ -4,7 +4,7 @@
 //! `declare NETNS_REQUIRES=` or the like counts, and a value that bash would not have to expand,
 //! but for `$NSNAME` as the whole name of a namespace.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::Need;
 
@@ -13,11 +13,11 @@ const VARIABLE: &str = "NETNS_REQUIRES";
 /// The lines that a value may go on for.
 const LINES_MAX: usize = 64;
 
-/// What a file of bash says; `None` where it does not speak of it.
+/// What a file of bash requires, and the number of the line; `None` where it says nothing of it.
 ///
 /// # Errors
-/// It says it in a way that cannot be read without running it. The line is named.
-pub fn read(text: &str) -> Result<Option<Vec<Need>>> {
+/// It cannot be read without running the file. The error begins with the number of the line.
+pub fn read(text: &str) -> Result<Option<(usize, Vec<Need>)>> {
     let lines: Vec<&str> = text.lines().collect();
     let mut needs = None;
     let mut index = 0;
@@ -30,8 +30,8 @@ pub fn read(text: &str) -> Result<Option<Vec<Need>>> {
         };
         let Assignment::Plain(value) = assignment else {
             bail!(
-                "line {number}: {VARIABLE} has to be a plain assignment at the beginning of a \
-                 line, for it is read without running the file"
+                "{number}: {VARIABLE} must be a plain assignment at the beginning of a line: it is \
+                 read without running the file"
             );
         };
         let mut value = value.to_owned();
@@ -39,15 +39,15 @@ pub fn read(text: &str) -> Result<Option<Vec<Need>>> {
         let first = index;
         while !is_whole(&value) {
             if index == lines.len() || index - first == LINES_MAX {
-                bail!("line {number}: the value of {VARIABLE} has no end");
+                bail!("{number}: the value of {VARIABLE} is not terminated");
             }
             value.push('\n');
             value += lines[index];
             index += 1;
         }
-        let words = words(&value).map_err(|error| error.context(format!("line {number}")))?;
-        let parsed: Result<Vec<Need>> = words.iter().map(|word| Need::parse(word)).collect();
-        needs = Some(parsed.map_err(|error| error.context(format!("line {number}")))?);
+        let parse = |words: Vec<String>| words.iter().map(|word| Need::parse(word)).collect();
+        let parsed = words(&value).and_then(parse);
+        needs = Some((number, parsed.with_context(|| number.to_string())?));
     }
     Ok(needs)
 }
@@ -84,11 +84,31 @@ fn assignment(line: &str) -> Option<Assignment<'_>> {
     }
     let (before, after) = code.split_once(VARIABLE)?;
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if before.ends_with(|c: char| word(c) || c == '$' || c == '{') {
+    if before.ends_with("${") {
+        return [":=", "="]
+            .iter()
+            .any(|operator| after.starts_with(operator))
+            .then_some(Assignment::Other);
+    }
+    if before.ends_with(|c: char| word(c) || c == '$') {
         return None;
     }
-    (after.starts_with('=') || after.starts_with("+=") || after.starts_with('['))
-        .then_some(Assignment::Other)
+    let first = code.split_whitespace().next().unwrap_or_default();
+    let sets = [
+        "unset",
+        "read",
+        "mapfile",
+        "readarray",
+        "printf",
+        "eval",
+        "for",
+    ]
+    .contains(&first)
+        && !after.starts_with(word);
+    let assigns = ["=", "+=", "["]
+        .iter()
+        .any(|operator| after.starts_with(operator));
+    (sets || assigns).then_some(Assignment::Other)
 }
 
 /// Whether quotes and the parenthesis of an array are closed.
@@ -104,7 +124,7 @@ fn is_whole(value: &str) -> bool {
 
 fn words(value: &str) -> Result<Vec<String>> {
     if value.contains(['`', '\\', '*', '?', '<', '>', '|', '&']) || value.contains("$(") {
-        bail!("{VARIABLE} is read without running the file, and cannot be computed");
+        bail!("{VARIABLE} cannot be computed: it is read without running the file");
     }
     let value = value.trim();
     let list = match value.strip_prefix('(') {
@@ -115,7 +135,7 @@ fn words(value: &str) -> Result<Vec<String>> {
                 .collect();
             let joined = without_comments.join(" ");
             let Some((inner, rest)) = joined.split_once(')') else {
-                bail!("the value of {VARIABLE} has no end");
+                bail!("the value of {VARIABLE} is not terminated");
             };
             check_rest(rest)?;
             shell_words::split(inner)?
@@ -128,7 +148,7 @@ fn words(value: &str) -> Result<Vec<String>> {
                 check_rest(&rest)?;
             }
             if !quoted && first.contains([';', '(']) {
-                bail!("after the value of {VARIABLE} only a comment can be");
+                bail!("after the value of {VARIABLE} only a comment is allowed");
             }
             vec![first]
         }
@@ -140,7 +160,7 @@ fn words(value: &str) -> Result<Vec<String>> {
 
 fn check_rest(rest: &str) -> Result<()> {
     if !rest.trim().is_empty() && !rest.trim().starts_with('#') {
-        bail!("after the value of {VARIABLE} only a comment can be");
+        bail!("after the value of {VARIABLE} only a comment is allowed");
     }
     Ok(())
 }
@@ -150,7 +170,7 @@ mod tests {
     use super::*;
 
     fn units(text: &str) -> Vec<String> {
-        let needs = read(text).unwrap().unwrap();
+        let (_, needs) = read(text).unwrap().unwrap();
         needs.iter().map(Need::unit).collect()
     }
 
@@ -193,14 +213,15 @@ mod tests {
             "# NETNS_REQUIRES=lo@x\n",
             "MY_NETNS_REQUIRES=lo@x\n",
             "echo \"$NETNS_REQUIRES\"\n",
-            "[[ ${NETNS_REQUIRES=} ]]\n",
+            "[[ ${NETNS_REQUIRES-} ]]\n",
+            "echo NETNS_REQUIRES\n",
         ] {
             assert_eq!(read(text).unwrap(), None, "{text}");
         }
     }
 
     #[test]
-    fn what_would_have_to_be_run_is_refused_with_its_line() {
+    fn a_computed_value_is_refused_with_its_line() {
         for (text, part) in [
             ("NETNS_REQUIRES=$(ls)", "cannot be computed"),
             ("NETNS_REQUIRES=`ls`", "cannot be computed"),
@@ -208,20 +229,23 @@ mod tests {
             ("NETNS_REQUIRES=lo@$OTHER", "must be letters, digits"),
             ("NETNS_REQUIRES=lo@x-$NSNAME", "must be letters, digits"),
             ("NETNS_REQUIRES+=lo@x", "plain assignment"),
+            (": ${NETNS_REQUIRES:=lo@x}", "plain assignment"),
+            ("read -r NETNS_REQUIRES <x", "plain assignment"),
+            ("printf -v NETNS_REQUIRES lo@x", "plain assignment"),
             ("  NETNS_REQUIRES=lo@x", "plain assignment"),
             ("[[ $X ]] && NETNS_REQUIRES=lo@x", "plain assignment"),
             ("NETNS_REQUIRES=lo@x command", "only a comment"),
             ("NETNS_REQUIRES=lo@x; ls", "only a comment"),
-            ("NETNS_REQUIRES=\"lo@x", "no end"),
-            ("NETNS_REQUIRES=(lo@x", "no end"),
+            ("NETNS_REQUIRES=\"lo@x", "not terminated"),
+            ("NETNS_REQUIRES=(lo@x", "not terminated"),
             ("NETNS_REQUIRES=nothing", "neither"),
             ("NETNS_REQUIRES=netns-a-b@x", "NSTYPE 'a-b'"),
             ("NETNS_REQUIRES=lo@a/b", "file name"),
-            ("NETNS_REQUIRES=netns_outside-lo@x", "only a part"),
+            ("NETNS_REQUIRES=netns_outside-lo@x", "only one part"),
         ] {
             let error = format!("{:#}", read(&format!("\n{text}\n")).unwrap_err());
             assert!(
-                error.contains("line 2") && error.contains(part),
+                error.starts_with("2: ") && error.contains(part),
                 "{text}: {error}"
             );
         }

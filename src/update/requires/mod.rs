@@ -26,15 +26,6 @@ pub enum Name {
     Other(NsName),
 }
 
-impl Name {
-    fn of(&self, own: &Name) -> Name {
-        match self {
-            Name::Own => own.clone(),
-            Name::Other(_) => self.clone(),
-        }
-    }
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,7 +74,7 @@ impl Need {
             return Ok(Need::Namespace(name(rest)?));
         }
         if stem.starts_with("netns_outside-") {
-            bail!("'{visible}' is only a part of an instance: require netns-NSTYPE@NSNAME");
+            bail!("'{visible}' is only one part of an instance: require netns-NSTYPE@NSNAME");
         }
         let is_unit = unit::kind(word).is_some();
         let instance = match stem.strip_prefix("netns-") {
@@ -98,73 +89,77 @@ impl Need {
         if is_unit && unit::is_text(word) && !word.starts_with('-') {
             return Ok(Need::Unit(word.to_owned()));
         }
-        bail!("'{visible}' is neither NSTYPE@NSNAME nor netns_name@NSNAME nor the name of a unit")
+        bail!("'{visible}' is neither NSTYPE@NSNAME, nor netns_name@NSNAME, nor the name of a unit")
     }
 }
 
-/// All that instances require of each other, from types and from instances.
+/// What types and instances require.
 #[derive(Debug, Default)]
 pub struct DependencyGraph {
-    of_types: BTreeMap<NsType, Vec<Need>>,
-    of_instances: BTreeMap<(NsType, Name), Vec<Need>>,
+    needs: BTreeMap<Node, Vec<Need>>,
 }
 
-type Node = (NsType, Name);
+/// `None` stands for any instance of the type.
+type Node = (NsType, Option<NsName>);
+
+/// Instances that require each other, the first one again at the end.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cycle(Vec<Node>);
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (nstype, name)) in self.0.iter().enumerate() {
+            let arrow = if index == 0 { "" } else { " -> " };
+            let name = name.as_ref().map_or("NSNAME", NsName::as_str);
+            write!(f, "{arrow}{nstype}@{name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Cycle {
+    /// Whose requirements make the cycle: instances and their types.
+    pub fn owners(&self) -> BTreeSet<(NsType, Option<NsName>)> {
+        let types = self.0.iter().map(|(nstype, _)| (nstype.clone(), None));
+        self.0.iter().cloned().chain(types).collect()
+    }
+}
 
 impl DependencyGraph {
-    pub fn add_type(&mut self, nstype: &NsType, needs: &[Need]) {
-        let all = self.of_types.entry(nstype.clone()).or_default();
-        all.extend_from_slice(needs);
-    }
-
-    pub fn add_instance(&mut self, instance: &Instance, needs: &[Need]) {
-        let Instance { nstype, nsname } = instance.clone();
-        let all = self.of_instances.entry((nstype, Name::Other(nsname)));
+    /// Adds what a type requires, or one instance.
+    pub fn add(&mut self, nstype: &NsType, name: Option<&NsName>, needs: &[Need]) {
+        let all = self.needs.entry((nstype.clone(), name.cloned()));
         all.or_default().extend_from_slice(needs);
     }
 
-    /// A circle that instances require each other in, the first again at the end; `None` where
-    /// there is none.
-    pub fn cycle(&self) -> Option<Vec<String>> {
+    pub fn cycle(&self) -> Option<Cycle> {
         let mut done = BTreeSet::new();
-        let types = self
-            .of_types
+        self.needs
             .keys()
-            .map(|nstype| (nstype.clone(), Name::Own));
-        let instances = self.of_instances.keys().cloned();
-        for start in types.chain(instances) {
-            if let Some(cycle) = self.walk(&start, &mut Vec::new(), &mut done) {
-                let title = |(nstype, name): Node| match name {
-                    Name::Own => format!("{nstype}@NSNAME"),
-                    Name::Other(name) => format!("{nstype}@{name}"),
-                };
-                return Some(cycle.into_iter().map(title).collect());
-            }
-        }
-        None
+            .find_map(|start| self.walk(start, &mut Vec::new(), &mut done))
     }
 
-    fn walk(
-        &self,
-        node: &Node,
-        path: &mut Vec<Node>,
-        done: &mut BTreeSet<Node>,
-    ) -> Option<Vec<Node>> {
+    fn walk(&self, node: &Node, path: &mut Vec<Node>, done: &mut BTreeSet<Node>) -> Option<Cycle> {
         if let Some(start) = path.iter().position(|other| other == node) {
             let mut cycle = path[start..].to_vec();
             cycle.push(node.clone());
-            return Some(cycle);
+            return Some(Cycle(cycle));
         }
         if done.contains(node) {
             return None;
         }
         path.push(node.clone());
         let (nstype, own) = node;
-        let needs = self.of_types.get(nstype).into_iter().flatten();
-        for need in needs.chain(self.of_instances.get(node).into_iter().flatten()) {
+        let of_type = own
+            .as_ref()
+            .and_then(|_| self.needs.get(&(nstype.clone(), None)));
+        for need in of_type.into_iter().chain(self.needs.get(node)).flatten() {
             if let Need::Type(nstype, name) = need {
-                let next = (nstype.clone(), name.of(own));
-                if let Some(cycle) = self.walk(&next, path, done) {
+                let name = match name {
+                    Name::Own => own.clone(),
+                    Name::Other(name) => Some(name.clone()),
+                };
+                if let Some(cycle) = self.walk(&(nstype.clone(), name), path, done) {
                     return Some(cycle);
                 }
             }
@@ -175,7 +170,7 @@ impl DependencyGraph {
     }
 }
 
-/// How drop-ins begin that netnsupdate writes, and those of `netnsctl require`.
+/// The first lines of drop-ins of netnsupdate, and of `netnsctl require`.
 pub const OF_UPDATE: &str = "# Written by netnsupdate from NETNS_REQUIRES in ";
 pub const OF_CTL: &str = "# Written by netnsctl require";
 
@@ -224,35 +219,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn circles_are_found() {
+    fn cycles_are_found() {
         let needs = |words: &[&str]| -> Vec<Need> {
             words
                 .iter()
                 .map(|word| Need::parse(word).unwrap())
                 .collect()
         };
-        let instance = |word: &str| word.parse::<Instance>().unwrap();
-        let mut graph = DependencyGraph::default();
-        graph.add_type(&"nft".parse().unwrap(), &needs(&["lo@$NSNAME"]));
-        graph.add_instance(&instance("veth@a"), &needs(&["nft@b", "netns_name@a"]));
-        graph.add_instance(&instance("lo@b"), &needs(&["veth@c"]));
-        assert_eq!(graph.cycle(), None);
-        graph.add_instance(&instance("veth@c"), &needs(&["veth@a"]));
-        let cycle = graph.cycle().unwrap();
-        assert_eq!(cycle.first(), cycle.last());
-        assert_eq!(cycle.len(), 5);
-        assert!(cycle.contains(&"nft@b".to_owned()));
-
-        let mut own = DependencyGraph::default();
-        own.add_type(&"veth".parse().unwrap(), &needs(&["veth@$NSNAME"]));
-        assert_eq!(own.cycle().unwrap(), ["veth@NSNAME", "veth@NSNAME"]);
+        let cycle = |graph: &[(&str, &[&str])]| {
+            let mut all = DependencyGraph::default();
+            for (owner, words) in graph {
+                let (nstype, name) = owner.split_once('@').unwrap_or((owner, ""));
+                let name = name.parse::<NsName>().ok();
+                all.add(&nstype.parse().unwrap(), name.as_ref(), &needs(words));
+            }
+            all.cycle().map(|cycle| cycle.to_string())
+        };
+        let line: [(&str, &[&str]); 3] = [
+            ("nft", &["lo@$NSNAME"]),
+            ("veth@a", &["nft@b", "netns_name@a"]),
+            ("lo@b", &["veth@c"]),
+        ];
+        assert_eq!(cycle(&line), None);
+        let closed = [&line[..], &[("veth@c", &["veth@a"])]].concat();
+        let found = cycle(&closed).unwrap();
+        assert_eq!(found, "lo@b -> veth@c -> veth@a -> nft@b -> lo@b");
+        let own = cycle(&[("veth", &["veth@$NSNAME"])]);
+        assert_eq!(own.unwrap(), "veth@NSNAME -> veth@NSNAME");
+        let through_type = cycle(&[("lo@x", &["nft@x"]), ("nft", &["lo@x"])]);
+        assert!(through_type.is_some());
     }
 
     #[test]
     fn a_drop_in_tells_what_it_was_made_of() {
-        let needs = read("NETNS_REQUIRES='veth@b lo@$NSNAME x.target'")
-            .unwrap()
-            .unwrap();
+        let read = read("NETNS_REQUIRES='veth@b lo@$NSNAME x.target'");
+        let (_, needs) = read.unwrap().unwrap();
         let text = drop_in(OF_CTL, &needs);
         assert_eq!(
             text,

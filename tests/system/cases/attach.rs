@@ -85,7 +85,7 @@ fn nginx_with_one_command(machine: &Machine) -> Result<()> {
     let before = files(machine)?;
     machine
         .run("netnsctl attach nginx veth@web --now")?
-        .says("attached nginx.service to network namespace 'web'")?;
+        .says("attached nginx.service to namespace 'web'")?;
     expect_states(machine, &[("nginx.service", "active/running/success")])?;
     soon(machine, "curl -sf http://10.9.1.2/")?;
     let host = machine.run("ss -Hltn sport = :80")?.stdout;
@@ -220,11 +220,11 @@ fn templates_and_instances(machine: &Machine) -> Result<()> {
     }
     machine
         .fails("netnsctl attach w@1 veth@b", 1)?
-        .says("w@1.service is attached to the namespace 'a' by its template")?;
+        .says("w@1.service is already attached to namespace 'a' through its template")?;
     machine.run("netnsctl detach w@")?;
     machine.run("netnsctl attach w@1 veth@b --now")?;
     let other = machine.try_run("netnsctl attach w@1 veth@a")?;
-    other.says("w@1.service is attached to the namespace 'b'")?;
+    other.says("w@1.service is already attached to namespace 'b'")?;
     machine.run("systemctl restart w@2")?;
     let pid = main_pid(machine, "w@2")?;
     let host = inode(machine, "/proc/1/ns/net")?;
@@ -250,7 +250,7 @@ fn files_of_the_namespace(machine: &Machine) -> Result<()> {
     )?;
     machine
         .run("netnsctl attach s veth@web --now")?
-        .says("there is no /etc/no-such-file that it could replace")?;
+        .says("there is no /etc/no-such-file to bind it over")?;
     machine.run("test ! -e /etc/no-such-file")?;
     soon(
         machine,
@@ -320,8 +320,12 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
             1,
             "NetworkNamespacePath=/run/netns/x",
         ),
-        ("attach foreign veth@web", 1, "is not ours"),
-        ("detach foreign", 1, "is not ours"),
+        (
+            "attach foreign veth@web",
+            1,
+            "was not written by netnsctl attach",
+        ),
+        ("detach foreign", 1, "was not written by netnsctl attach"),
         ("attach netns-veth@web veth@web", 1, "systemd-netns itself"),
         ("attach s nothing@web", 6, "unknown NSTYPE 'nothing'"),
         ("attach s late@web", 6, "run netnsupdate"),
@@ -339,9 +343,9 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         ("detach s", 1, "is not attached"),
         ("publish nowhere 80:80", 1, "NSTYPE@nowhere"),
         ("publish web 80", 2, "PORT:PORT"),
-        ("publish web 53:53/udp", 2, "TCP only"),
-        ("publish web 80:80 --from web", 2, "very namespace"),
-        ("unpublish web 80", 1, "does not lead to 'web'"),
+        ("publish web 53:53/sctp", 2, "only tcp and udp"),
+        ("publish web 80:80 --from web", 2, "would be published"),
+        ("unpublish web 80", 1, "is not published to 'web'"),
         ("require veth@web nothing@x", 6, "unknown NSTYPE"),
         ("require veth@web x", 2, "neither"),
         ("require veth@web lo@x --remove", 1, "does not require"),

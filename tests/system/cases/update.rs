@@ -114,7 +114,7 @@ fn replaces_the_copies_of_the_original(machine: &Machine) -> Result<()> {
         &update.stdout,
         "removed /etc/systemd/system/netns-gone@.service",
     )?;
-    update.says("/etc/systemd/system/netns-mine@.service is not ours")?;
+    update.says("/etc/systemd/system/netns-mine@.service was not written by netnsupdate")?;
     machine.run("test -e /etc/systemd/system/netns-mine@.service")?;
     // What the original's units leave is a namespace and functions that were called, no record.
     machine.run("ip netns add b; netnsinit t b up outside; netnsinit t b up inside; rm -r /run/systemd-netns")?;

@@ -1,0 +1,83 @@
+use anyhow::Result;
+use clap::Args;
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::instance::resolv_conf::{ResolvConf, is_domain, is_server};
+use crate::sys::log;
+use crate::sys::user::require_root;
+
+/// Set the name servers that an instance has in /etc/netns/NSNAME/resolv.conf
+///
+/// The library of the types runs this; each instance has a part of its own in the file.
+#[derive(Debug, Args)]
+#[command(
+    hide = true,
+    after_help = "Example: netnsctl resolv-conf veth@web 192.0.2.53 --search example.com"
+)]
+pub struct SetResolvConf {
+    /// Remove everything that the instance has in the file
+    #[arg(long, conflicts_with_all = ["source", "search", "servers"])]
+    remove: bool,
+
+    /// One of several sources of the instance, such as dhcp4
+    #[arg(long, value_name = "WORD")]
+    source: Option<String>,
+
+    /// Domain to search names in (can be repeated)
+    #[arg(long, value_name = "DOMAIN")]
+    search: Vec<String>,
+
+    /// Instance that the name servers belong to
+    #[arg(value_name = "NSTYPE@NSNAME")]
+    instance: Instance,
+
+    /// Addresses of name servers
+    #[arg(value_name = "ADDRESS")]
+    servers: Vec<String>,
+}
+
+impl SetResolvConf {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        require_root()?;
+        let file = ResolvConf::of(root, &self.instance.nsname);
+        let mut owner = self.instance.to_string();
+        if self.remove {
+            file.remove_all(&owner)?;
+            return Ok(0);
+        }
+        if let Some(source) = self.source.as_ref().filter(|source| is_domain(source)) {
+            owner = format!("{owner} {source}");
+        }
+        let mut lines = String::new();
+        for server in valid(&self.servers, is_server, "an IP address") {
+            lines += &format!("nameserver {server}\n");
+        }
+        let search: Vec<&str> = valid(&self.search, is_domain, "a domain").collect();
+        if !search.is_empty() {
+            lines += &format!("search {}\n", search.join(" "));
+        }
+        if !file.set(&owner, &lines)? {
+            log::warn(&format!(
+                "{} was not written by systemd-netns, leaving it alone",
+                file.path.display()
+            ));
+        }
+        Ok(0)
+    }
+}
+
+/// The words that are valid. They may come from the network: others are no reason to fail.
+fn valid<'a>(
+    words: &'a [String],
+    is_valid: fn(&str) -> bool,
+    what: &str,
+) -> impl Iterator<Item = &'a str> {
+    words.iter().map(String::as_str).filter(move |word| {
+        let valid = is_valid(word);
+        if !valid {
+            log::warn(&format!("ignoring '{word}', which is not {what}"));
+        }
+        valid
+    })
+}

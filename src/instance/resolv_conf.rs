@@ -1,0 +1,371 @@
+//! `/etc/netns/NSNAME/resolv.conf`: the name servers of a namespace, which `ip netns exec`, netnsinit
+//! and attached services bind over `/etc/resolv.conf`. The only place that knows its format.
+//!
+//! The file is created before anybody enters the namespace, and then only written in place: a bind
+//! mount stays on its inode. The first line says who wrote it; then each owner (an instance, one of
+//! its DHCP clients, `netnsctl attach`) has a part, headed by a comment with an at sign. The last
+//! owner removes the file. A file without that first line is the administrator's, and left alone.
+
+use std::fs::{self, Permissions};
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::sys::file;
+use crate::sys::lock::Lock;
+
+const MARK: &str = "# Written by systemd-netns, which removes it";
+const WITH_DIRECTORY: &str = " and its directory.";
+
+/// The mode of a directory of ours as long as the file that says so is not there: with the sticky bit,
+/// which means nothing here.
+const UNFINISHED: u32 = 0o1755;
+
+/// The types of a namespace start in parallel, each for a moment.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The file of one namespace.
+#[derive(Debug)]
+pub struct ResolvConf {
+    pub path: PathBuf,
+    lock: PathBuf,
+}
+
+impl ResolvConf {
+    pub fn of(root: &Root, name: &NsName) -> Self {
+        Self {
+            path: root.netns_etc(name).join("resolv.conf"),
+            lock: root.resolv_conf_lock(),
+        }
+    }
+
+    /// Whether it is the administrator's own file.
+    pub fn is_foreign(&self) -> Result<bool> {
+        Ok(matches!(self.read()?, Content::Foreign))
+    }
+
+    /// Whether the file names a server.
+    pub fn names_server(&self) -> Result<bool> {
+        let text = file::read_text(&self.path)?.unwrap_or_default();
+        Ok(text.lines().any(|line| line.starts_with("nameserver")))
+    }
+
+    /// The lines that `owner` has in the file; `None` where it has no part.
+    pub fn part(&self, owner: &str) -> Result<Option<String>> {
+        let Content::Ours(text) = self.read()? else {
+            return Ok(None);
+        };
+        let heading = format!("# {owner}");
+        let mut lines = text.lines().skip_while(|line| *line != heading);
+        Ok(lines.next().map(|_| {
+            let part = lines.take_while(|line| !is_heading(line));
+            part.map(|line| format!("{line}\n")).collect()
+        }))
+    }
+
+    /// Gives `owner` a part of `lines` in place of the one that it has; `false` where the file is
+    /// the administrator's.
+    pub fn set(&self, owner: &str, lines: &str) -> Result<bool> {
+        let _lock = self.lock()?;
+        let (mut text, new) = match self.read()? {
+            Content::Foreign => return Ok(false),
+            Content::Ours(text) => (without(&text, |heading| heading == owner), false),
+            Content::Missing => (self.begin()?, true),
+        };
+        text += &format!("# {owner}\n{lines}");
+        if !new {
+            self.rewrite(&text)?;
+            return Ok(true);
+        }
+        let written = file::write(&self.path, text.as_bytes(), 0o644);
+        let finished = written.and_then(|()| self.set_mode(0o755));
+        if finished.is_err() {
+            self.remove_file(&text)?;
+        }
+        finished?;
+        Ok(true)
+    }
+
+    /// Removes the part of `owner`; a file that holds no other is removed.
+    pub fn remove(&self, owner: &str) -> Result<()> {
+        self.remove_parts(|heading| heading == owner)
+    }
+
+    /// The same for the parts of all sources of `owner`, such as `veth@web dhcp4`.
+    pub fn remove_all(&self, owner: &str) -> Result<()> {
+        self.remove_parts(|heading| heading.split(' ').next() == Some(owner))
+    }
+
+    fn remove_parts(&self, goes: impl Fn(&str) -> bool) -> Result<()> {
+        let _lock = self.lock()?;
+        let text = match self.read()? {
+            Content::Ours(text) => text,
+            Content::Foreign => return Ok(()),
+            Content::Missing => {
+                if self.is_unfinished() || !file::exists(self.directory()) {
+                    self.remove_directories();
+                }
+                return Ok(());
+            }
+        };
+        let rest = without(&text, goes);
+        if rest.lines().count() > 1 {
+            return self.rewrite(&rest);
+        }
+        self.remove_file(&text)
+    }
+
+    fn rewrite(&self, text: &str) -> Result<()> {
+        if file::read(&self.path)?.as_deref() == Some(text.as_bytes()) {
+            return Ok(());
+        }
+        file::write_in_place(&self.path, text.as_bytes())
+    }
+
+    /// Creates the directory, if need be; gives the first line of the file.
+    fn begin(&self) -> Result<String> {
+        if file::exists(self.directory()) && !self.is_unfinished() {
+            return Ok(format!("{MARK}.\n"));
+        }
+        file::make_directory(self.directory(), UNFINISHED)?;
+        self.set_mode(UNFINISHED)?;
+        Ok(format!("{MARK}{WITH_DIRECTORY}\n"))
+    }
+
+    fn remove_file(&self, text: &str) -> Result<()> {
+        let with_directory = text
+            .lines()
+            .next()
+            .is_some_and(|mark| mark.ends_with(WITH_DIRECTORY));
+        if with_directory {
+            self.set_mode(UNFINISHED)?;
+        }
+        file::remove(&self.path)?;
+        if with_directory {
+            self.remove_directories();
+            // Others may have put something there since.
+            if file::exists(self.directory()) {
+                self.set_mode(0o755)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directory if it is empty, and then `/etc/netns`, which has no meaning by itself.
+    fn remove_directories(&self) {
+        self.directory()
+            .ancestors()
+            .take(2)
+            .for_each(file::remove_empty);
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        let directory = self.directory();
+        fs::set_permissions(directory, Permissions::from_mode(mode))
+            .with_context(|| format!("changing the mode of {}", directory.display()))
+    }
+
+    /// Whether a killed process has left the directory, without the file that says whose it is.
+    fn is_unfinished(&self) -> bool {
+        let mode = fs::metadata(self.directory()).map(|metadata| metadata.mode() & 0o7777);
+        mode.is_ok_and(|mode| mode == UNFINISHED)
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    fn read(&self) -> Result<Content> {
+        let metadata = fs::symlink_metadata(&self.path);
+        if metadata.is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(Content::Foreign);
+        }
+        Ok(match file::read_text(&self.path)? {
+            None => Content::Missing,
+            Some(text) if text.starts_with(MARK) => Content::Ours(text),
+            Some(_) => Content::Foreign,
+        })
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        let lock = Lock::take_within(&self.lock, LOCK_TIMEOUT)?;
+        file::repair(&self.path)?;
+        file::remove_temporary(self.directory())?;
+        Ok(lock)
+    }
+}
+
+enum Content {
+    Missing,
+    Foreign,
+    Ours(String),
+}
+
+fn is_heading(line: &str) -> bool {
+    line.starts_with("# ") && line.contains('@')
+}
+
+/// `text` without the parts whose headings are to go.
+fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
+    let mut gone = false;
+    let mut rest = String::new();
+    for line in text.lines() {
+        if is_heading(line) {
+            gone = goes(&line[2..]);
+        }
+        if !gone {
+            rest += line;
+            rest.push('\n');
+        }
+    }
+    rest
+}
+
+/// Whether a word is the address of a name server: of IPv6 also with a zone, such as `fe80::1%eth0`.
+pub fn is_server(word: &str) -> bool {
+    let (address, zone) = word.split_once('%').unwrap_or((word, "lo"));
+    let word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    address.parse::<IpAddr>().is_ok() && !zone.is_empty() && zone.chars().all(word)
+}
+
+/// Whether a word can be the name of a domain.
+pub fn is_domain(word: &str) -> bool {
+    let label = |label: &str| {
+        let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        !label.is_empty()
+            && label.chars().all(word)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = word.strip_suffix('.').unwrap_or(word);
+    word.len() <= 253 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ATTACH: &str = "netnsctl-attach@web";
+
+    fn in_tree(test: impl FnOnce(&Root, ResolvConf)) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        fs::create_dir_all(root.path("/etc")).unwrap();
+        let file = ResolvConf::of(&root, &"web".parse().unwrap());
+        test(&root, file);
+    }
+
+    fn text(file: &ResolvConf) -> String {
+        fs::read_to_string(&file.path).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_created_and_removed_with_its_directory() {
+        in_tree(|root, file| {
+            assert!(file.set(ATTACH, "").unwrap());
+            assert_eq!(
+                text(&file),
+                "# Written by systemd-netns, which removes it and its directory.\n\
+                 # netnsctl-attach@web\n"
+            );
+            assert!(!file.names_server().unwrap());
+            file.remove(ATTACH).unwrap();
+            assert!(!root.path("/etc/netns").exists());
+        });
+    }
+
+    #[test]
+    fn parts_of_others_stay_and_so_does_the_inode() {
+        in_tree(|_, file| {
+            file.set(ATTACH, "").unwrap();
+            let inode = fs::metadata(&file.path).unwrap().ino();
+            file.set("veth@web", "nameserver 192.0.2.1\nsearch example.com\n")
+                .unwrap();
+            file.set("veth@web dhcp4", "nameserver 192.0.2.2\n")
+                .unwrap();
+            file.set(ATTACH, "nameserver 2001:db8::53\n").unwrap();
+            let head = "# Written by systemd-netns, which removes it and its directory.\n";
+            let veth = "# veth@web\nnameserver 192.0.2.1\nsearch example.com\n\
+                        # veth@web dhcp4\nnameserver 192.0.2.2\n";
+            let attach = "# netnsctl-attach@web\nnameserver 2001:db8::53\n";
+            assert_eq!(text(&file), format!("{head}{veth}{attach}"));
+            let part = file.part(ATTACH).unwrap().unwrap();
+            assert_eq!(part, "nameserver 2001:db8::53\n");
+            file.remove(ATTACH).unwrap();
+            assert_eq!(text(&file), format!("{head}{veth}"));
+            file.set("veth@web2", "").unwrap();
+            file.remove_all("veth@web").unwrap();
+            assert_eq!(text(&file), format!("{head}# veth@web2\n"));
+            assert_eq!(fs::metadata(&file.path).unwrap().ino(), inode);
+        });
+    }
+
+    #[test]
+    fn an_interrupted_write_is_finished() {
+        in_tree(|_, file| {
+            file.set("veth@web", "nameserver 192.0.2.1\n").unwrap();
+            let whole = text(&file);
+            // What a kill, or a full disk, may leave.
+            fs::write(
+                file.path.with_file_name(".systemd-netns-resolv.conf"),
+                &whole,
+            )
+            .unwrap();
+            fs::write(file.path.with_file_name(".systemd-netns-aB3xY9"), "").unwrap();
+            fs::write(&file.path, "").unwrap();
+            file.remove("nothing@web").unwrap();
+            assert_eq!(text(&file), whole);
+            assert_eq!(fs::read_dir(file.directory()).unwrap().count(), 1);
+        });
+    }
+
+    #[test]
+    fn the_administrators_file_is_left_alone() {
+        in_tree(|_, file| {
+            fs::create_dir_all(file.directory()).unwrap();
+            fs::write(&file.path, "nameserver 192.0.2.9\n").unwrap();
+            assert!(file.is_foreign().unwrap());
+            assert!(!file.set(ATTACH, "nameserver 192.0.2.1\n").unwrap());
+            file.remove(ATTACH).unwrap();
+            assert_eq!(text(&file), "nameserver 192.0.2.9\n");
+        });
+    }
+
+    #[test]
+    fn servers_and_domains() {
+        for good in ["192.0.2.1", "2001:db8::1", "fe80::1%eth0"] {
+            assert!(is_server(good), "{good}");
+        }
+        for bad in [
+            "",
+            "x",
+            "192.0.2.1/24",
+            "fe80::1%",
+            "fe80::1%a b",
+            "::1\n",
+            "1.2.3.4%\u{1b}",
+        ] {
+            assert!(!is_server(bad), "{bad:?}");
+        }
+        for good in ["example.com", "a", "_tcp.x-y.", "x--y"] {
+            assert!(is_domain(good), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "-a",
+            "a-",
+            "a b",
+            "a\nb",
+            &"a.".repeat(130),
+        ] {
+            assert!(!is_domain(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Changes of units and drop-ins: by one process at a time, and as a whole or not at all.
+//!
+//! Before anything is changed, a journal in the unit directory says how to undo it. An error undoes
+//! the change at once; if the process is killed, whoever takes the lock next does it. So an
+//! interrupted command can simply be run again.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::instance::resolv_conf::ResolvConf;
+use crate::sys::file;
+use crate::sys::lock::Lock;
+use crate::sys::log;
+use crate::systemd::manager::Manager;
+
+/// A change takes a fraction of a second, unless a disk or systemd hangs.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The right to write units, and systemd, which has to read them.
+pub struct Units<'a> {
+    root: &'a Root,
+    manager: Option<&'a Manager>,
+    _lock: Lock,
+}
+
+/// What a path holds.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Content {
+    Text(String),
+    Link(PathBuf),
+}
+
+/// What is to be written and removed.
+#[derive(Debug, Default)]
+pub struct Change {
+    files: Vec<(PathBuf, Option<Content>)>,
+    directories: Vec<PathBuf>,
+    started: Vec<String>,
+    part: Option<(NsName, String)>,
+}
+
+impl Change {
+    /// Gives `path` the content `text`, or removes it.
+    pub fn file(&mut self, path: PathBuf, text: Option<String>) {
+        self.files.push((path, text.map(Content::Text)));
+    }
+
+    pub fn remove(&mut self, path: PathBuf) {
+        self.files.push((path, None));
+    }
+
+    pub fn link(&mut self, path: PathBuf, target: PathBuf) {
+        self.files.push((path, Some(Content::Link(target))));
+    }
+
+    /// Removes a directory, if it is empty then.
+    pub fn remove_empty(&mut self, directory: PathBuf) {
+        self.directories.push(directory);
+    }
+
+    /// These units are going to be started; to undo the change is to stop them.
+    pub fn starts(&mut self, units: &[String]) {
+        self.started.extend_from_slice(units);
+    }
+
+    /// The part of `owner` in the resolv.conf of `name` is going to be changed.
+    pub fn changes_part(&mut self, name: &NsName, owner: &str) {
+        self.part = Some((name.clone(), owner.to_owned()));
+    }
+
+    fn make(&self) -> Result<()> {
+        for (path, content) in &self.files {
+            put(path, content.as_ref())?;
+        }
+        for directory in &self.directories {
+            file::remove_empty(directory);
+        }
+        Ok(())
+    }
+}
+
+/// How to undo a change.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Undo {
+    files: Vec<(PathBuf, Option<Content>)>,
+    /// Directories that were not there.
+    directories: Vec<PathBuf>,
+    started: Vec<String>,
+    /// Namespace and owner of a part of a resolv.conf, and its lines.
+    part: Option<(String, String, Option<String>)>,
+}
+
+impl Undo {
+    fn of(change: &Change, root: &Root) -> Result<Self> {
+        let mut undo = Self {
+            started: change.started.clone(),
+            ..Self::default()
+        };
+        for (path, _) in &change.files {
+            undo.files.push((path.clone(), content(path)?));
+            let directory = path.parent().unwrap_or(path);
+            if !directory.exists() && !undo.directories.iter().any(|other| other == directory) {
+                undo.directories.push(directory.to_owned());
+            }
+        }
+        if let Some((name, owner)) = &change.part {
+            let lines = ResolvConf::of(root, name).part(owner)?;
+            undo.part = Some((name.to_string(), owner.clone(), lines));
+        }
+        Ok(undo)
+    }
+}
+
+impl<'a> Units<'a> {
+    /// Waits for other processes that write units, and undoes what a killed one has begun.
+    pub fn lock(root: &'a Root, manager: Option<&'a Manager>) -> Result<Self> {
+        let units = Self {
+            root,
+            manager,
+            _lock: Lock::take_within(&root.units_lock(), LOCK_TIMEOUT)?,
+        };
+        file::remove_temporary(&root.unit_dir())?;
+        if let Some(text) = file::read_text(&root.units_journal())? {
+            log::info("a previous change of units was interrupted; undoing it");
+            let undo = serde_json::from_str(&text)
+                .with_context(|| format!("reading {}", root.units_journal().display()))?;
+            units.undo(&undo)?;
+        }
+        Ok(units)
+    }
+
+    /// Makes the change and does what has to follow, or leaves everything as it was.
+    pub fn apply(&self, change: &Change, then: impl FnOnce() -> Result<()>) -> Result<()> {
+        for (path, _) in &change.files {
+            file::remove_temporary(path.parent().unwrap_or(path))?;
+        }
+        let undo = Undo::of(change, self.root)?;
+        let journal = self.root.units_journal();
+        let text = serde_json::to_string(&undo).context("writing JSON")?;
+        file::write(&journal, text.as_bytes(), 0o600)?;
+        change
+            .make()
+            .and_then(|()| then())
+            .map_err(|error| match self.undo(&undo) {
+                Ok(()) => error,
+                Err(failed) => error.context(format!("{failed:#}, after")),
+            })?;
+        file::remove(&journal)?;
+        Ok(())
+    }
+
+    /// Has systemd read all units again, where it runs.
+    pub fn reload(&self) -> Result<()> {
+        self.manager.map_or(Ok(()), Manager::reload)
+    }
+
+    fn undo(&self, undo: &Undo) -> Result<()> {
+        for (path, content) in &undo.files {
+            file::remove_temporary(path.parent().unwrap_or(path))?;
+            put(path, content.as_ref())?;
+        }
+        for directory in &undo.directories {
+            file::remove_empty(directory);
+        }
+        if let Some((name, owner, lines)) = &undo.part {
+            let resolv_conf = ResolvConf::of(self.root, &name.parse()?);
+            match lines {
+                Some(lines) => resolv_conf.set(owner, lines).map(drop)?,
+                None => resolv_conf.remove(owner)?,
+            }
+        }
+        if let Some(manager) = self.manager {
+            manager.reload()?;
+            let running = match undo.started.as_slice() {
+                [] => Vec::new(),
+                started => manager.active(started)?,
+            };
+            if !running.is_empty() {
+                manager.stop(&running)?;
+            }
+        }
+        file::remove(&self.root.units_journal())?;
+        Ok(())
+    }
+}
+
+/// # Errors
+/// It is neither a text nor a symlink, and so nothing of ours.
+fn content(path: &Path) -> Result<Option<Content>> {
+    if let Some(target) = file::read_link(path) {
+        return Ok(Some(Content::Link(target)));
+    }
+    match file::read(path)?.map(String::from_utf8) {
+        None => Ok(None),
+        Some(Ok(text)) => Ok(Some(Content::Text(text))),
+        Some(Err(_)) => bail!("{} is not a text file", path.display()),
+    }
+}
+
+/// Gives `path` that content, if it has another.
+fn put(path: &Path, wanted: Option<&Content>) -> Result<()> {
+    if content(path)?.as_ref() == wanted {
+        return Ok(());
+    }
+    if let (Some(_), Some(directory)) = (wanted, path.parent()) {
+        file::make_directory(directory, 0o755)?;
+    }
+    match wanted {
+        Some(Content::Text(text)) => file::write(path, text.as_bytes(), 0o644),
+        Some(Content::Link(target)) => {
+            file::remove(path)?;
+            symlink(target, path)
+                .with_context(|| format!("creating the symlink {}", path.display()))
+        }
+        None => file::remove(path).map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn tree() -> (tempfile::TempDir, Root) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::at(directory.path());
+        fs::create_dir_all(root.unit_dir()).unwrap();
+        (directory, root)
+    }
+
+    fn change(root: &Root) -> Change {
+        let mut change = Change::default();
+        change.file(root.unit_dir().join("new.d/a.conf"), Some("a".into()));
+        change.link(root.unit_dir().join("new.wants/b"), "../b".into());
+        change.remove(root.unit_dir().join("old.d/c.conf"));
+        change.remove_empty(root.unit_dir().join("old.d"));
+        fs::create_dir_all(root.unit_dir().join("old.d")).unwrap();
+        fs::write(root.unit_dir().join("old.d/c.conf"), "c").unwrap();
+        change.changes_part(&"web".parse().unwrap(), "x@web");
+        change
+    }
+
+    fn set(root: &Root) {
+        let file = ResolvConf::of(root, &"web".parse().unwrap());
+        assert!(file.set("x@web", "").unwrap());
+    }
+
+    fn assert_before(root: &Root) {
+        let old = fs::read_to_string(root.unit_dir().join("old.d/c.conf"));
+        assert_eq!(old.unwrap(), "c");
+        assert_eq!(file::names(&root.unit_dir()).unwrap(), ["old.d"]);
+        assert!(!root.path("/etc/netns").exists());
+    }
+
+    #[test]
+    fn a_change_is_made_as_a_whole() {
+        let (_directory, root) = tree();
+        let units = Units::lock(&root, None).unwrap();
+        units.apply(&change(&root), || Ok(())).unwrap();
+        let names = file::names(&root.unit_dir()).unwrap();
+        assert_eq!(names, ["new.d", "new.wants"]);
+        let link = fs::read_link(root.unit_dir().join("new.wants/b"));
+        assert_eq!(link.unwrap(), Path::new("../b"));
+    }
+
+    #[test]
+    fn a_failed_change_is_undone() {
+        let (_directory, root) = tree();
+        let units = Units::lock(&root, None).unwrap();
+        let failed = units.apply(&change(&root), || {
+            set(&root);
+            bail!("no")
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        assert_before(&root);
+    }
+
+    #[test]
+    fn a_killed_change_is_undone_by_the_next_process() {
+        let (_directory, root) = tree();
+        let change = change(&root);
+        let undo = Undo::of(&change, &root).unwrap();
+        let text = serde_json::to_string(&undo).unwrap();
+        fs::write(root.units_journal(), text).unwrap();
+        change.make().unwrap();
+        set(&root);
+        fs::write(root.unit_dir().join(".systemd-netns-abcdef"), "").unwrap();
+        Units::lock(&root, None).unwrap();
+        assert_before(&root);
+    }
+}

@@ -1,0 +1,1 @@
+-> /etc/systemd/system/../../../../etc/systemd/system/drop-ins
