@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, getegid, geteuid, setgroups, setresgid, setresuid, setsid};
 use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
@@ -236,7 +236,10 @@ fn limit_resources() -> Result<()> {
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_MEMLOCK, 0),
     ] {
-        setrlimit(resource, limit, limit).with_context(|| format!("limiting {resource:?}"))?;
+        let limiting = || format!("limiting {resource:?}");
+        // The caller's may be lower still, and cannot be raised.
+        let limit = getrlimit(resource).with_context(limiting)?.1.min(limit);
+        setrlimit(resource, limit, limit).with_context(limiting)?;
     }
     Ok(())
 }
