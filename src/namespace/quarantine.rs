@@ -14,13 +14,13 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, getegid, geteuid, setgroups, setresgid, setresuid, setsid};
 use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{SeccompAction, SeccompCondition, SeccompFilter, SeccompRule};
 
-use crate::sys::file;
+use crate::sys::{file, process};
 
 /// In bytes: what one file, and all that a process writes to one, may have.
 pub const FILE_MAX: u64 = 1 << 20;
@@ -73,7 +73,7 @@ pub fn unshare_all() -> Result<()> {
 /// Something of this is not to be had here; nothing may be run.
 pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool) -> Result<()> {
     setsid().context("leaving the session")?;
-    close_descriptors()?;
+    process::close_from(3)?;
     fs::write("/proc/self/oom_score_adj", "1000").context("preferring it for the OOM killer")?;
     let uid = match is_root {
         true => unused_uid()?,
@@ -113,7 +113,7 @@ pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool)
     for set in [CapSet::Ambient, CapSet::Bounding, CapSet::Inheritable] {
         caps::clear(None, set).context("giving up capabilities")?;
     }
-    join_new_keyring()?;
+    process::join_new_keyring()?;
     restrict_files()?;
     for set in [CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).context("giving up capabilities")?;
@@ -236,29 +236,12 @@ fn limit_resources() -> Result<()> {
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_MEMLOCK, 0),
     ] {
-        setrlimit(resource, limit, limit).with_context(|| format!("limiting {resource:?}"))?;
+        let limiting = || format!("limiting {resource:?}");
+        // The caller's may be lower still, and cannot be raised.
+        let limit = getrlimit(resource).with_context(limiting)?.1.min(limit);
+        setrlimit(resource, limit, limit).with_context(limiting)?;
     }
     Ok(())
-}
-
-/// Closes what the caller has left open, when this process becomes another program.
-fn close_descriptors() -> Result<()> {
-    // SAFETY: it sets flags of descriptors.
-    let result = unsafe { syscall(SYS_close_range, 3, c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
-    Errno::result(result)
-        .map(drop)
-        .context("closing descriptors")
-}
-
-/// Leaves the caller's session keyring for a new, empty one (keyctl(2)).
-fn join_new_keyring() -> Result<()> {
-    // SAFETY: a null name asks for a new, anonymous keyring.
-    let result = unsafe { syscall(SYS_keyctl, 1, std::ptr::null::<c_char>()) };
-    match Errno::result(result) {
-        // Nothing that runs here can use a key: there is no system call for it.
-        Ok(_) | Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES | Errno::EDQUOT) => Ok(()),
-        Err(errno) => Err(errno).context("joining a new session keyring"),
-    }
 }
 
 /// Forbids to write, but to some files.

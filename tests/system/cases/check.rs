@@ -73,7 +73,9 @@ fn what_is_up_is_not_in_its_own_way(machine: &Machine) -> Result<()> {
         let user = "setpriv --reuid 1000 --regid 1000 --clear-groups netnsctl check";
         let (status, text) = run(machine, user)?;
         let tried = !text.contains("cannot source");
-        ensure!(status == "0" && tried, "after {start}, as a user: {text}");
+        // Users may not be able to ask systemd.
+        let clean = text.contains("no problems found") && ["0", "3"].contains(&&*status);
+        ensure!(clean && tried, "after {start}, as a user: {text}");
     }
     Ok(())
 }
