@@ -5,6 +5,7 @@
 //! asked.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -195,20 +196,24 @@ fn make_room(flows: &mut HashMap<Peer, Flow>, peer: &Peer) {
 
 /// The flow of a client; `None` where `to` cannot be reached.
 fn flow_of(flows: &mut HashMap<Peer, Flow>, peer: Peer, to: SocketAddr) -> Option<&mut Flow> {
-    if !flows.contains_key(&peer) {
-        let any: IpAddr = match to {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let inside = UdpSocket::bind((any, 0)).ok()?;
-        inside.connect(to).ok()?;
-        inside.set_nonblocking(true).ok()?;
-        let used = Instant::now();
-        flows.insert(peer, Flow { inside, used });
-    }
-    let flow = flows.get_mut(&peer)?;
+    let flow = match flows.entry(peer) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(connect(to).ok()?),
+    };
     flow.used = Instant::now();
     Some(flow)
+}
+
+fn connect(to: SocketAddr) -> io::Result<Flow> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let inside = UdpSocket::bind((any, 0))?;
+    inside.connect(to)?;
+    inside.set_nonblocking(true)?;
+    let used = Instant::now();
+    Ok(Flow { inside, used })
 }
 
 #[cfg(test)]
