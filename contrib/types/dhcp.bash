@@ -192,7 +192,7 @@ _netns_dhcp_fail() {
 
 # Prints the addresses that the network gave.
 _netns_dhcp_tell() {
-    local line address all=''
+    local address all=''
     while read -r _ _ _ address _; do
         all+=" $address"
     done < <(ip -oneline address show dev "$1" scope global dynamic)
