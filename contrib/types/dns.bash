@@ -28,14 +28,21 @@ netns_dns_write() {
 netns_dns_write_from() {
     local -a servers domains=("${@:3}")
     IFS=$' \t\n' read -r -d '' -a servers <<<"$2" || :
-    /usr/sbin/netnsctl resolv-conf ${1:+"--source=$1"} "${domains[@]/#/--search=}" \
+    _netns_resolv_conf ${1:+"--source=$1"} "${domains[@]/#/--search=}" \
         -- "$NSTYPE@$NSNAME" "${servers[@]}"
 }
 
 # Removes the part of this instance, in `down outside`; the last one removes the file, and its
 # directory if that was created with it.
 netns_dns_remove() {
-    /usr/sbin/netnsctl resolv-conf --remove -- "$NSTYPE@$NSNAME"
+    [[ ! -d /etc/netns/$NSNAME ]] || _netns_resolv_conf --remove -- "$NSTYPE@$NSNAME"
+}
+
+# netnsctl knows the format of the file.
+_netns_resolv_conf() {
+    local netnsctl=/usr/sbin/netnsctl
+    [[ -x $netnsctl ]] || netnsctl=netnsctl
+    "$netnsctl" resolv-conf "$@"
 }
 
 # For every type: the variables NETNS_DNS (servers) and NETNS_DNS_SEARCH (domains), each a string

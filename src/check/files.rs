@@ -20,11 +20,11 @@ pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
         .unwrap_or_default()
         .into_iter()
         .filter(|path| !nix::unistd::geteuid().is_root() && fs::File::open(path).is_err())
-        .map(|path| format!("{} cannot be read", path.display()))
+        .map(|path| format!("{}: ", path.display()))
         .collect();
     let problems = types.problems.iter().cloned();
     problems
-        .filter(|problem| !secret.iter().any(|secret| problem.starts_with(secret)))
+        .filter(|problem| !secret.iter().any(|secret| problem.contains(secret)))
         .map(|problem| Finding::warning("file", problem))
         .collect()
 }

@@ -22,7 +22,7 @@ Example: netnsctl publish web 8080:80
          netnsctl publish db 5432:5432 --from web")]
 pub struct Publish {
     /// Listen in this network namespace instead of the host
-    #[arg(long, value_name = "NSNAME")]
+    #[arg(long, value_name = "[NSTYPE@]NSNAME")]
     from: Option<Target>,
 
     /// Address inside that the service listens on
@@ -30,7 +30,7 @@ pub struct Publish {
     to: IpAddr,
 
     /// Name of the network namespace, or NSTYPE@NSNAME to require a type
-    #[arg(value_name = "NSNAME")]
+    #[arg(value_name = "[NSTYPE@]NSNAME")]
     target: Target,
 
     /// Address and port outside, and port inside

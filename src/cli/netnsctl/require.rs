@@ -26,7 +26,7 @@ pub struct Require {
     instance: Instance,
 
     /// NSTYPE@NSNAME, netns_name@NSNAME, or the full name of another unit
-    #[arg(required = true, value_name = "REQUIRED", value_parser = Need::parse)]
+    #[arg(required = true, value_name = "NSTYPE@NSNAME|UNIT", value_parser = Need::parse)]
     needs: Vec<Need>,
 }
 
