@@ -94,7 +94,7 @@ impl Attach {
         // A start may take its time.
         drop(units);
         let name = &self.instances[0].nsname;
-        log::info(&format!("attached {service} to namespace '{name}'"));
+        log::info(&format!("attached {service} to network namespace '{name}'"));
         restart(manager.as_ref(), service, self.now)
     }
 }

@@ -85,7 +85,7 @@ fn nginx_with_one_command(machine: &Machine) -> Result<()> {
     let before = files(machine)?;
     machine
         .run("netnsctl attach nginx veth@web --now")?
-        .says("attached nginx.service to namespace 'web'")?;
+        .says("attached nginx.service to network namespace 'web'")?;
     expect_states(machine, &[("nginx.service", "active/running/success")])?;
     soon(machine, "curl -sf http://10.9.1.2/")?;
     let host = machine.run("ss -Hltn sport = :80")?.stdout;

@@ -73,7 +73,7 @@ fn supervisor_killed(machine: &Machine) -> Result<()> {
     configure(machine, "macvlan", "web", &conf(machine))?;
     let before = traces(machine)?;
     machine.run("systemctl start netns-macvlan@web")?;
-    machine.run("pkill -KILL -f '[c]onfigure_macvlan_up_inside'; pgrep -x udhcpc")?;
+    machine.run("kill -KILL $(ps -o ppid= -C udhcpc); pgrep -x udhcpc")?;
     machine.run("systemctl stop netns-macvlan@web")?;
     expect_as_before(machine, &before)?;
     // Killed in a restart, and stopped while it waits for the next one.

@@ -166,7 +166,7 @@ fn no_leak(machine: &Machine) -> Result<()> {
     machine.run(&format!("systemctl start {BOTH}"))?;
     machine.sh(PING)?;
     // So that it is not started again in the middle of this.
-    machine.run("pkill -STOP -f '[c]onfigure_wireguard_up_outside wireguard a '; pkill -KILL -x wireguard-go")?;
+    machine.run("kill -STOP $(ps -o ppid= -C wireguard-go); pkill -KILL -x wireguard-go")?;
     machine.wait_until("the interface is gone", Duration::from_secs(5), |m| {
         Ok(m.try_run("ip -n a link show wg-a")?.status != Some(0))
     })?;
@@ -247,9 +247,11 @@ fn changed_address(machine: &Machine) -> Result<()> {
     address("127.0.0.1:5002")?;
     machine.sh(PING)?;
     // Switched off, nothing runs.
-    machine.run("systemctl restart netns-wireguard@a; pgrep -f '[c]onfigure_wireguard_up_outside wireguard a ' >/root/with
+    machine.run(
+        "systemctl restart netns-wireguard@a; pgrep -x sleep >/root/with
          echo WIREGUARD_RERESOLVE_INTERVAL=no >/etc/conf.d/netns/wireguard-a.conf
-         systemctl restart netns-wireguard@a; sleep 1; (! pgrep -x sleep)")?;
+         systemctl restart netns-wireguard@a; sleep 1; (! pgrep -x sleep)",
+    )?;
     machine.run(&format!(
         "systemctl stop {BOTH} names; umount /etc/resolv.conf"
     ))?;
