@@ -261,8 +261,10 @@ _vip_unhook() {
     rm -f "$_vip_hooked"
     [[ -f $VIP_HOOK ]] || return 0
     _vip_hook stop || status=$?
-    ((!status)) || echo "$VIP_HOOK stop $NSNAME failed with exit status $status" >&2
-    return "$status"
+    ((status)) || return 0
+    echo "$VIP_HOOK stop $NSNAME failed with exit status $status" >&2
+    # A hook cannot undo its work on a link that somebody else has deleted.
+    [[ ! -e /sys/class/net/$VIP_IFNAME_OUTSIDE ]] || return "$status"
 }
 
 configure_vip_up_outside() {

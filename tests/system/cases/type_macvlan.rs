@@ -120,7 +120,8 @@ fn dhcp_for_both_families(machine: &Machine) -> Result<()> {
     ensure!(!hosts.contains("192.0.2.53"), "the host's: {hosts}");
 
     // It renews, in the control group of the unit.
-    let client = "cat /run/systemd-netns/instances/macvlan@dyn/udhcpc4.pid";
+    let client = "pgrep -x udhcpc -g \
+        $(cut -d ' ' -f 1 /run/systemd-netns/instances/macvlan@dyn/udhcpc.pid)";
     let group = machine
         .run(&format!("cat /proc/$({client})/cgroup"))?
         .stdout;

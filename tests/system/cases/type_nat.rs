@@ -404,7 +404,7 @@ fn subnets_stay_and_avoid(machine: &Machine) -> Result<()> {
          systemctl start netns-nat@c")?;
     expect_in(
         &machine.journal("netns_outside-nat@c")?,
-        "table ip other drops what is forwarded, unless it has rules for na-c0",
+        "table ip other drops forwarded packets unless it has rules for na-c0",
     )
 }
 

@@ -166,7 +166,9 @@ fn no_leak(machine: &Machine) -> Result<()> {
     machine.run(&format!("systemctl start {BOTH}"))?;
     machine.sh(PING)?;
     // So that it is not started again in the middle of this.
-    machine.run("kill -STOP $(ps -o ppid= -C wireguard-go); pkill -KILL -x wireguard-go")?;
+    machine.run(
+        "systemctl kill --signal=STOP netns_outside-wireguard@a; pkill -KILL -x wireguard-go",
+    )?;
     machine.wait_until("the interface is gone", Duration::from_secs(5), |m| {
         Ok(m.try_run("ip -n a link show wg-a")?.status != Some(0))
     })?;
