@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -224,9 +222,6 @@ const ENDING: [Signal; 4] = [
     Signal::SIGQUIT,
 ];
 
-/// Whether one of them has come while [`supervise`] waited.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 /// Runs a program in a process group of its own and waits for it. What it leaves running goes on if
 /// it has succeeded, and is ended if not.
 ///
@@ -248,7 +243,6 @@ pub fn supervise(program: &Program) -> Result<Termination> {
     let end = loop {
         let signal = waited.wait().context("waiting for signals")?;
         if signal != Signal::SIGCHLD {
-            INTERRUPTED.store(true, Ordering::Relaxed);
             // It fails only when the group is gone, which the next SIGCHLD tells.
             let _ = killpg(leader, Signal::SIGTERM);
             // A stopped process would not get to its end.
@@ -295,25 +289,6 @@ fn end_children(earlier: &[Pid]) {
             let _ = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
         }
         thread::sleep(INTERVAL);
-    }
-}
-
-/// The wish of the user to end this, from now on: it ends no more than what [`supervise`] runs.
-pub struct Interruption(SignalFd);
-
-impl Interruption {
-    pub fn watch() -> Result<Self> {
-        let ending: SigSet = ENDING.into_iter().collect();
-        ending.thread_block().context("blocking signals")?;
-        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let signals = SignalFd::with_flags(&ending, flags);
-        signals.map(Self).context("watching for signals")
-    }
-
-    /// Whether it has been uttered since the last time that this was asked.
-    pub fn came(&mut self) -> bool {
-        let pending = matches!(self.0.read_signal(), Ok(Some(_)));
-        INTERRUPTED.swap(false, Ordering::Relaxed) || pending
     }
 }
 

@@ -60,7 +60,7 @@ type Column = (&'static str, usize, fn(&Namespace) -> String);
 const COLUMNS: [Column; 7] = [
     ("NAME", 0, |namespace| terminal::clean(namespace.title())),
     ("TYPES", 0, types),
-    ("OWNER", 100, |namespace| owner(namespace.owner).to_owned()),
+    ("OWNER", 100, owner),
     ("LINKS", 60, links),
     ("ADDRESSES", 40, addresses),
     ("PROCS", 80, processes),
@@ -129,11 +129,11 @@ fn states_painted(line: &str, look: Look) -> String {
     line.split_inclusive([' ', ',']).map(piece).collect()
 }
 
-fn owner(owner: Owner) -> &'static str {
-    match owner {
-        Owner::SystemdNetns => "systemd-netns",
-        Owner::Other => "other",
-        Owner::Unknown => "?",
+fn owner(namespace: &Namespace) -> String {
+    match namespace.owner {
+        Owner::SystemdNetns => "systemd-netns".to_owned(),
+        Owner::Other => "other".to_owned(),
+        Owner::Unknown => unknown(namespace),
     }
 }
 

@@ -166,7 +166,9 @@ fn state(namespace: &Namespace) -> String {
         (NamespaceState::Present, Owner::Other) => "owner: other",
         (NamespaceState::Present, Owner::Unknown) => "owner: unknown",
         (NamespaceState::Leftover, _) => "leftover file: no namespace is mounted on it",
-        (NamespaceState::Missing, _) => "missing: types of it are up, but the namespace is gone",
+        (NamespaceState::Missing, _) => {
+            "missing: its units are loaded, but the namespace does not exist"
+        }
         (NamespaceState::Inactive, _) => "inactive: configured, but not up",
     }
     .to_owned()
