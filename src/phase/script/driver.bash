@@ -14,8 +14,9 @@
 #     unconfigured  the files must set NO_CONFIG_REQUIRED
 #
 # Names begin with __netns_, even local ones (a file may have made any other readonly), but for what
-# the files may call: assert_non_empty, and __netns_fault, which the type library calls. Files may have functions called like builtins. Where options
-# are set, they are put back: `set -x` of a file stays on in the next, and does not show our own steps.
+# the files may call: assert_non_empty, and __netns_fault, which the type library calls. Files may
+# have functions called like builtins. Where options are set, they are put back: `set -x` of a file
+# stays on in the next, and does not show our own steps.
 # Redirections and forks are what time goes into: there are none that a plain function does not need.
 
 set -e
