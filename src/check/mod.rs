@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use crate::instance::name::{BadName, Instance, NsType};
 use crate::instance::paths::Root;
-use crate::instance::sources::{self, Slot, Source, Sources, Trust};
+use crate::instance::sources::{self, Slot, Source, Sources};
+use crate::instance::trust::Trust;
 use crate::instance::types::{Scope, Types};
 use crate::phase::script::{self, Inspection};
 use crate::systemd::instances::{known, of_unit};

@@ -8,4 +8,5 @@ pub mod phase;
 pub mod register;
 pub mod resolv_conf;
 pub mod sources;
+pub mod trust;
 pub mod types;

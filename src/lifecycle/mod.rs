@@ -4,7 +4,8 @@ use anyhow::Result;
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::instance::sources::{self, Trust};
+use crate::instance::sources;
+use crate::instance::trust::Trust;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -24,11 +24,14 @@ use crate::sys::lock::{self, Lock};
 use crate::sys::log;
 
 mod leftover;
+mod mounts;
 pub mod netlink;
 mod quarantine;
 mod visit;
 
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
+use mounts::mount_on;
+pub use mounts::see_only;
 pub use quarantine::{FILE_MAX, enter, unshare_all};
 pub use visit::{all, files, visit};
 
@@ -131,64 +134,6 @@ impl NetNs {
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("entering {}", self.path.display()))
     }
-}
-
-/// Gives this process mounts of its own that show the network namespace it is in, as
-/// `ip netns exec` does: `/sys`, and the files of `/etc/netns/NSNAME` over those of `/etc`.
-pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
-    // Else what is mounted here would show up outside.
-    mount_on("/", None, None, MsFlags::MS_SLAVE | MsFlags::MS_REC).context("unsharing mounts")?;
-    remount_sys().context("mounting the /sys of the namespace")?;
-    let directory = root.netns_etc(name);
-    for from in file::entries(&directory)? {
-        let to = root.path("/etc").join(from.file_name().unwrap_or_default());
-        match mount_on(&to, Some(&from), None, MsFlags::MS_BIND | MsFlags::MS_REC) {
-            Ok(()) => {}
-            Err(Errno::ENOENT) => log::warn(&format!(
-                "{} is not used: there is no {} that it could replace",
-                from.display(),
-                to.display()
-            )),
-            Err(Errno::ENOTDIR) => log::warn(&format!(
-                "{} is not used: either it or {} is a directory",
-                from.display(),
-                to.display()
-            )),
-            Err(errno) => {
-                let paths = format!("binding {} over {}", from.display(), to.display());
-                return Err(errno).context(paths);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A sysfs shows the devices of the network namespace that it was mounted in (sysfs(5)).
-fn remount_sys() -> nix::Result<()> {
-    let read_only = nix::sys::statvfs::statvfs("/sys")?
-        .flags()
-        .contains(nix::sys::statvfs::FsFlags::ST_RDONLY);
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let flags = if read_only {
-        flags | MsFlags::MS_RDONLY
-    } else {
-        flags
-    };
-    match umount2("/sys", MntFlags::MNT_DETACH) {
-        Ok(()) | Err(Errno::EINVAL) => {}
-        Err(errno) => return Err(errno),
-    }
-    mount_on("/sys", Some(Path::new("sysfs")), Some("sysfs"), flags)
-}
-
-fn mount_on(
-    target: impl AsRef<Path>,
-    source: Option<&Path>,
-    kind: Option<&str>,
-    flags: MsFlags,
-) -> nix::Result<()> {
-    mount(source, target.as_ref(), kind, flags, None::<&str>)
 }
 
 /// Gives this process a host name of its own, which nobody else sees.

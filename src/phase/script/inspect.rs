@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::geteuid;
 
 use crate::instance::name::Instance;
-use crate::instance::sources::{Sources, Trust};
+use crate::instance::sources::Sources;
+use crate::instance::trust::Trust;
 use crate::namespace;
 use crate::sys::command::{self, Termination};
 
