@@ -28,31 +28,28 @@ impl Text {
 
     /// Whether a function is mentioned other than where it is defined.
     pub fn calls(&self, function: &str) -> bool {
-        let mut lines = self
-            .text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#'));
-        lines.any(|line| {
-            occurrences(line, function).any(|(before, after)| {
-                let defined = after.trim_start().starts_with("()");
-                !defined && !before.trim_end().ends_with("function")
-            })
+        self.mentions(function, |before, after| {
+            let defined = after.trim_start().starts_with("()");
+            !defined && !before.trim_end().ends_with("function")
         })
     }
 
     /// Whether the value of a variable is made use of, or may be: it is mentioned but for where it
     /// is set.
     pub fn uses(&self, variable: &str) -> bool {
-        let mut lines = self
+        self.mentions(variable, |before, after| {
+            let set = after.starts_with('=') || after.starts_with("+=");
+            !set || before.ends_with(['$', '{'])
+        })
+    }
+
+    /// Whether a word stands in a line of code, in a place that counts by what is around it.
+    fn mentions(&self, word: &str, counts: impl Fn(&str, &str) -> bool) -> bool {
+        let mut code = self
             .text
             .lines()
             .filter(|line| !line.trim_start().starts_with('#'));
-        lines.any(|line| {
-            occurrences(line, variable).any(|(before, after)| {
-                let set = after.starts_with('=') || after.starts_with("+=");
-                !set || before.ends_with(['$', '{'])
-            })
-        })
+        code.any(|line| occurrences(line, word).any(|(before, after)| counts(before, after)))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Unknown variables, and values that a start refuses.
 
-use std::fs;
 use std::path::Path;
 
 use super::functions::nearest;
@@ -9,6 +8,7 @@ use crate::instance::paths::Root;
 use crate::instance::sources::Slot;
 use crate::phase::script::{self, Ended};
 use crate::sys::command::Termination;
+use crate::sys::file;
 
 /// The kind of what the type itself reports about its values.
 pub const VALUE: &str = "value";
@@ -162,17 +162,9 @@ fn is_slip(known: &str, name: &str) -> bool {
 /// What types share, and the driver: variables that they mention are known.
 fn libraries(root: &Root) -> Vec<String> {
     let mut texts = vec![script::SOURCES.to_owned(), REQUIRES.to_owned()];
-    for entry in fs::read_dir(root.share_dir())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "bash")
-        {
-            texts.extend(fs::read_to_string(path));
+    for path in file::entries(&root.share_dir()).unwrap_or_default() {
+        if path.extension().is_some_and(|e| e == "bash") {
+            texts.extend(file::read_text(&path).ok().flatten());
         }
     }
     texts

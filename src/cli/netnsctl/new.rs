@@ -115,21 +115,10 @@ fn shipped(root: &Root, nstype: &NsType) -> Result<[String; 2]> {
 }
 
 fn types(root: &Root) -> Result<Vec<String>> {
-    let directory = root.share_dir();
-    let reading = || format!("reading {}", directory.display());
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&directory)
-        .missing_ok()
-        .with_context(reading)?
-        .into_iter()
-        .flatten()
-    {
-        let name = entry.with_context(reading)?.file_name();
-        let name = name.to_string_lossy();
-        found.extend(name.strip_suffix(".sh").map(str::to_owned));
-    }
-    found.sort();
-    Ok(found)
+    let names = file::names(&root.share_dir())?.into_iter();
+    Ok(names
+        .filter_map(|name| Some(name.strip_suffix(".sh")?.to_owned()))
+        .collect())
 }
 
 /// The text of a type with the names of another: its functions, variables and files.
