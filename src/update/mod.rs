@@ -56,14 +56,27 @@ pub enum Reload {
 /// # Errors
 /// A directory or a template cannot be read.
 pub fn pending(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> Result<Plan> {
-    let (types, templates) = if request.clean {
-        (Types::default(), Templates::new())
-    } else {
-        (Types::find(root)?, read_templates(root)?)
+    plan_with(
+        root,
+        manager,
+        request,
+        &read_templates(root, request.clean)?,
+    )
+}
+
+fn plan_with(
+    root: &Root,
+    manager: Option<&Manager>,
+    request: &UpdateRequest,
+    templates: &Templates,
+) -> Result<Plan> {
+    let types = match request.clean {
+        true => Types::default(),
+        false => Types::find(root)?,
     };
     let unit_dir = root.unit_dir();
     let copies = existing(&unit_dir)?;
-    let mut plan = Plan::new(&unit_dir, &types, &templates, &copies);
+    let mut plan = Plan::new(&unit_dir, &types, templates, &copies);
     order::plan(root, &types, &mut plan)?;
     if let Some(manager) = manager.filter(|_| !request.force) {
         plan.keep_running(manager)?;
@@ -80,12 +93,14 @@ pub fn pending(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) 
 /// Nothing was changed: a directory or a template cannot be read.
 pub fn run(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> Result<u8> {
     let unit_dir = root.unit_dir();
-    // Before anything is read: another process may change it.
+    // Without templates nothing can be done: fail before the lock is taken.
+    let templates = read_templates(root, request.clean)?;
+    // Before all else is read: another process may change it.
     let _locked = match request.dry_run {
         true => None,
-        false => Some(prepare(root, manager, &unit_dir, request.clean)?),
+        false => Some(prepare(root, manager, &unit_dir)?),
     };
-    let plan = pending(root, manager, request)?;
+    let plan = plan_with(root, manager, request, &templates)?;
     for problem in plan
         .misnamed
         .iter()
@@ -205,12 +220,7 @@ fn prepare<'a>(
     root: &'a Root,
     manager: Option<&'a Manager>,
     unit_dir: &Path,
-    clean: bool,
 ) -> Result<Locked<'a>> {
-    if !clean {
-        // Without templates nothing can be done.
-        read_templates(root)?;
-    }
     file::make_directory(unit_dir, 0o755)?;
     if root.is_system() {
         let units = Units::lock(root, manager)?;
@@ -223,7 +233,11 @@ fn prepare<'a>(
     Ok(Locked::Image { _directory: lock })
 }
 
-fn read_templates(root: &Root) -> Result<Templates> {
+/// The templates that a run uses: none if it removes all copies.
+fn read_templates(root: &Root, clean: bool) -> Result<Templates> {
+    if clean {
+        return Ok(Templates::new());
+    }
     let read = |side: Side| {
         let path = root.template_dir().join(unit::template(side));
         let text = file::read(&path).and_then(|content| {
