@@ -1,5 +1,5 @@
-//! systemd-networkd leaves links of ours alone. The machines have no udev, so this is by name; by udev:
-//! `tests/vm/unmanaged`.
+//! systemd-networkd and NetworkManager leave our links alone. The machines have no udev, so they go by
+//! the name of the link; `tests/vm/unmanaged` tests the udev rule.
 
 use std::time::Duration;
 
@@ -9,8 +9,15 @@ use crate::harness::{Case, Machine};
 
 pub const CASES: &[Case] = &[
     ("networkd_keeps_off", networkd),
-    ("without_the_files_it_takes_over", without),
+    (
+        "without_the_files_networkd_takes_over",
+        without_networkd_files,
+    ),
+    ("networkmanager_keeps_off", network_manager),
 ];
+
+/// An address of 192.0.2.0/30 outside, the other inside.
+const ADDRESSES: &str = "VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n";
 
 fn networkd(machine: &Machine) -> Result<()> {
     for (name, octet) in [("web", 1), ("db", 5)] {
@@ -65,12 +72,9 @@ fn networkd(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Without our files it would be otherwise: the test would show nothing.
-fn without(machine: &Machine) -> Result<()> {
-    machine.write(
-        "/etc/conf.d/netns/veth.conf",
-        "VETH_IFADDR_OUTSIDE=192.0.2.1/30\nVETH_IFADDR_INSIDE=192.0.2.2/30\n",
-    )?;
+/// Shows that the test above can fail.
+fn without_networkd_files(machine: &Machine) -> Result<()> {
+    machine.write("/etc/conf.d/netns/veth.conf", ADDRESSES)?;
     machine.sh("mount -o remount,ro /sys; netnsupdate --quiet
          rm /usr/lib/systemd/network/10-systemd-netns*
          systemctl start systemd-networkd; systemctl start netns-veth@web")?;
@@ -86,4 +90,56 @@ fn without(machine: &Machine) -> Result<()> {
         "{seen}"
     );
     Ok(())
+}
+
+fn network_manager(machine: &Machine) -> Result<()> {
+    let state = |link: &str| -> Result<String> {
+        let seen = machine.run("nmcli --terse --fields DEVICE,STATE device")?;
+        let state = seen
+            .stdout
+            .lines()
+            .find_map(|line| line.split_once(':').filter(|(name, _)| *name == link));
+        Ok(state.map(|(_, state)| state.to_owned()).unwrap_or_default())
+    };
+    let is_ours = |when: &str| -> Result<()> {
+        let (state, address) = (
+            state("ve-web0")?,
+            machine.run("ip -4 -brief address show ve-web0")?,
+        );
+        ensure!(
+            state == "unmanaged" && address.stdout.contains("192.0.2.1/30"),
+            "{when}: {state}\n{address}"
+        );
+        machine.run("ping -c 1 -W 2 192.0.2.2").map(drop)
+    };
+    machine.write("/etc/conf.d/netns/veth.conf", ADDRESSES)?;
+    // Read-only, as in most containers: else NetworkManager waits for udev.
+    machine.sh("mount -o remount,ro /sys; netnsupdate --quiet
+         systemctl start NetworkManager netns-veth@web
+         ip link add cable0 type veth peer name cable1
+         ip link set cable0 up; ip link set cable1 up")?;
+    // It has seen all links when it configures the one that nobody excludes.
+    machine.wait_until(
+        "NetworkManager takes cable0",
+        Duration::from_secs(20),
+        |_| Ok(state("cable0")?.starts_with("connecting")),
+    )?;
+    is_ours("a link that appears")?;
+    machine.run("systemctl restart netns-veth@web")?;
+    is_ours("a link that appears again")?;
+    machine.run("systemctl restart NetworkManager")?;
+    machine.wait_until(
+        "NetworkManager takes cable0 again",
+        Duration::from_secs(20),
+        |_| Ok(state("cable0")?.starts_with("connecting")),
+    )?;
+    is_ours("a link that was there before")?;
+    // Shows that our file makes the difference.
+    machine.sh("rm /usr/lib/NetworkManager/conf.d/10-systemd-netns.conf
+         systemctl restart NetworkManager")?;
+    machine.wait_until(
+        "NetworkManager takes ve-web0",
+        Duration::from_secs(20),
+        |_| Ok(state("ve-web0")?.starts_with("connect")),
+    )
 }
