@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
+use crate::instance::register::Register;
 use crate::instance::sources::{self, is_source};
 use crate::instance::trust::Trust;
 use crate::instance::types::configured_instances;
@@ -15,33 +16,54 @@ use crate::sys::file;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
 
-/// All instances that a configuration file, an enabled unit, a record or systemd names.
-/// What cannot be read is added to `unseen`.
+/// All instances that a configuration file, an enabled unit, a record, the register of what runs
+/// without systemd, or systemd names. What cannot be read is added to `unseen`.
 pub fn known(
     root: &Root,
     manager: Option<&Manager>,
     unseen: &mut Vec<String>,
 ) -> BTreeSet<Instance> {
     let mut known = BTreeSet::new();
-    for (path, instance) in configured_instances(root).unwrap_or_default() {
-        if matches!(is_source(&path), Ok(true)) {
-            known.insert(instance);
-        }
-    }
-    known.extend(enabled(root).unwrap_or_default());
-    let records = file::names(&root.records_dir()).unwrap_or_default();
-    known.extend(
-        records
-            .iter()
-            .filter_map(|name| name.parse::<Instance>().ok()),
-    );
-    if let Some(manager) = manager {
-        match manager.units(&unit::patterns()) {
-            Ok(units) => known.extend(units.iter().filter_map(|unit| of_unit(&unit.name))),
-            Err(error) => unseen.push(format!("running instances: {error:#}")),
+    let sources = [
+        ("configured instances", configured(root)),
+        ("enabled instances", enabled(root)),
+        ("running instances", running(root)),
+        ("units", manager.map_or(Ok(BTreeSet::new()), loaded)),
+    ];
+    for (what, instances) in sources {
+        match instances {
+            Ok(instances) => known.extend(instances),
+            Err(error) => unseen.push(format!("{what}: {error:#}")),
         }
     }
     known
+}
+
+fn configured(root: &Root) -> Result<BTreeSet<Instance>> {
+    let files = configured_instances(root)?.into_iter();
+    let files = files.filter(|(path, _)| matches!(is_source(path), Ok(true)));
+    Ok(files.map(|(_, instance)| instance).collect())
+}
+
+fn running(root: &Root) -> Result<BTreeSet<Instance>> {
+    let records = file::names(&root.records_dir())?;
+    let mut running: BTreeSet<_> = records
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    for register in Register::all(root)? {
+        let instances = register.instances()?.into_iter();
+        running.extend(instances.map(|(instance, _)| instance));
+    }
+    Ok(running)
+}
+
+fn loaded(manager: &Manager) -> Result<BTreeSet<Instance>> {
+    let units = manager.units(&unit::patterns())?;
+    Ok(units
+        .iter()
+        .filter_map(|unit| of_unit(&unit.name))
+        .collect())
 }
 
 /// The instances that a `.wants` or `.requires` directory of the administrator names, also where
