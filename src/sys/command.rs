@@ -1,4 +1,4 @@
-//! The only use of other programs.
+//! Running other programs.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -30,7 +30,7 @@ pub enum Termination {
 }
 
 impl Termination {
-    /// The exit status as a shell gives it: 128 and the signal's number for a killed program.
+    /// The exit status as a shell reports it: 128 plus the signal number for a killed program.
     pub fn status(self) -> u8 {
         match self {
             Termination::Exited(status) => status,
@@ -64,24 +64,24 @@ impl fmt::Display for Termination {
     }
 }
 
-/// Where programs are looked for when the caller's environment does not say.
+/// The search path if the caller's environment has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The caller's `PATH`, else a default that has the programs of the system.
+/// The caller's `PATH`, or [`DEFAULT_PATH`] if it is not set.
 pub fn search_path() -> OsString {
     std::env::var_os("PATH")
         .filter(|path| !path.is_empty())
         .unwrap_or_else(|| DEFAULT_PATH.into())
 }
 
-/// Finds `program` in the search path; that it is missing is an error of its own kind.
+/// Finds `program` in the search path. If it is missing, the error has [`Exit::NotInstalled`].
 pub fn find(program: &str) -> Result<PathBuf> {
     which::which_in(program, Some(search_path()), "/")
         .map_err(|_| anyhow!("{program} is needed and not in PATH"))
         .or_exit(Exit::NotInstalled)
 }
 
-/// Finds another program of this package: next to this one, else in the search path.
+/// Finds another program of this package: next to this one, or in the search path.
 pub fn ours(program: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("looking for this program")?;
     let neighbour = own.with_file_name(program);
@@ -91,11 +91,11 @@ pub fn ours(program: &str) -> Result<PathBuf> {
     find(program)
 }
 
-/// Becomes `program`, which is looked for in `PATH` if it has no slash. `environment` replaces the
-/// one of this process. Status, signals and terminal are those of the program from here on.
+/// Replaces this process with `program`, found in `PATH` if it has no slash, as execvpe(3) does.
+/// `environment` replaces the one of this process.
 ///
 /// # Errors
-/// It cannot be run; this process is still what it was.
+/// It cannot be run. This process goes on unchanged.
 pub fn replace(
     program: &OsStr,
     arguments: &[OsString],
@@ -123,15 +123,15 @@ pub fn replace(
     Err(anyhow::anyhow!("running '{shown}': {why}")).or_exit(Exit::NotInstalled)
 }
 
-/// A path as a shell would have to be given it.
+/// A path, quoted for a shell.
 pub fn quoted(path: &Path) -> String {
     shell_words::quote(&path.to_string_lossy()).into_owned()
 }
 
-/// Runs a program to its end and gives what it wrote; fails unless it exited with 0.
+/// Runs a program and returns its output. Fails unless the exit status is 0.
 ///
 /// # Errors
-/// Names the whole command line, how it ended, and the last line that it wrote to stderr.
+/// Names the command line, how it ended, and the last line of its stderr.
 pub fn output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<String> {
     let output = try_output(program, arguments)?;
     let end = Termination::from(output.status);
@@ -144,7 +144,7 @@ pub fn output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<String
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a program to its end, whatever its status, and gives all that it wrote.
+/// Runs a program and returns its output, whatever its exit status.
 pub fn try_output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Output> {
     duct::cmd(program, arguments.iter().map(AsRef::as_ref))
         .stdin_null()
@@ -160,21 +160,21 @@ fn command_line<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> String {
     shell_words::join(std::iter::once(program.to_string_lossy()).chain(arguments))
 }
 
-/// The names and values of an environment.
+/// Names and values of an environment.
 pub type Environment = Vec<(OsString, OsString)>;
 
-/// A program to be run by [`supervise`].
+/// A program for [`supervise`].
 #[derive(Debug)]
 pub struct Program<'a> {
     pub path: &'a Path,
     pub arguments: &'a [OsString],
     pub environment: Environment,
-    /// Whether its standard input is ours; else it is `/dev/null`.
+    /// Whether it inherits stdin. Otherwise stdin is `/dev/null`.
     pub reads_input: bool,
 }
 
 impl Program<'_> {
-    /// Starts it in a process group of its own, with no signal blocked.
+    /// Starts it in a process group of its own, with no signals blocked.
     fn spawn(&self) -> Result<Pid> {
         let word = |word: &OsStr| CString::new(word.as_bytes());
         let starting = || format!("starting '{}'", self.path.display());
@@ -202,7 +202,7 @@ impl Program<'_> {
             )?;
             attributes.set_pgroup(Pid::from_raw(0))?;
             attributes.set_sigmask(&SigSet::empty())?;
-            // Rust ignores SIGPIPE, and so does a service of systemd.
+            // Rust ignores SIGPIPE, and so do systemd services.
             attributes.set_sigdefault(&[Signal::SIGPIPE, Signal::SIGCHLD].into_iter().collect())?;
             let mut files = PosixSpawnFileActions::init()?;
             if let Some(null) = &null {
@@ -214,7 +214,7 @@ impl Program<'_> {
     }
 }
 
-/// Signals by which somebody wants this to end.
+/// Signals that ask a program to terminate.
 const ENDING: [Signal; 4] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -222,30 +222,30 @@ const ENDING: [Signal; 4] = [
     Signal::SIGQUIT,
 ];
 
-/// Runs a program in a process group of its own and waits for it. What it leaves running goes on if
-/// it has succeeded, and is ended if not.
+/// Runs a program in a process group of its own and waits for it. Processes that it leaves behind
+/// keep running if it succeeds, and are killed if it fails.
 ///
-/// SIGTERM, SIGINT (Ctrl-C), SIGHUP and SIGQUIT end the whole group: a shell would die of them
-/// and leave its running child, or wait for a child that takes SIGINT for no reason to end.
+/// SIGTERM, SIGINT (Ctrl-C), SIGHUP and SIGQUIT terminate the whole group: a shell alone would die
+/// and leave its child running, or wait for a child that ignores SIGINT.
 ///
-/// This process must have one thread: another would take the signals.
+/// The process must be single-threaded, or another thread could receive the signals.
 pub fn supervise(program: &Program) -> Result<Termination> {
-    // Where a caller has it ignored, the kernel drops the status of a child (wait(2)).
+    // If SIGCHLD is ignored, the kernel discards the status of children (wait(2)).
     // SAFETY: no handler is installed.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.context("resetting SIGCHLD")?;
     let waited: SigSet = ENDING.into_iter().chain([Signal::SIGCHLD]).collect();
     let blocked = waited.thread_swap_mask(SigmaskHow::SIG_BLOCK);
     let blocked = blocked.context("blocking signals")?;
-    // What loses its parent becomes a child of this process, which can end it.
+    // Orphans become children of this process, so that it can kill them.
     prctl::set_child_subreaper(true).context("becoming a subreaper")?;
     let earlier = children();
     let leader = program.spawn()?;
     let end = loop {
         let signal = waited.wait().context("waiting for signals")?;
         if signal != Signal::SIGCHLD {
-            // It fails only when the group is gone, which the next SIGCHLD tells.
+            // Fails only if the group is gone. The next SIGCHLD reports that.
             let _ = killpg(leader, Signal::SIGTERM);
-            // A stopped process would not get to its end.
+            // A stopped process would not terminate.
             let _ = killpg(leader, Signal::SIGCONT);
         }
         match waitpid(leader, Some(WaitPidFlag::WNOHANG)).context("waiting for a program")? {
@@ -261,14 +261,14 @@ pub fn supervise(program: &Program) -> Result<Termination> {
     Ok(end)
 }
 
-/// The processes whose parent is this one (proc(5)).
+/// The child processes of this process (proc(5)).
 fn children() -> Vec<Pid> {
     let list = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
     let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
     pids.map(Pid::from_raw).collect()
 }
 
-/// Ends the children that are not among `earlier`, and theirs, which become ours by that.
+/// Kills the children that are not in `earlier`, and their children, which are reparented to us.
 fn end_children(earlier: &[Pid]) {
     const GRACE: Duration = Duration::from_secs(1);
     const INTERVAL: Duration = Duration::from_millis(5);
@@ -284,7 +284,7 @@ fn end_children(earlier: &[Pid]) {
             false => Signal::SIGKILL,
         };
         for pid in left {
-            // Both fail only for one that has just ended.
+            // Both fail only for a process that has just exited.
             let _ = kill(*pid, signal);
             let _ = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
         }
@@ -292,7 +292,7 @@ fn end_children(earlier: &[Pid]) {
     }
 }
 
-/// Runs a program to its end and calls `tick` ten times a second meanwhile.
+/// Runs a program and calls `tick` ten times a second until it ends.
 pub fn output_with<S: AsRef<OsStr>>(
     program: &Path,
     arguments: &[S],
@@ -307,7 +307,7 @@ pub fn output_with<S: AsRef<OsStr>>(
         .unchecked()
         .start()
         .with_context(running)?;
-    // Most are done in less.
+    // Most programs take less.
     let mut pause = Duration::from_millis(5);
     loop {
         if let Some(output) = child.try_wait().with_context(running)? {

@@ -10,22 +10,22 @@ use nix::errno::Errno;
 
 use crate::sys::{log, process};
 
-/// Why a program ends without having done its work.
+/// Why a program failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Anything that has no number of its own.
+    /// Any other failure.
     Failure = 1,
     /// INVALIDARGUMENT: the command line is wrong.
     Usage = 2,
     /// NOPERMISSION: the caller lacks the privilege.
     NotPermitted = 4,
-    /// NOTINSTALLED: bash or another part that is needed is missing.
+    /// NOTINSTALLED: bash or another required program is missing.
     NotInstalled = 5,
-    /// NOTCONFIGURED: a configuration file is missing, broken or not to be trusted.
+    /// NOTCONFIGURED: a configuration file is missing, invalid or not trusted.
     Config = 6,
 }
 
-/// An error that knows the exit code it stands for.
+/// An error with an exit code.
 #[derive(Debug)]
 struct Coded {
     exit: Exit,
@@ -40,9 +40,9 @@ impl fmt::Display for Coded {
 
 impl std::error::Error for Coded {}
 
-/// Gives an error its exit code.
+/// Attaches an exit code to an error.
 pub trait OrExit<T> {
-    /// Makes the program end with `exit` if this is an error.
+    /// On error, makes the program exit with `exit`.
     fn or_exit(self, exit: Exit) -> anyhow::Result<T>;
 }
 
@@ -55,7 +55,7 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-/// The exit code of `error`: the one it was given, else what the kernel's refusal amounts to.
+/// The exit code of `error`: the one attached to it, or the one that its errno stands for.
 pub fn code(error: &anyhow::Error) -> Exit {
     if let Some(coded) = error.downcast_ref::<Coded>() {
         return coded.exit;
@@ -73,7 +73,7 @@ pub fn code(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// Runs `body` as the whole of `program`: returns its exit status, and prints its error.
+/// Runs `body` as the main function of `program`: prints its error and returns the exit status.
 pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) -> ExitCode {
     process::reset_signals();
     log::set_program(program);

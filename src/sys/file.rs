@@ -1,4 +1,4 @@
-//! Files and directories: read if they exist, written whole or not at all, removed if they exist.
+//! Files and directories: read if they exist, written atomically, removed if they exist.
 //!
 //! Every error names the path.
 
@@ -13,21 +13,21 @@ use tempfile::NamedTempFile;
 
 use crate::sys::rooted;
 
-/// How our unfinished files are called; systemd and netnsinit both ignore hidden files.
+/// The prefix of temporary files. systemd and netnsinit both ignore hidden files.
 const TEMPORARY_PREFIX: &str = ".systemd-netns-";
 
-/// Whether a file of this name is one that a killed program of ours has left: tempfile adds six
-/// letters or digits to the prefix.
+/// Whether this is the name of a temporary file of ours: tempfile appends six letters or digits to
+/// the prefix.
 fn is_temporary(name: &str) -> bool {
     name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|random| {
         random.len() == 6 && random.chars().all(|c| c.is_ascii_alphanumeric())
     })
 }
 
-/// Replaces `path` by a file of `content` and permission bits `mode`, or leaves it as it was.
+/// Replaces `path` with a file of `content` and permission bits `mode`, atomically.
 ///
 /// # Errors
-/// Names the path; the file that was there before is then still there, whole.
+/// Names the path. The previous file is unchanged.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let replace = || {
         let entry = rooted::entry(path)?;
@@ -37,10 +37,10 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     finish(path, replace())
 }
 
-/// Makes the file `path`, which must not be there, of `content` and permission bits `mode`.
+/// Creates the file `path`, which must not exist, with `content` and permission bits `mode`.
 ///
 /// # Errors
-/// Names the path; what was there before, if anything was, is left as it is.
+/// Names the path. An existing file is unchanged.
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let make = || {
         let entry = rooted::entry(path)?;
@@ -50,15 +50,15 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     finish(path, make())
 }
 
-/// Gives the file `path`, which is there, another content, and leaves it the same inode: where it is
-/// bind-mounted, another file of its name would not be seen.
+/// Writes new content to the existing file `path` and keeps its inode: where the file is
+/// bind-mounted, a replacement would not be seen.
 ///
-/// The content comes by one write(2), padded with newlines to the old length until it is cut off, so
-/// that readers always see lines of one of the two. A longer one is first written to a file beside,
-/// which takes the space that it needs, and from which [`repair`] finishes what was killed.
+/// A single write(2) writes the content, padded with newlines to the old length, before the file is
+/// truncated, so readers see either the old lines or the new ones. Longer content is first written
+/// to a second file, which reserves the space, and from which [`repair`] finishes after a kill.
 ///
 /// # Errors
-/// Names the path, which then holds what it held, or does so after `repair`.
+/// Names the path. The file has its old content, or has it again after `repair`.
 pub fn write_in_place(path: &Path, content: &[u8]) -> Result<()> {
     let (old, beside) = (read(path)?.unwrap_or_default(), beside(path));
     if content.len() > old.len() {
@@ -93,13 +93,13 @@ fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Where the content of a file waits that is written in place.
+/// The second file of [`write_in_place`].
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{TEMPORARY_PREFIX}{name}"))
 }
 
-/// A file of a temporary name in the directory of `path`.
+/// A temporary file in the directory of `path`.
 fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new()
@@ -119,7 +119,7 @@ fn finish(path: &Path, result: io::Result<File>) -> Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// tempfile adds the temporary path to its errors, which says nothing to the reader.
+/// Removes the temporary path that tempfile adds to its errors, which means nothing to the reader.
 fn bare(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(_) => error,
@@ -127,14 +127,14 @@ fn bare(error: io::Error) -> io::Error {
     }
 }
 
-/// Makes `path` and its missing parents, with permission bits `mode`.
+/// Creates `path` and its missing parents with permission bits `mode`.
 pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
     let make = |path: &Path| -> io::Result<()> {
         let made = fs::DirBuilder::new()
             .mode(mode)
             .create(&*rooted::entry(path)?);
         match made {
-            // By another process.
+            // Another process created it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match fs::metadata(&*rooted::target(path)?)?.is_dir() {
                     true => Ok(()),
@@ -157,7 +157,7 @@ pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
     make_all().with_context(|| format!("making the directory {}", path.display()))
 }
 
-/// Makes what was renamed into or removed from `directory` survive a power cut.
+/// Syncs `directory`, so that renames and removals in it survive a power failure.
 pub fn sync_directory(directory: &Path) -> Result<()> {
     rooted::target(directory)
         .and_then(|directory| File::open(&*directory))
@@ -165,10 +165,10 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
         .with_context(|| format!("syncing {}", directory.display()))
 }
 
-/// Opens the regular file `path` for reading; `None` where there is none.
+/// Opens the regular file `path` for reading. `None` if it does not exist.
 ///
 /// # Errors
-/// It cannot be read, or is something else, such as a FIFO, which would block its reader.
+/// It cannot be read, or is not a regular file: opening a FIFO would block.
 pub fn open(path: &Path) -> Result<Option<File>> {
     let reading = || format!("reading {}", path.display());
     let mut options = OpenOptions::new();
@@ -183,7 +183,7 @@ pub fn open(path: &Path) -> Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// The content of the regular file `path`; `None` where there is none.
+/// The content of the regular file `path`. `None` if it does not exist.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let Some(mut file) = open(path)? else {
         return Ok(None);
@@ -194,13 +194,13 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// The same as text; bytes that are not UTF-8 become U+FFFD.
+/// The content as text. Bytes that are not UTF-8 become U+FFFD.
 pub fn read_text(path: &Path) -> Result<Option<String>> {
     let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
     Ok(read(path)?.map(text))
 }
 
-/// The paths in `directory`, sorted; none where it does not exist.
+/// The paths in `directory`, sorted. Empty if it does not exist.
 pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let reading = || format!("reading {}", directory.display());
     let entries = rooted::target(directory).and_then(|directory| fs::read_dir(&*directory));
@@ -213,7 +213,7 @@ pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The file names in `directory` that are UTF-8, sorted; none where it does not exist.
+/// The UTF-8 file names in `directory`, sorted. Empty if it does not exist.
 pub fn names(directory: &Path) -> Result<Vec<String>> {
     let names = entries(directory)?.into_iter();
     Ok(names
@@ -221,7 +221,7 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-/// What `path` leads to; `None` where that does not exist.
+/// The metadata of `path`, following symlinks. `None` if it does not exist.
 pub fn metadata(path: &Path) -> Result<Option<Metadata>> {
     metadata_of(path).with_context(|| format!("looking at {}", path.display()))
 }
@@ -232,13 +232,13 @@ fn metadata_of(path: &Path) -> io::Result<Option<Metadata>> {
         .missing_ok()
 }
 
-/// What the symlink `path` holds; `None` where there is none.
+/// The target of the symlink `path`. `None` if it does not exist.
 pub fn read_link(path: &Path) -> Option<PathBuf> {
     let path = rooted::entry(path).ok()?;
     fs::read_link(&*path).ok()
 }
 
-/// Whether there is something called `path`, and be it a symlink that leads nowhere.
+/// Whether `path` exists, even as a dangling symlink.
 pub fn exists(path: &Path) -> bool {
     rooted::entry(path).is_ok_and(|path| fs::symlink_metadata(&*path).is_ok())
 }
@@ -248,7 +248,7 @@ pub fn name_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
 
-/// Removes the file `path`; `false` where there was none.
+/// Removes the file `path`. `false` if it did not exist.
 pub fn remove(path: &Path) -> Result<bool> {
     let removed = rooted::entry(path).and_then(|path| fs::remove_file(&*path));
     let removed = removed.missing_ok();
@@ -256,12 +256,12 @@ pub fn remove(path: &Path) -> Result<bool> {
     Ok(removed.is_some())
 }
 
-/// Removes the directory `path` if it is empty; that it is not, or cannot be removed, is no error.
+/// Removes the directory `path` if it is empty. It is not an error if it cannot be removed.
 pub fn remove_empty(path: &Path) {
     let _ = rooted::entry(path).and_then(|path| fs::remove_dir(&*path));
 }
 
-/// Removes the files in `directory` that killed programs have left. No program may be writing there.
+/// Removes temporary files that killed programs left in `directory`. No program may be writing there.
 pub fn remove_temporary(directory: &Path) -> Result<()> {
     for path in entries(directory)? {
         let temporary = name_of(&path).is_some_and(is_temporary);
@@ -272,16 +272,16 @@ pub fn remove_temporary(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the directory `path` with all that is in it; `false` where there was none.
+/// Removes the directory `path` with its contents. `false` if it did not exist.
 pub fn remove_tree(path: &Path) -> Result<bool> {
     let removed = fs::remove_dir_all(path).missing_ok();
     let removed = removed.with_context(|| format!("removing {}", path.display()))?;
     Ok(removed.is_some())
 }
 
-/// The result of looking for something that need not be there.
+/// The result of looking for something that may not exist.
 pub trait Missing<T> {
-    /// `None` where there is no such file.
+    /// `None` if there is no such file.
     fn missing_ok(self) -> io::Result<Option<T>>;
 }
 
@@ -295,7 +295,7 @@ impl<T> Missing<T> for io::Result<T> {
     }
 }
 
-/// A name that is too long for the file system cannot be there either.
+/// A file whose name is too long for the file system does not exist either.
 fn is_missing(error: &io::Error) -> bool {
     let too_long = error.raw_os_error() == Some(Errno::ENAMETOOLONG as i32);
     too_long

@@ -1,6 +1,6 @@
-//! Locks between processes (flock(2)), mostly in files of ours that only root can open.
+//! Locks between processes (flock(2)), mostly on lock files that only root can open.
 //!
-//! Such a file is removed with the lock, so that nothing is left once nobody works.
+//! A lock file is removed when its lock is released.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -14,25 +14,25 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::sys::file;
 
-/// How often a lock that another process holds is tried again.
+/// The interval between attempts to take a lock.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// An exclusive lock, released when it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    /// Removed with the lock.
+    /// Removed when the lock is released.
     path: Option<PathBuf>,
     _file: Flock<File>,
 }
 
 impl Lock {
-    /// Takes the lock at `path`, and waits as long as another process holds it.
+    /// Takes the lock at `path`. Waits while another process holds it.
     pub fn take(path: &Path) -> Result<Self> {
         let lock = Self::get(path, FlockArg::LockExclusive)?;
         lock.with_context(|| locked(path))
     }
 
-    /// Takes the lock at `path`; `None` where another process holds it.
+    /// Takes the lock at `path`. `None` if another process holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
         Self::get(path, FlockArg::LockExclusiveNonblock)
     }
@@ -45,8 +45,8 @@ impl Lock {
         within(limit, || Self::try_take(path))?.with_context(|| locked(path))
     }
 
-    /// Locks a directory that exists; `None` where another process holds it for longer than
-    /// `limit`. Everybody who may read the directory may hold its lock.
+    /// Locks an existing directory. `None` if another process holds the lock for longer than `limit`.
+    /// Any user who can read the directory can hold its lock.
     pub fn directory(path: &Path, limit: Duration) -> Result<Option<Self>> {
         within(limit, || {
             let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
@@ -70,7 +70,7 @@ impl Lock {
             let Some(file) = flock(path, file, how)? else {
                 return Ok(None);
             };
-            // The process that held it before has removed the file: that lock holds nobody back.
+            // The previous owner has removed the file: a lock on it excludes nobody.
             if is_at(&file, path) {
                 let path = Some(path.to_owned());
                 return Ok(Some(Self { path, _file: file }));
@@ -79,7 +79,7 @@ impl Lock {
     }
 }
 
-/// The error of a lock that was not released in time.
+/// The error if a lock is not released in time.
 pub fn locked(path: &Path) -> String {
     format!(
         "{} is locked by another process (see fuser(1))",
@@ -87,7 +87,7 @@ pub fn locked(path: &Path) -> String {
     )
 }
 
-/// Tries again and again until there is a lock or `limit` is over.
+/// Retries until the lock is taken or `limit` has passed.
 fn within(limit: Duration, take: impl Fn() -> Result<Option<Lock>>) -> Result<Option<Lock>> {
     let start = Instant::now();
     loop {
@@ -99,7 +99,7 @@ fn within(limit: Duration, take: impl Fn() -> Result<Option<Lock>>) -> Result<Op
     }
 }
 
-/// `None` where another process holds the lock, and `how` says not to wait.
+/// `None` if another process holds the lock and `how` says not to wait.
 fn flock(path: &Path, mut file: File, how: FlockArg) -> Result<Option<Flock<File>>> {
     loop {
         file = match Flock::lock(file, how) {
@@ -122,7 +122,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is held; if the file stays, the next process takes it.
+        // Before the lock is released. If the file stays, the next process uses it.
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
         }

@@ -1,4 +1,4 @@
-//! Lines on stderr: errors, warnings, and what was done.
+//! Lines on stderr: errors, warnings and information.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -8,12 +8,12 @@ use crate::sys::terminal::clean;
 
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 
-/// Sets the name that lines on a terminal begin with.
+/// Sets the program name that begins each line on a terminal.
 pub fn set_program(name: &'static str) {
     PROGRAM.get_or_init(|| name);
 }
 
-/// Prints an error of a program that goes on, or that ends with a status of its own.
+/// Prints an error without ending the program.
 pub fn error(message: &str) {
     say(Level::Error, message);
 }
@@ -23,12 +23,12 @@ pub fn warn(message: &str) {
     say(Level::Warning, message);
 }
 
-/// Prints what was done.
+/// Prints information about what was done.
 pub fn info(message: &str) {
     say(Level::Info, message);
 }
 
-/// Prints a line of the output of another program, indented below a message about it.
+/// Prints a line of another program's output, indented below a message about it.
 pub fn quote(line: &str) {
     let line = clean(&line.replace('\t', "    "));
     let _ = io::stderr().write_all(format!("    {line}\n").as_bytes());
@@ -41,11 +41,11 @@ enum Level {
     Info = 6,
 }
 
-/// Writes one line to stderr. A full disk or a closed pipe is no reason to fail: nobody listens.
+/// Writes one line to stderr. Ignores errors, such as a full disk or a closed pipe.
 fn say(level: Level, message: &str) {
     let message = clean(message);
     let line = if stderr_is_journal() {
-        // sd-daemon(3): the journal takes the number as the priority, and knows the program.
+        // The journal reads the number as the priority (sd-daemon(3)), and records the program itself.
         format!("<{}>{message}\n", level as u8)
     } else {
         let program = PROGRAM.get().copied().unwrap_or("systemd-netns");
@@ -58,7 +58,7 @@ fn say(level: Level, message: &str) {
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Whether stderr is the journal's socket, as `$JOURNAL_STREAM` tells (systemd.exec(5)).
+/// Whether stderr is connected to the journal, by `$JOURNAL_STREAM` (systemd.exec(5)).
 fn stderr_is_journal() -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else {
         return false;

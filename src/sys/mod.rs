@@ -1,4 +1,4 @@
-//! The operating system below everything else: programs, files, exit codes, users, the terminal.
+//! The operating system: programs, files, locks, exit codes, users, the terminal.
 //!
 //! Uses no other room.
 

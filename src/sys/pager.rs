@@ -1,4 +1,4 @@
-//! Long output on a terminal goes through a pager, as that of systemctl(1) does.
+//! Shows long output on a terminal in a pager, as systemctl(1) does.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use crate::sys::{command, terminal};
 
-/// Set by programs that run commands with the rights of another user, for people who may not be
-/// allowed to run any command that way.
+/// Set by programs such as sudo that run a command with the privileges of another user, who may not
+/// be allowed to run other commands.
 const ELEVATED: [&str; 4] = ["SUDO_UID", "DOAS_USER", "PKEXEC_UID", "SYSTEMD_PAGERSECURE"];
 
-/// Prints `text`, through a pager where it is longer than the terminal.
+/// Prints `text`, in a pager if it is longer than the terminal.
 pub fn print(text: &str) -> Result<()> {
     let height = terminal_size::terminal_size().map(|(_, height)| usize::from(height.0));
     let long = height.is_some_and(|height| text.lines().count() >= height);
@@ -19,12 +19,12 @@ pub fn print(text: &str) -> Result<()> {
     let Some([program, arguments @ ..]) = words.as_deref() else {
         return terminal::print(text);
     };
-    // A text longer than that of a pipe's buffer is written while the pager reads it.
+    // A text longer than the pipe's buffer is written while the pager reads.
     let shown = command::find(program).and_then(|program| {
         let options = env::var("SYSTEMD_LESS").unwrap_or_else(|_| "FRSXMK".to_owned());
         duct::cmd(program, arguments)
             .env("LESS", options)
-            // No commands, no other files.
+            // No shell commands and no other files.
             .env("LESSSECURE", "1")
             .stdin_bytes(text)
             .unchecked()
@@ -37,7 +37,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// The words of `$SYSTEMD_PAGER`, else `$PAGER`, else `less`; `None` where no pager is wanted.
+/// The command in `$SYSTEMD_PAGER` or `$PAGER`, or `less`. `None` if no pager is wanted.
 fn command_line() -> Option<Vec<String>> {
     let set = ["SYSTEMD_PAGER", "PAGER"];
     let set = set.iter().find_map(|name| env::var(name).ok());

@@ -1,6 +1,6 @@
-//! This process and copies of it: signals, descriptors, environment, privileges.
+//! This process and its forks: signals, file descriptors, environment, privileges.
 //!
-//! The only unsafe code: system calls that no crate of ours wraps safely.
+//! The only unsafe code: system calls that our crates do not wrap safely.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -22,11 +22,11 @@ use nix::unistd::{ForkResult, Pid, dup2_stdin, fork, getppid, setsid};
 use crate::sys::command::Termination;
 use crate::sys::log;
 
-/// Unblocks all signals, and has those act as usual that a caller may ignore or block by mistake:
-/// without SIGCHLD, the end of a child is never noticed.
+/// Unblocks all signals, and resets those that a caller may have ignored by mistake: without
+/// SIGCHLD, the exit of a child would never be noticed.
 ///
-/// Left alone are those that nohup(1) and shells ignore on purpose, and SIGPIPE. A file that would
-/// exceed `ulimit -f` gives an error (EFBIG) instead of killing the process half-way.
+/// Does not reset those that nohup(1) and shells ignore on purpose, nor SIGPIPE. A write beyond
+/// `ulimit -f` fails with EFBIG instead of killing the process.
 pub fn reset_signals() {
     const LEFT_ALONE: [Signal; 9] = [
         Signal::SIGKILL,
@@ -42,7 +42,7 @@ pub fn reset_signals() {
     extern "C" fn nothing(_: libc::c_int) {}
     for signal in Signal::iterator().filter(|signal| !LEFT_ALONE.contains(signal)) {
         let handler = match signal {
-            // A handler, unlike SIG_IGN, does not pass to the programs that we run.
+            // Unlike SIG_IGN, a handler is not inherited by the programs that we run.
             Signal::SIGXFSZ => SigHandler::Handler(nothing),
             _ => SigHandler::SigDfl,
         };
@@ -53,8 +53,8 @@ pub fn reset_signals() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-/// Runs steps in children of this process, one after the other, and outlives every signal that
-/// asks it to end: SIGTERM, SIGINT, SIGHUP and SIGQUIT end the step that runs.
+/// Runs steps in child processes, one after the other, and survives SIGTERM, SIGINT, SIGHUP and
+/// SIGQUIT, which terminate the running step.
 pub struct Steps {
     signals: SigSet,
     interrupted: bool,
@@ -78,7 +78,7 @@ impl Steps {
         })
     }
 
-    /// Whether a signal has asked to end since the last call.
+    /// Whether a terminating signal has arrived since the last call.
     pub fn interrupted(&mut self) -> bool {
         // SAFETY: sigset_t is plain data, and sigpending fills it.
         let mut pending: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -94,18 +94,19 @@ impl Steps {
         std::mem::take(&mut self.interrupted)
     }
 
-    /// Does `step` in a forked child, in a session of its own, and waits for its end.
+    /// Runs `step` in a forked child, in a new session, and waits for it.
     ///
-    /// The child has every open file and so every lock of this process: if this process is killed,
-    /// locks are held until the child has ended, too, of the SIGTERM that it gets then.
+    /// The child inherits open files and so the locks of this process. If this process is killed, the
+    /// child gets SIGTERM, and the locks are held until it has exited.
     ///
     /// # Errors
-    /// The child could not be started. An error of `step` is printed, and gives its exit status.
+    /// The child cannot be started. An error of `step` is printed by the child, and returned as its
+    /// exit status.
     pub fn run(&mut self, step: impl FnOnce() -> Result<u8>) -> Result<Termination> {
         let threads = fs::read_dir("/proc/self/task").context("reading /proc/self/task")?;
         ensure!(threads.count() == 1, "other threads run: refusing to fork");
         let parent = Pid::this();
-        // SAFETY: this is the only thread, so that the child finds no lock held by another.
+        // SAFETY: this is the only thread, so no lock is held by another one.
         match unsafe { fork() }.context("starting a child process")? {
             ForkResult::Child => {
                 let run = AssertUnwindSafe(|| isolate(parent).and_then(|()| step()));
@@ -118,7 +119,7 @@ impl Steps {
                     Err(_) => 101,
                 };
                 let _ = io::stdout().flush();
-                // SAFETY: ends this process without running what the parent registered.
+                // SAFETY: exits without running the parent's exit handlers.
                 unsafe { libc::_exit(status.into()) }
             }
             ForkResult::Parent { child } => self.wait(child),
@@ -138,7 +139,7 @@ impl Steps {
             if self.signals.wait().context("waiting for signals")? != Signal::SIGCHLD {
                 self.interrupted = true;
                 let _ = kill(child, Signal::SIGTERM);
-                // A stopped process would not get to its end.
+                // A stopped process would not terminate.
                 let _ = kill(child, Signal::SIGCONT);
             }
         }
@@ -151,7 +152,7 @@ impl Drop for Steps {
     }
 }
 
-/// Makes the child independent of the caller, as systemd does for a service (systemd.exec(5)).
+/// Detaches the child from the caller, as systemd does for a service (systemd.exec(5)).
 fn isolate(parent: Pid) -> Result<()> {
     setsid().context("making a session")?;
     set_pdeathsig(Signal::SIGTERM).context("tying the child to its parent")?;
@@ -166,7 +167,7 @@ fn isolate(parent: Pid) -> Result<()> {
     close_from(3)
 }
 
-/// Replaces the environment. Only in a process with one thread.
+/// Replaces the environment. The process must be single-threaded.
 pub fn set_environment(variables: Vec<(OsString, OsString)>) {
     for (name, _) in env::vars_os() {
         // SAFETY: no other thread reads the environment.
@@ -178,9 +179,9 @@ pub fn set_environment(variables: Vec<(OsString, OsString)>) {
     }
 }
 
-/// Kills all processes that were started with `name=value` in their environment.
+/// Kills all processes that have `name=value` in their environment.
 ///
-/// SIGTERM first, and SIGKILL for what is still there after two seconds.
+/// With SIGTERM, and after two seconds with SIGKILL.
 pub fn kill_by_environment(name: &str, value: &str) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let variable = format!("{name}={value}");
@@ -192,7 +193,7 @@ pub fn kill_by_environment(name: &str, value: &str) -> Result<()> {
             let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
                 continue;
             };
-            // One that has ended meanwhile is none of them; a zombie's is empty.
+            // A process that has exited has no environment; that of a zombie is empty.
             let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
             let mut words = environment.split(|byte| *byte == 0);
             if words.any(|word| word == variable.as_bytes()) && pid != std::process::id() as i32 {
@@ -216,7 +217,7 @@ pub fn kill_by_environment(name: &str, value: &str) -> Result<()> {
     }
 }
 
-/// Has all descriptors from `first` on closed when this process becomes another program.
+/// Sets close-on-exec for all descriptors from `first` on.
 pub fn close_from(first: RawFd) -> Result<()> {
     for entry in fs::read_dir("/proc/self/fd").context("reading /proc/self/fd")? {
         let name = entry.context("reading /proc/self/fd")?.file_name();
@@ -224,35 +225,35 @@ pub fn close_from(first: RawFd) -> Result<()> {
             continue;
         };
         if number >= first {
-            // SAFETY: it sets a flag, and fails on the descriptor that read_dir has closed.
+            // SAFETY: sets a flag, or fails on the descriptor that read_dir has closed.
             unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }
     Ok(())
 }
 
-/// Leaves the caller's session keyring for a new, empty one (keyctl(2)).
+/// Replaces the caller's session keyring by a new, empty one (keyctl(2)).
 pub fn join_new_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     let anonymous = std::ptr::null::<libc::c_char>();
     // SAFETY: a null name asks for a new, anonymous keyring.
     let result = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) };
     match Errno::result(result) {
-        // Where keyrings do not exist or a container forbids them, there is none to leave.
+        // Without keyrings in the kernel or container, there is nothing to replace.
         Ok(_) | Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => Ok(()),
         Err(errno) => Err(errno).context("joining a new session keyring"),
     }
 }
 
-/// Forbids this process and its children, for good, to put input into the caller's terminal:
-/// TIOCSTI and TIOCLINUX (ioctl_tty(2)) fail with EPERM.
+/// Permanently prevents this process and its children from inserting input into the caller's
+/// terminal: TIOCSTI and TIOCLINUX (ioctl_tty(2)) fail with EPERM.
 ///
-/// Without `PR_SET_NO_NEW_PRIVS`, so that set-user-ID programs still work; needs `CAP_SYS_ADMIN`.
+/// Does not set `PR_SET_NO_NEW_PRIVS`, so set-user-ID programs still work. Needs `CAP_SYS_ADMIN`.
 pub fn forbid_terminal_input() -> Result<()> {
-    // The number of ioctl(2): ours, that of 32-bit programs, and that of x32.
+    // The system call number of ioctl(2): native, of 32-bit programs, and of x32.
     const IOCTL: [u32; 3] = [libc::SYS_ioctl as u32, 54, 0x4000_0000 | 514];
     const TIOCLINUX: u32 = 0x541c;
-    // Offsets in struct seccomp_data: the number, and the low half of the second argument.
+    // Offsets in struct seccomp_data: the system call number, and the low half of the second argument.
     const NUMBER: u32 = 0;
     const REQUEST: u32 = if cfg!(target_endian = "little") {
         24
@@ -304,7 +305,7 @@ fn statement(code: u32, k: u32) -> libc::sock_filter {
     }
 }
 
-/// The variables of the environment whose names `keep` accepts.
+/// The environment variables whose names `keep` accepts.
 pub fn environment(keep: impl Fn(&OsStr) -> bool) -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| keep(name)).collect()
 }

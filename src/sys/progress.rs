@@ -1,11 +1,11 @@
-//! What is being waited for, on one line of the terminal that is written again and again.
+//! A progress line on the terminal, which is rewritten in place.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::sys::terminal;
 
-/// A line on stderr; nothing where that is no terminal.
+/// A line on stderr. Nothing is shown if stderr is not a terminal.
 #[derive(Debug)]
 pub struct Progress {
     terminal: bool,
@@ -13,7 +13,7 @@ pub struct Progress {
     told: Option<Duration>,
 }
 
-/// Nobody wonders about less.
+/// Shorter waits show nothing.
 const UNTOLD: Duration = Duration::from_secs(1);
 
 impl Progress {
@@ -25,7 +25,7 @@ impl Progress {
         }
     }
 
-    /// Shows, once a second, what `what` gives to wait for. `what` is not asked more often.
+    /// Shows the text that `what` returns. Calls it once a second at most.
     pub fn tell(&mut self, what: impl FnOnce() -> Option<String>) {
         let passed = Duration::from_secs(self.since.elapsed().as_secs());
         if !self.terminal || passed < UNTOLD || self.told == Some(passed) {
@@ -40,12 +40,12 @@ impl Progress {
         );
         let width = terminal_size::terminal_size_of(io::stderr());
         let width = width.map_or(80, |(width, _)| usize::from(width.0));
-        // The last column would make some terminals begin a new line.
+        // Some terminals wrap after the last column.
         let line = terminal::cut(&line, width.saturating_sub(1));
         write(&format!("\r{ERASE}{line}"));
     }
 
-    /// Takes the line away again, before anything else is written.
+    /// Erases the line, before anything else is written.
     pub fn clear(&mut self) {
         if self.told.take().is_some() {
             write(&format!("\r{ERASE}"));
@@ -64,7 +64,7 @@ const ERASE: &str = "\u{1b}[K";
 
 fn write(text: &str) {
     let mut stderr = io::stderr().lock();
-    // If nobody listens, there is nobody to tell.
+    // Nothing can be done about an error.
     let _ = stderr
         .write_all(text.as_bytes())
         .and_then(|()| stderr.flush());

@@ -1,9 +1,9 @@
-//! Paths below another root, which no symlink leads out of, as after chroot(2) but for any user.
+//! Paths below another root that no symlink can leave, as after chroot(2) but for any user.
 //!
-//! A tree that somebody else has written may hold any symlink. Once [`confine`] was called, each
-//! component of a path below the tree is opened by itself, and symlinks are followed here: an
-//! absolute one, and one with too many `..`, stays in the tree (as with RESOLVE_IN_ROOT of
-//! openat2(2), which not every kernel and container has).
+//! A tree written by somebody else can contain any symlink. After [`confine`], each component of a
+//! path below the tree is opened separately and symlinks are resolved here, so that absolute ones
+//! and those with too many `..` stay in the tree. RESOLVE_IN_ROOT of openat2(2) does the same, but
+//! not every kernel and container has it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -19,10 +19,10 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 
 static ROOT: OnceLock<(PathBuf, OwnedFd)> = OnceLock::new();
 
-/// As many as the kernel follows (path_resolution(7)).
+/// The limit of the kernel (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// Keeps this process below `directory` from now on: other paths are refused.
+/// Confines this process to `directory`: other paths are refused from now on.
 ///
 /// # Errors
 /// The directory cannot be opened.
@@ -32,7 +32,7 @@ pub fn confine(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A path to be handed to the system, as long as this lives.
+/// A path to pass to system calls while this value lives.
 #[derive(Debug)]
 pub struct Resolved {
     path: PathBuf,
@@ -47,12 +47,12 @@ impl Deref for Resolved {
     }
 }
 
-/// What `path` leads to, by way of symlinks.
+/// The file at `path`, following symlinks.
 pub fn target(path: &Path) -> io::Result<Resolved> {
     resolve(path, None)
 }
 
-/// What is called `path`, which may be a symlink or not there; only its directory has to be.
+/// The file at `path`, not following it if it is a symlink. It need not exist, but its directory must.
 pub fn entry(path: &Path) -> io::Result<Resolved> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     resolve(path.parent().unwrap_or(path), Some(name)).map(|mut resolved| {
@@ -82,7 +82,7 @@ fn resolve(path: &Path, name: Option<&OsStr>) -> io::Result<Resolved> {
 }
 
 fn walk(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
-    // What was entered, for `..`: the parent of a directory may change meanwhile.
+    // The directories that were entered, for `..`: the parent of a directory may change meanwhile.
     let mut entered: Vec<OwnedFd> = Vec::new();
     let mut left: Vec<OsString> = Vec::new();
     push(&mut left, path, &mut entered);
@@ -110,7 +110,7 @@ fn walk(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     entered.pop().map_or_else(|| root.try_clone(), Ok)
 }
 
-/// Puts the components of `path` before those that are left; an absolute one begins at the root.
+/// Inserts the components of `path` before the remaining ones. An absolute path starts at the root.
 fn push(left: &mut Vec<OsString>, path: &Path, entered: &mut Vec<OwnedFd>) {
     for component in path.components().rev() {
         match component {

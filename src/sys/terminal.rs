@@ -1,4 +1,4 @@
-//! What we write for people: how wide, in which colours, and to whom.
+//! Text on the terminal: width, colours, control characters.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,15 +6,15 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use unicode_width::UnicodeWidthStr;
 
-/// How stdout wants it.
+/// The properties of stdout.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Look {
-    /// In columns; `None` where lines may be of any length.
+    /// The width in columns. `None` if lines can have any length.
     pub width: Option<usize>,
     pub colours: bool,
 }
 
-/// What a colour stands for.
+/// The meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     Good,
@@ -25,8 +25,8 @@ pub enum Tone {
 }
 
 impl Look {
-    /// As the terminal is, where stdout is one. `$COLUMNS` overrides its width, and `$NO_COLOR`
-    /// (no-color.org) or `TERM=dumb` its colours.
+    /// The properties of the terminal if stdout is one. `$COLUMNS` overrides its width; `$NO_COLOR`
+    /// (no-color.org) and `TERM=dumb` disable colours.
     pub fn of_stdout() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let terminal = io::stdout().is_terminal();
@@ -40,7 +40,7 @@ impl Look {
         }
     }
 
-    /// `text` in a colour, if there are any.
+    /// `text` in a colour, if colours are enabled.
     pub fn paint(self, tone: Tone, text: &str) -> String {
         if !self.colours {
             return text.to_owned();
@@ -66,8 +66,8 @@ pub fn tone(state: &str) -> Tone {
     }
 }
 
-/// Text from elsewhere, without what could command the terminal or change the order of what it
-/// shows: control characters, and those of Unicode that set the direction of writing (UAX #9).
+/// Untrusted text without control characters and without those Unicode characters that change the
+/// direction of writing (UAX #9).
 pub fn clean(text: &str) -> String {
     let is_bad = |c: char| {
         let direction = ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&c)
@@ -78,12 +78,12 @@ pub fn clean(text: &str) -> String {
     text.replace(is_bad, "\u{fffd}")
 }
 
-/// How many columns a text takes that has no colours.
+/// The width in columns of a text without colours.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The beginning of a text that fits into `columns`, with an ellipsis where something is cut off.
+/// Truncates a text to `columns`, with an ellipsis.
 pub fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -102,8 +102,8 @@ pub fn cut(text: &str, columns: usize) -> String {
     cut
 }
 
-/// `words`, each with the space that follows it, in lines of at most `columns`; the first line is
-/// preceded by `first`, the others by `next`. A word that is too long for a line is cut.
+/// Wraps `words`, each with the space after it, into lines of at most `columns`. The first line
+/// begins with `first`, the others with `next`. A word that is longer than a line is truncated.
 pub fn wrap<'a>(
     words: impl IntoIterator<Item = &'a str>,
     columns: usize,
@@ -125,7 +125,7 @@ pub fn wrap<'a>(
     lines.iter().map(|line| cut(line, columns)).collect()
 }
 
-/// Writes to stdout. That the reader has seen enough (`| head`) is no failure.
+/// Writes to stdout. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout

@@ -1,4 +1,4 @@
-//! The users of the system, and becoming one of them.
+//! Users of the system: look them up, and switch to one.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,7 @@ use crate::sys::command;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::process;
 
-/// Refuses anybody but root.
+/// Fails unless the caller is root.
 ///
 /// # Errors
 /// With [`Exit::NotPermitted`].
@@ -26,7 +26,7 @@ pub fn require_root() -> Result<()> {
     Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted)
 }
 
-/// A user with all the groups that the system gives them.
+/// A user with all supplementary groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub name: String,
@@ -37,10 +37,10 @@ pub struct User {
     shell: String,
 }
 
-/// The status of getent(1) for a key that is not there.
+/// The exit status of getent(1) for an unknown key.
 const NOT_FOUND: Option<i32> = Some(2);
 
-/// Variables that desktop programs and terminals need.
+/// Environment variables that desktop programs and terminals need.
 const KEPT: [&str; 8] = [
     "DISPLAY",
     "WAYLAND_DISPLAY",
@@ -53,10 +53,10 @@ const KEPT: [&str; 8] = [
 ];
 
 impl User {
-    /// The user of a name or number.
+    /// Looks up a user by name or number.
     ///
-    /// Asks getent(1) and id(1), which ask wherever nsswitch.conf(5) says: this program is linked
-    /// statically, and cannot load what answers there.
+    /// Runs getent(1) and id(1), which use all sources in nsswitch.conf(5): this program is linked
+    /// statically and cannot load NSS modules.
     pub fn find(word: &str) -> Result<Self> {
         if word.is_empty() || word.starts_with('-') || word.contains([':', '\0', '\n']) {
             bail!("'{}' is not a user name", word.escape_debug());
@@ -77,8 +77,8 @@ impl User {
         Ok(user)
     }
 
-    /// Makes this process one of the user's, for good: no other groups, no capabilities, nor any to
-    /// be had from the files of programs, no access to root's keys, no input into root's terminal.
+    /// Permanently switches this process to the user: only the user's groups, no capabilities, none
+    /// from file capabilities either, no access to root's keyring, no input into root's terminal.
     pub fn become_it(&self) -> Result<()> {
         let becoming = || format!("becoming user '{}'", self.name);
         process::forbid_terminal_input().with_context(becoming)?;
@@ -86,8 +86,8 @@ impl User {
         setgroups(&self.groups).with_context(becoming)?;
         setresgid(self.gid, self.gid, self.gid).with_context(becoming)?;
         setresuid(self.uid, self.uid, self.uid).with_context(becoming)?;
-        // With the securebits of some callers, these survive the change of user (capabilities(7)).
-        // Ambient ones first: those that are neither permitted nor inheritable cannot be.
+        // With some securebits of the caller, these survive the change of user (capabilities(7)).
+        // Ambient ones first: they must be both permitted and inheritable.
         for set in [
             CapSet::Ambient,
             CapSet::Effective,
@@ -99,7 +99,7 @@ impl User {
         process::join_new_keyring().with_context(becoming)
     }
 
-    /// The environment for programs of this user: of ours, what a desktop needs.
+    /// The environment for programs of this user: from the caller's, only what a desktop needs.
     pub fn environment(&self) -> Vec<(OsString, OsString)> {
         let mut variables: Vec<(OsString, OsString)> =
             env::vars_os().filter(|(name, _)| is_kept(name)).collect();
@@ -112,7 +112,7 @@ impl User {
         let callers = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let callers_is_theirs = callers.as_deref().is_some_and(|path| self.owns(path));
         let theirs = PathBuf::from(format!("/run/user/{}", self.uid));
-        // As under sudo: the directory of the caller would be of no use to them.
+        // As sudo does: the caller's directory may not be accessible to the user.
         let runtime = match &callers {
             Some(path) if callers_is_theirs => Some(path),
             _ => Some(&theirs).filter(|path| self.owns(path)),
@@ -144,7 +144,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && text.windows(part.len()).any(|window| window == part)
 }
 
-/// The first line of a passwd(5), without the groups.
+/// Parses a line of passwd(5), without the groups.
 fn passwd(text: &str) -> Option<User> {
     let fields: Vec<&str> = text.lines().next()?.split(':').collect();
     let [name, _, uid, gid, _, home, shell] = fields.as_slice() else {
