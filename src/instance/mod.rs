@@ -1,4 +1,4 @@
-//! What is configured: the names of types and namespaces, the four phases, and the files of both.
+//! The configuration: names of types and namespaces, the four phases, files and paths.
 //!
 //! Uses `sys`.
 

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use crate::sys::terminal::clean;
 
-/// The longest name of a namespace, in bytes: `NAME_MAX` of `/run/netns`, which is a tmpfs.
+/// The maximum length of a namespace name, in bytes: `NAME_MAX` of tmpfs.
 const NAME_MAX: usize = 255;
 
-/// Why a word cannot be used as a name.
+/// Why a word is not a valid name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadName {
     what: &'static str,
@@ -32,10 +32,10 @@ impl fmt::Display for BadName {
 
 impl std::error::Error for BadName {}
 
-/// An NSTYPE: what kind of network a namespace gets.
+/// An NSTYPE: the kind of network that a namespace gets.
 ///
-/// Letters, digits and underscores: functions are named after it. No hyphen, because systemd's `%j`
-/// is what follows the last hyphen of a unit's prefix.
+/// Letters, digits and underscores, as it is part of function names. No hyphen, as systemd's `%j` is
+/// the part after the last hyphen of the unit name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NsType(String);
 
@@ -63,8 +63,8 @@ impl FromStr for NsType {
 
 /// An NSNAME: the name of a network namespace below `/run/netns`, and the instance of its units.
 ///
-/// Made of the characters that the instance of a unit may have (systemd.unit(5)): functions use the
-/// name without quotes, so that nothing else may reach them.
+/// Has only the characters that are valid in the instance of a unit (systemd.unit(5)), because
+/// functions use the name without quotes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NsName(String);
 
@@ -73,7 +73,7 @@ impl NsName {
         &self.0
     }
 
-    /// The name of a namespace that others may have created: any that `ip netns add` takes.
+    /// The name of any namespace, as `ip netns add` accepts it.
     pub fn of_any(word: &str) -> Result<Self, BadName> {
         let bad = |why| Err(BadName::new("NSNAME", word, why));
         if word.is_empty() {

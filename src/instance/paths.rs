@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::instance::name::{Instance, NsName, NsType};
 
-/// Where the package was installed; the Makefile sets both when it builds.
+/// The installation directories, set by the Makefile.
 const PREFIX: &str = match option_env!("NETNS_PREFIX") {
     Some(prefix) => prefix,
     None => "/usr",
@@ -14,7 +14,7 @@ const SYSCONFDIR: &str = match option_env!("NETNS_SYSCONFDIR") {
     None => "/etc",
 };
 
-/// The root of the file system that is worked on.
+/// The root of the file system to work on.
 #[derive(Debug, Clone)]
 pub struct Root(PathBuf);
 
@@ -25,38 +25,38 @@ impl Default for Root {
 }
 
 impl Root {
-    /// The root at `path`, which need not be `/`: an image, a build root, a test's tree.
+    /// The root at `path`: `/`, an image, a build root, or the tree of a test.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// Whether this is the running system's own root.
+    /// Whether this is the root of the running system.
     pub fn is_system(&self) -> bool {
         self.0 == Path::new("/")
     }
 
-    /// `path`, absolute as seen from the root, as the caller has to open it.
+    /// Resolves `path`, absolute within the root, to a path for this process.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// `/etc/conf.d/netns`: what the administrator writes.
+    /// `/etc/conf.d/netns`: the files of the administrator.
     pub fn conf_dir(&self) -> PathBuf {
         self.path(SYSCONFDIR).join("conf.d/netns")
     }
 
-    /// `/usr/share/systemd-netns`: the scripts of the types that are shipped.
+    /// `/usr/share/systemd-netns`: the scripts of the shipped types.
     pub fn share_dir(&self) -> PathBuf {
         self.path(PREFIX).join("share/systemd-netns")
     }
 
-    /// `/usr/share/doc/systemd-netns/examples`: a sample configuration for each type that is shipped.
+    /// `/usr/share/doc/systemd-netns/examples`: a sample configuration for each shipped type.
     pub fn examples_dir(&self) -> PathBuf {
         self.path(PREFIX).join("share/doc/systemd-netns/examples")
     }
 
-    /// Where a script of `nstype` may be; the first that exists wins.
+    /// The paths of the script of `nstype`, by precedence.
     pub fn scripts(&self, nstype: &NsType) -> [PathBuf; 2] {
         let name = format!("{nstype}.sh");
         [self.conf_dir().join(&name), self.share_dir().join(&name)]
@@ -75,7 +75,7 @@ impl Root {
         self.conf_dir().join(format!("{nstype}-{nsname}.conf"))
     }
 
-    /// `/usr/lib/systemd/system`: the unit templates, as installed.
+    /// `/usr/lib/systemd/system`: the installed unit templates.
     pub fn template_dir(&self) -> PathBuf {
         self.path(PREFIX).join("lib/systemd/system")
     }
@@ -99,12 +99,12 @@ impl Root {
         self.netns_dir().join(name.as_str())
     }
 
-    /// `/etc/netns/NSNAME`: files that stand in for those of `/etc` in the namespace (ip-netns(8)).
+    /// `/etc/netns/NSNAME`: files to bind over those of `/etc` in the namespace (ip-netns(8)).
     pub fn netns_etc(&self, name: &NsName) -> PathBuf {
         self.path("/etc/netns").join(name.as_str())
     }
 
-    /// `/run/systemd-netns`: our records of what is up.
+    /// `/run/systemd-netns`: records of running instances.
     pub fn state_dir(&self) -> PathBuf {
         self.path("/run/systemd-netns")
     }
@@ -124,7 +124,7 @@ impl Root {
         self.state_dir().join("direct")
     }
 
-    /// The lock that is held while an instance of `name` is brought up or taken down.
+    /// The lock on `name` while an instance is brought up or taken down.
     pub fn lock_of(&self, name: &NsName) -> PathBuf {
         self.state_dir().join("locks").join(name.as_str())
     }
@@ -139,37 +139,37 @@ impl Root {
         self.pins_dir().join(name.as_str())
     }
 
-    /// The sysctls of the host that types have changed, for the library of the types.
+    /// The sysctls of the host that types have changed, written by the type library.
     pub fn sysctl_dir(&self) -> PathBuf {
         self.state_dir().join("sysctl")
     }
 
-    /// The links of the host that types have set up, for the library of the types.
+    /// The links of the host that types have set up, written by the type library.
     pub fn parents_dir(&self) -> PathBuf {
         self.state_dir().join("parents")
     }
 
-    /// The ports that instances of type nat have published.
+    /// The ports that instances of type `nat` publish.
     pub fn nat_ports_dir(&self) -> PathBuf {
         self.state_dir().join("nat")
     }
 
-    /// The lock that is held while units and drop-ins are written.
+    /// The lock on unit files and drop-ins.
     pub fn units_lock(&self) -> PathBuf {
         self.state_dir().join("units.lock")
     }
 
-    /// What an unfinished change of units has to put back.
+    /// The journal of an unfinished change of unit files.
     pub fn units_journal(&self) -> PathBuf {
         self.unit_dir().join(".systemd-netns-journal")
     }
 
-    /// The lock that is held while the resolv.conf of a namespace is written.
+    /// The lock on the resolv.conf of a namespace.
     pub fn resolv_conf_lock(&self) -> PathBuf {
         self.state_dir().join("resolv-conf.lock")
     }
 
-    /// The file that is there as long as systemd has unit files to reload.
+    /// Exists while systemd has to reload unit files.
     pub fn reload_mark(&self) -> PathBuf {
         self.state_dir().join("reload")
     }

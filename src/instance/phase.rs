@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use crate::instance::name::NsType;
 
-/// Whether the network is being set up or taken down.
+/// Whether to set up or take down the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Up,
     Down,
 }
 
-/// Which network namespace a function sees.
+/// The network namespace that a function runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// The namespace of the caller: PID 1's, under systemd.
+    /// The namespace of the caller: that of PID 1, under systemd.
     Outside,
     /// The named namespace, `/run/netns/NSNAME`.
     Inside,
 }
 
-/// One of the four steps that make up the life of an instance.
+/// One of the four phases of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase {
     pub direction: Direction,
@@ -37,7 +37,7 @@ impl Phase {
     pub const DOWN_INSIDE: Phase = Phase::new(Direction::Down, Side::Inside);
     pub const DOWN_OUTSIDE: Phase = Phase::new(Direction::Down, Side::Outside);
 
-    /// All phases, in the order in which an instance goes through them.
+    /// All phases, in order.
     pub const LIFE: [Phase; 4] = [
         Phase::UP_OUTSIDE,
         Phase::UP_INSIDE,
@@ -91,7 +91,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The word is not one of those that name a phase.
+/// A word that is not a phase.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BadWord {
     word: String,

@@ -6,8 +6,8 @@
 //!                                    INVOCATION_ID of what was started to get there
 //! ```
 //!
-//! A stage is written before the work of that stage begins, so that whatever was interrupted can
-//! be undone by the next `up` or `down`.
+//! A stage is recorded before its work begins, so that the next `up` or `down` can undo what was
+//! interrupted.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::sys::file;
 
-/// How far an instance has come.
+/// The progress of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// A phase has begun: `up outside`, `up inside`, `down inside`, `down outside`. `up outside`
-    /// covers the creation of the namespace.
+    /// A phase has begun: `up outside` (which includes creating the namespace), `up inside`,
+    /// `down inside` or `down outside`.
     Running(Phase),
     /// All of `up` has succeeded: `up`.
     Up,
@@ -65,7 +65,7 @@ impl Register {
         }
     }
 
-    /// The registers of all namespaces, in order of their names.
+    /// The registers of all namespaces, sorted by name.
     pub fn all(root: &Root) -> Result<Vec<Self>> {
         let names = file::names(&root.direct_dir())?;
         let names = names.iter().filter_map(|name| name.parse().ok());
@@ -81,11 +81,11 @@ impl Register {
         self.directory.exists()
     }
 
-    /// Its instances with their stages, in order of their types.
+    /// Its instances and their stages, sorted by type.
     pub fn instances(&self) -> Result<Vec<(Instance, Stage)>> {
         let mut instances = Vec::new();
         for file in file::names(&self.directory)? {
-            // Others are unfinished files.
+            // Others are temporary files.
             let Ok(nstype) = file.parse::<NsType>() else {
                 continue;
             };
@@ -97,15 +97,15 @@ impl Register {
         Ok(instances)
     }
 
-    /// The stage of an instance; `None` where it is down.
+    /// The stage of an instance. `None` if it is down.
     pub fn stage(&self, nstype: &NsType) -> Result<Option<Stage>> {
         let text = file::read_text(&self.path(nstype))?;
-        // A file without a known stage is of an interrupted start.
+        // A file without a known stage is from an interrupted start.
         let stage = |text: String| text.lines().next()?.parse().ok();
         Ok(text.map(|text| stage(text).unwrap_or(Stage::Running(Phase::UP_OUTSIDE))))
     }
 
-    /// The `$INVOCATION_ID` of the processes that the last stage has started.
+    /// The `$INVOCATION_ID` of the processes that the last stage started.
     pub fn invocation(&self, nstype: &NsType) -> Result<Option<String>> {
         let text = file::read_text(&self.path(nstype))?;
         let id = |text: String| Some(text.lines().nth(1)?.to_owned());
@@ -118,7 +118,7 @@ impl Register {
         file::write(&self.path(nstype), lines.as_bytes(), 0o600)
     }
 
-    /// Removes an instance, which is down, and the register with the last one.
+    /// Removes an instance that is down. Removes the register with the last one.
     pub fn remove(&self, nstype: &NsType) -> Result<()> {
         file::remove(&self.path(nstype))?;
         match self.instances()?.is_empty() {

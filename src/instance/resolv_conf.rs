@@ -1,10 +1,11 @@
-//! `/etc/netns/NSNAME/resolv.conf`: the name servers of a namespace, which `ip netns exec`, netnsinit
-//! and attached services bind over `/etc/resolv.conf`. The only place that knows its format.
+//! `/etc/netns/NSNAME/resolv.conf`: the name servers of a namespace. `ip netns exec`, netnsinit and
+//! attached services bind it over `/etc/resolv.conf`.
 //!
-//! The file is created before anybody enters the namespace, and then only written in place: a bind
-//! mount stays on its inode. The first line says who wrote it; then each owner (an instance, one of
-//! its DHCP clients, `netnsctl attach`) has a part, headed by a comment with an at sign. The last
-//! owner removes the file. A file without that first line is the administrator's, and left alone.
+//! The file is created before any process enters the namespace, and then only written in place,
+//! because a bind mount refers to its inode. The first line marks it as ours. Each owner (an
+//! instance, one of its DHCP clients, `netnsctl attach`) has a part, which begins with a comment that
+//! contains an at sign. The last owner removes the file. A file without the first line belongs to the
+//! administrator and is never changed.
 
 use std::fs::{self, Permissions};
 use std::net::IpAddr;
@@ -22,14 +23,14 @@ use crate::sys::lock::Lock;
 const MARK: &str = "# Written by systemd-netns, which removes it";
 const WITH_DIRECTORY: &str = " and its directory.";
 
-/// The mode of a directory of ours as long as the file that says so is not there: with the sticky bit,
-/// which means nothing here.
+/// The mode of a directory that we created, until our file is in it. The sticky bit has no effect
+/// here; it marks the directory.
 const UNFINISHED: u32 = 0o1755;
 
-/// The types of a namespace start in parallel, each for a moment.
+/// The types of a namespace start in parallel; each holds the lock for a moment.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The file of one namespace.
+/// The resolv.conf of one namespace.
 #[derive(Debug)]
 pub struct ResolvConf {
     pub path: PathBuf,
@@ -44,18 +45,18 @@ impl ResolvConf {
         }
     }
 
-    /// Whether it is the administrator's own file.
+    /// Whether the file belongs to the administrator.
     pub fn is_foreign(&self) -> Result<bool> {
         Ok(matches!(self.read()?, Content::Foreign))
     }
 
-    /// Whether the file names a server.
+    /// Whether the file has a name server.
     pub fn names_server(&self) -> Result<bool> {
         let text = file::read_text(&self.path)?.unwrap_or_default();
         Ok(text.lines().any(|line| line.starts_with("nameserver")))
     }
 
-    /// The lines that `owner` has in the file; `None` where it has no part.
+    /// The lines of `owner`. `None` if it has no part.
     pub fn part(&self, owner: &str) -> Result<Option<String>> {
         let Content::Ours(text) = self.read()? else {
             return Ok(None);
@@ -68,8 +69,7 @@ impl ResolvConf {
         }))
     }
 
-    /// Gives `owner` a part of `lines` in place of the one that it has; `false` where the file is
-    /// the administrator's.
+    /// Replaces the part of `owner` with `lines`. `false` if the file belongs to the administrator.
     pub fn set(&self, owner: &str, lines: &str) -> Result<bool> {
         let _lock = self.lock()?;
         let (mut text, new) = match self.read()? {
@@ -91,12 +91,12 @@ impl ResolvConf {
         Ok(true)
     }
 
-    /// Removes the part of `owner`; a file that holds no other is removed.
+    /// Removes the part of `owner`. Removes the file with the last part.
     pub fn remove(&self, owner: &str) -> Result<()> {
         self.remove_parts(|heading| heading == owner)
     }
 
-    /// The same for the parts of all sources of `owner`, such as `veth@web dhcp4`.
+    /// Removes the parts of all sources of `owner`, such as `veth@web dhcp4`.
     pub fn remove_all(&self, owner: &str) -> Result<()> {
         self.remove_parts(|heading| heading.split(' ').next() == Some(owner))
     }
@@ -127,7 +127,7 @@ impl ResolvConf {
         file::write_in_place(&self.path, text.as_bytes())
     }
 
-    /// Creates the directory, if need be; gives the first line of the file.
+    /// Creates the directory if necessary. Returns the first line of the file.
     fn begin(&self) -> Result<String> {
         if file::exists(self.directory()) && !self.is_unfinished() {
             return Ok(format!("{MARK}.\n"));
@@ -148,7 +148,7 @@ impl ResolvConf {
         file::remove(&self.path)?;
         if with_directory {
             self.remove_directories();
-            // Others may have put something there since.
+            // Somebody else may have created a file there since.
             if file::exists(self.directory()) {
                 self.set_mode(0o755)?;
             }
@@ -156,7 +156,7 @@ impl ResolvConf {
         Ok(())
     }
 
-    /// Removes the directory if it is empty, and then `/etc/netns`, which has no meaning by itself.
+    /// Removes the directory if it is empty, and then `/etc/netns` if that is empty.
     fn remove_directories(&self) {
         self.directory()
             .ancestors()
@@ -170,7 +170,7 @@ impl ResolvConf {
             .with_context(|| format!("changing the mode of {}", directory.display()))
     }
 
-    /// Whether a killed process has left the directory, without the file that says whose it is.
+    /// Whether a killed process left the directory without our file.
     fn is_unfinished(&self) -> bool {
         let mode = fs::metadata(self.directory()).map(|metadata| metadata.mode() & 0o7777);
         mode.is_ok_and(|mode| mode == UNFINISHED)
@@ -210,7 +210,7 @@ fn is_heading(line: &str) -> bool {
     line.starts_with("# ") && line.contains('@')
 }
 
-/// `text` without the parts whose headings are to go.
+/// `text` without the parts whose headings match.
 fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
     let mut gone = false;
     let mut rest = String::new();
@@ -226,14 +226,14 @@ fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
     rest
 }
 
-/// Whether a word is the address of a name server: of IPv6 also with a zone, such as `fe80::1%eth0`.
+/// Whether a word is the address of a name server. IPv6 addresses can have a zone: `fe80::1%eth0`.
 pub fn is_server(word: &str) -> bool {
     let (address, zone) = word.split_once('%').unwrap_or((word, "lo"));
     let word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     address.parse::<IpAddr>().is_ok() && !zone.is_empty() && zone.chars().all(word)
 }
 
-/// Whether a word can be the name of a domain.
+/// Whether a word is a valid domain name.
 pub fn is_domain(word: &str) -> bool {
     let label = |label: &str| {
         let word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);

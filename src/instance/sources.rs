@@ -1,4 +1,4 @@
-//! Which files make up an instance, and who may have written them.
+//! The configuration files of an instance.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use crate::instance::trust::Trust;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 
-/// The shipped types that give way to an administrator's own of the same name: people had written
-/// their `bridge.conf` before there was a `bridge.sh`.
+/// Shipped types that an administrator's type of the same name replaces: people had written their
+/// own `bridge.conf` before there was a `bridge.sh`.
 const YIELDING: [&str; 8] = [
     "bridge",
     "ifupdown",
@@ -24,7 +24,7 @@ const YIELDING: [&str; 8] = [
     "wireguard",
 ];
 
-/// The place of a file in the order in which files are sourced.
+/// The position of a file in the order of sourcing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Slot {
     Script,
@@ -33,7 +33,7 @@ pub enum Slot {
     Instance,
 }
 
-/// A file that bash will source.
+/// A file for bash to source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub slot: Slot,
@@ -45,7 +45,7 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
     pub files: Vec<Source>,
-    /// There is a script and nothing that configures it: it has to say that this is fine.
+    /// There is a script without configuration: it has to set NO_CONFIG_REQUIRED.
     pub unconfigured: bool,
 }
 
@@ -54,8 +54,7 @@ impl Sources {
         self.files.iter().find(|source| source.slot == slot)
     }
 
-    /// The file and the line that give a variable its value, less the script: what that sets is a
-    /// default.
+    /// The file and line that set a variable. Not the script, which sets defaults.
     pub fn line_that_sets(&self, variable: &str) -> Option<(&Path, u32)> {
         let own = self.files.iter().filter(|file| file.slot != Slot::Script);
         own.rev().find_map(|file| {
@@ -65,7 +64,7 @@ impl Sources {
     }
 }
 
-/// The last line of a bash script that gives a value to a variable, as far as its text shows.
+/// The last line of a bash script that assigns a variable, by its text.
 pub fn line_that_sets(text: &str, variable: &str) -> Option<u32> {
     let numbered = (1..).zip(text.lines());
     let sets = numbered.filter(|(_, line)| {
@@ -79,7 +78,7 @@ pub fn line_that_sets(text: &str, variable: &str) -> Option<u32> {
     sets.last().map(|(number, _)| number)
 }
 
-/// Where a word stands in a line: what is before it and what is after.
+/// Splits a line at each whole word: what is before it and what is after.
 pub fn occurrences<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     line.match_indices(word).filter_map(move |(at, _)| {
@@ -88,7 +87,7 @@ pub fn occurrences<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = (&'
     })
 }
 
-/// Finds the files of `instance`: all there, readable, and written by nobody but their owner.
+/// Finds the files of `instance`, and checks that each is readable and trusted.
 ///
 /// # Errors
 /// All with [`Exit::Config`]: the type is unknown, or a file cannot be read or trusted.
@@ -148,7 +147,7 @@ fn source(slot: Slot, path: &Path) -> Result<Option<Source>> {
     }))
 }
 
-/// Whether `text` defines one of the four functions of a type, in either way of bash.
+/// Whether `text` defines one of the four functions of a type, in either syntax of bash.
 fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
     let defines = |line: &str, function: &str| {
         occurrences(line, function).any(|(before, after)| {
@@ -164,15 +163,15 @@ fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
         .any(|line| functions.iter().any(|function| defines(line, function)))
 }
 
-/// Whether `path` is a file to be sourced: regular, or a symlink to a regular file.
+/// Whether `path` is a file to source: a regular file or a symlink to one.
 ///
 /// # Errors
-/// It cannot be looked at, or is a symlink to nothing: it was meant to count.
+/// It cannot be read, or is a dangling symlink.
 pub fn is_source(path: &Path) -> Result<bool> {
     match (file::metadata(path)?, file::read_link(path)) {
         (Some(metadata), _) => Ok(metadata.is_file()),
         (None, None) => Ok(false),
-        // Another root need not have the device.
+        // Another root may not have the device.
         (None, Some(target)) if target == Path::new("/dev/null") => Ok(false),
         (None, Some(target)) => bail!(
             "{} is a symlink to {}, which does not exist",

@@ -1,4 +1,4 @@
-//! Who may have written the files that are sourced: nobody but root, or the caller.
+//! Trust in files to source: only root, or the caller, may be able to write them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::sys::command::quoted;
 use crate::sys::exit::{Exit, OrExit};
 
-/// Whether files that others than root (or the caller) may have written are refused.
+/// Whether to refuse files that others than root (or the caller) can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     Checked,
@@ -18,7 +18,7 @@ pub enum Trust {
 }
 
 impl Trust {
-    /// `NETNS_TRUST=no` in the environment turns the check off.
+    /// `NETNS_TRUST=no` in the environment disables the check.
     pub fn from_environment() -> Self {
         match std::env::var_os("NETNS_TRUST") {
             Some(word) if word == "no" => Trust::Blind,
@@ -26,16 +26,16 @@ impl Trust {
         }
     }
 
-    /// Refuses files that somebody else may write, or replace by way of a directory or symlink on the
-    /// path to them.
+    /// Refuses files that another user can write, or replace through a directory or symlink on their
+    /// path.
     ///
     /// # Errors
-    /// With [`Exit::Config`], naming the path and the command that mends it.
+    /// With [`Exit::Config`], the path, and the command that fixes it.
     pub fn check<'a>(self, files: impl Iterator<Item = &'a Path>) -> Result<()> {
         self.check_for(nix::unistd::geteuid().as_raw(), files)
     }
 
-    /// The same for one file, as root would be answered, whoever asks.
+    /// Checks one file as if the caller were root.
     pub fn check_for_root(self, file: &Path) -> Result<()> {
         self.check_for(0, std::iter::once(file))
     }
@@ -55,15 +55,15 @@ impl Trust {
     }
 }
 
-/// A walk from `/` to files, one name at a time. Nobody but root and the caller can change what has
-/// been walked over, so that bash finds the same files by the same paths afterwards.
+/// Walks from `/` to a file, one component at a time. Only root and the caller can change the
+/// components it has accepted, so bash finds the same files at the same paths afterwards.
 struct Walk {
     caller: u32,
     trusted: BTreeSet<PathBuf>,
 }
 
 impl Walk {
-    /// As path_resolution(7).
+    /// The limit of path_resolution(7).
     const MOST_SYMLINKS: usize = 40;
 
     fn to(&mut self, file: &Path) -> Result<()> {
@@ -90,7 +90,7 @@ impl Walk {
                 Some(Component::CurDir) | None => continue,
                 _ => {}
             }
-            // A file, or a symlink to it, is chosen by who may write its directory.
+            // Whoever can write the directory can replace a file or symlink in it.
             let holds_file = ahead.is_empty();
             if holds_file {
                 self.check_directory(&here)?;
@@ -126,7 +126,7 @@ impl Walk {
         let distrust = distrust(metadata, self.caller);
         let sticky = metadata.permissions().mode() & 0o1000 != 0;
         match distrust {
-            // Of what is in there, others can move only their own (unlink(2)).
+            // In a sticky directory, users can move only their own files (unlink(2)).
             Some(Distrust::Mode(_)) if metadata.is_dir() && sticky => Ok(()),
             distrust => self.refuse(path, distrust),
         }

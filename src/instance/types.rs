@@ -1,4 +1,4 @@
-//! Which NSTYPEs there are.
+//! Finds the NSTYPEs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use crate::instance::paths::Root;
 use crate::instance::sources::is_source;
 use crate::sys::file;
 
-/// The types that the files of a system speak of, and what is wrong with other files.
+/// The types that the files of a system define, and problems with other files.
 #[derive(Debug, Default)]
 pub struct Types {
     pub found: BTreeSet<NsType>,
-    /// Those of files that cannot be read: they are there, but nothing else is known of them.
+    /// Types whose files cannot be read: they exist, but nothing else is known about them.
     pub doubtful: BTreeSet<NsType>,
     pub problems: Vec<String>,
 }
 
 impl Types {
-    /// Looks through the administrator's files and the scripts that are shipped.
+    /// Reads the names of the administrator's files and of the shipped scripts.
     ///
     /// # Errors
-    /// A directory cannot be read. A file that is no good is a problem, not an error.
+    /// A directory cannot be read. An invalid file is a problem, not an error.
     pub fn find(root: &Root) -> Result<Self> {
         let mut types = Types::default();
         types.scan(&root.conf_dir(), &["sh", "conf"])?;
@@ -32,7 +32,7 @@ impl Types {
     }
 
     fn scan(&mut self, directory: &Path, extensions: &[&str]) -> Result<()> {
-        // To take all types for removed because of a disk that is not mounted would do harm.
+        // An unmounted disk must not look as if all types had been removed.
         let found = file::metadata(directory)?;
         if !found.map_or_else(|| !file::exists(directory), |found| found.is_dir()) {
             bail!("{} is not a directory", directory.display());
@@ -69,7 +69,7 @@ impl Types {
     }
 }
 
-/// Which instances a file of `/etc/conf.d/netns` or `/usr/share/systemd-netns` is for.
+/// The instances that a file in `/etc/conf.d/netns` or `/usr/share/systemd-netns` applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// `default.conf`
@@ -81,10 +81,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The scope of a file, by its name; `None` where netnsinit never reads such a file.
+    /// The scope of a file, by its name. `None` if netnsinit never reads such a file.
     ///
     /// # Errors
-    /// The name has the form, but NSTYPE or NSNAME is not valid.
+    /// The name has the right form, but NSTYPE or NSNAME is not valid.
     pub fn of(path: &Path) -> Result<Option<Self>> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let extension = path.extension().unwrap_or_default();
@@ -106,7 +106,7 @@ impl Scope {
     }
 }
 
-/// The instances that have a file of their own in `/etc/conf.d/netns`, with that file.
+/// The instances that have their own file in `/etc/conf.d/netns`, and that file.
 pub fn configured_instances(root: &Root) -> Result<Vec<(PathBuf, Instance)>> {
     let paths = file::entries(&root.conf_dir())?.into_iter();
     Ok(paths

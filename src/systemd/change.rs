@@ -1,8 +1,8 @@
-//! Changes of units and drop-ins: by one process at a time, and as a whole or not at all.
+//! Changes to unit files and drop-ins, made by one process at a time and atomically.
 //!
-//! Before anything is changed, a journal in the unit directory says how to undo it. An error undoes
-//! the change at once; if the process is killed, whoever takes the lock next does it. So an
-//! interrupted command can simply be run again.
+//! Before the first change, a journal in the unit directory records how to undo all of them. On
+//! error they are undone at once. If the process is killed, the next one that takes the lock undoes
+//! them, so an interrupted command can simply be run again.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -19,24 +19,24 @@ use crate::sys::lock::Lock;
 use crate::sys::log;
 use crate::systemd::manager::Manager;
 
-/// A change takes a fraction of a second, unless a disk or systemd hangs.
+/// A change takes a fraction of a second unless the disk or systemd hangs.
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The right to write units, and systemd, which has to read them.
+/// The exclusive right to write units, and the systemd that reads them.
 pub struct Units<'a> {
     root: &'a Root,
     manager: Option<&'a Manager>,
     _lock: Lock,
 }
 
-/// What a path holds.
+/// The content of a path.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Content {
     Text(String),
     Link(PathBuf),
 }
 
-/// What is to be written and removed.
+/// What to write and remove.
 #[derive(Debug, Default)]
 pub struct Change {
     files: Vec<(PathBuf, Option<Content>)>,
@@ -46,7 +46,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Gives `path` the content `text`, or removes it.
+    /// Writes `text` to `path`, or removes `path`.
     pub fn file(&mut self, path: PathBuf, text: Option<String>) {
         self.files.push((path, text.map(Content::Text)));
     }
@@ -59,17 +59,17 @@ impl Change {
         self.files.push((path, Some(Content::Link(target))));
     }
 
-    /// Removes a directory, if it is empty then.
+    /// Removes a directory if it is empty after the other changes.
     pub fn remove_empty(&mut self, directory: PathBuf) {
         self.directories.push(directory);
     }
 
-    /// These units are going to be started; to undo the change is to stop them.
+    /// Declares units that will be started. Undoing the change stops them.
     pub fn starts(&mut self, units: &[String]) {
         self.started.extend_from_slice(units);
     }
 
-    /// The part of `owner` in the resolv.conf of `name` is going to be changed.
+    /// Declares that the part of `owner` in the resolv.conf of `name` will change.
     pub fn changes_part(&mut self, name: &NsName, owner: &str) {
         self.part = Some((name.clone(), owner.to_owned()));
     }
@@ -89,10 +89,10 @@ impl Change {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Undo {
     files: Vec<(PathBuf, Option<Content>)>,
-    /// Directories that were not there.
+    /// Directories that did not exist.
     directories: Vec<PathBuf>,
     started: Vec<String>,
-    /// Namespace and owner of a part of a resolv.conf, and its lines.
+    /// Namespace and owner of each changed part of a resolv.conf, and its previous lines.
     part: Option<(String, String, Option<String>)>,
 }
 
@@ -118,7 +118,7 @@ impl Undo {
 }
 
 impl<'a> Units<'a> {
-    /// Waits for other processes that write units, and undoes what a killed one has begun.
+    /// Takes the lock, and undoes the unfinished change of a process that was killed.
     pub fn lock(root: &'a Root, manager: Option<&'a Manager>) -> Result<Self> {
         let units = Self {
             root,
@@ -135,7 +135,7 @@ impl<'a> Units<'a> {
         Ok(units)
     }
 
-    /// Makes the change and does what has to follow, or leaves everything as it was.
+    /// Makes the change and runs `follow`. If either fails, undoes everything.
     pub fn apply(&self, change: &Change, then: impl FnOnce() -> Result<()>) -> Result<()> {
         for (path, _) in &change.files {
             file::remove_temporary(path.parent().unwrap_or(path))?;
@@ -155,7 +155,7 @@ impl<'a> Units<'a> {
         Ok(())
     }
 
-    /// Has systemd read all units again, where it runs.
+    /// Reloads systemd, if it runs.
     pub fn reload(&self) -> Result<()> {
         self.manager.map_or(Ok(()), Manager::reload)
     }
@@ -191,7 +191,7 @@ impl<'a> Units<'a> {
 }
 
 /// # Errors
-/// It is neither a text nor a symlink, and so nothing of ours.
+/// It is neither a text file nor a symlink, so it is not ours.
 fn content(path: &Path) -> Result<Option<Content>> {
     if let Some(target) = file::read_link(path) {
         return Ok(Some(Content::Link(target)));
@@ -203,7 +203,7 @@ fn content(path: &Path) -> Result<Option<Content>> {
     }
 }
 
-/// Gives `path` that content, if it has another.
+/// Writes the content to `path`, unless it is there already.
 fn put(path: &Path, wanted: Option<&Content>) -> Result<()> {
     if content(path)?.as_ref() == wanted {
         return Ok(());

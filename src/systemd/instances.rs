@@ -1,4 +1,4 @@
-//! Which instances there are: those with a file, those enabled, those that are up.
+//! Finds instances: those with a file, those enabled, those that are up.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::sys::file;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
 
-/// All instances that a configuration file, an enabled unit, a record, the register of what runs
-/// without systemd, or systemd names. What cannot be read is added to `unseen`.
+/// All instances that have a configuration file, an enabled unit or a loaded unit, or that are up.
+/// Sources that cannot be read are added to `unseen`.
 pub fn known(
     root: &Root,
     manager: Option<&Manager>,
@@ -66,8 +66,8 @@ fn loaded(manager: &Manager) -> Result<BTreeSet<Instance>> {
         .collect())
 }
 
-/// The instances that a `.wants` or `.requires` directory of the administrator names, also where
-/// systemd does not run (systemd.unit(5)).
+/// The instances in `.wants` and `.requires` directories of the administrator (systemd.unit(5)).
+/// Does not need a running systemd.
 pub fn enabled(root: &Root) -> Result<BTreeSet<Instance>> {
     let mut enabled = BTreeSet::new();
     for name in file::names(&root.unit_dir())? {
@@ -79,7 +79,7 @@ pub fn enabled(root: &Root) -> Result<BTreeSet<Instance>> {
     Ok(enabled)
 }
 
-/// The instance that a unit stands for as a whole; `None` where it does not.
+/// The instance whose inside unit this is. `None` for any other unit.
 pub fn of_unit(name: &str) -> Option<Instance> {
     match UnitName::parse(name)? {
         UnitName::Instance(Side::Inside, instance) => Some(instance),
@@ -87,7 +87,7 @@ pub fn of_unit(name: &str) -> Option<Instance> {
     }
 }
 
-/// Refuses an instance of an unknown type, or of a type that netnsupdate has given no units.
+/// Fails if the type of an instance is unknown, or has no units from netnsupdate.
 ///
 /// # Errors
 /// With [`Exit::Config`].

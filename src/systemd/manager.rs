@@ -1,4 +1,4 @@
-//! The system manager, systemd. That none runs is a value, not an error.
+//! The system manager, systemd. Not running is a value, not an error.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::instance::paths::Root;
 use crate::sys::command;
 
-/// What systemd says of a unit, in the words of systemctl(1).
+/// The state of a unit, in the terms of systemctl(1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitState {
     pub name: String,
@@ -17,22 +17,22 @@ pub struct UnitState {
     pub sub: String,
 }
 
-/// What came of starting or stopping a unit.
+/// The result of starting or stopping a unit.
 #[derive(Debug)]
 pub struct JobResult {
     pub done: bool,
-    /// What systemctl has said of it, in lines.
+    /// The output of systemctl, in lines.
     pub said: Vec<String>,
 }
 
-/// The systemd that runs this system.
+/// The running systemd.
 #[derive(Debug)]
 pub struct Manager {
     systemctl: PathBuf,
 }
 
 impl Manager {
-    /// The running systemd; `None` in a container without it, or in a build root.
+    /// Connects to the running systemd. `None` in a container without it, or in a build root.
     pub fn running(root: &Root) -> Result<Option<Self>> {
         // sd_booted(3)
         if !root.path("/run/systemd/system").is_dir() {
@@ -42,37 +42,37 @@ impl Manager {
         Ok(Some(Self { systemctl }))
     }
 
-    /// Has systemd read all unit files again.
+    /// Reloads all unit files.
     pub fn reload(&self) -> Result<()> {
         self.call("daemon-reload", &[])?;
         Ok(())
     }
 
-    /// Restarts the units that match a pattern, and waits until they run.
+    /// Restarts the units that match a pattern, and waits for them.
     pub fn restart(&self, pattern: &str) -> Result<()> {
         self.call("restart", &["--".to_owned(), pattern.to_owned()])?;
         Ok(())
     }
 
-    /// Starts units, and waits until they run.
+    /// Starts units, and waits for them.
     pub fn start(&self, units: &[String]) -> Result<()> {
         self.call("start", units)?;
         Ok(())
     }
 
-    /// Stops units, and waits until they have stopped.
+    /// Stops units, and waits for them.
     pub fn stop(&self, units: &[String]) -> Result<()> {
         self.call("stop", units)?;
         Ok(())
     }
 
-    /// Forgets the failures of the units that match a pattern.
+    /// Resets the failed state of units that match a pattern.
     pub fn reset_failed(&self, patterns: &[String]) -> Result<()> {
         self.call("reset-failed", patterns)?;
         Ok(())
     }
 
-    /// The units that match a pattern and are up, coming up or going down.
+    /// The units that match a pattern and are active, activating or deactivating.
     pub fn active(&self, patterns: &[String]) -> Result<Vec<String>> {
         let mut arguments = vec![
             "--plain".to_owned(),
@@ -88,7 +88,7 @@ impl Manager {
         Ok(names.map(str::to_owned).collect())
     }
 
-    /// All loaded units that match a pattern. One question, however many there are.
+    /// All loaded units that match the patterns, by one call of systemctl.
     pub fn units(&self, patterns: &[String]) -> Result<Vec<UnitState>> {
         let mut arguments = [
             "--all",
@@ -104,13 +104,13 @@ impl Manager {
         Ok(unit_states(&self.call("list-units", &arguments)?))
     }
 
-    /// Properties of units, of each unit one map. systemd is asked once for each unit.
+    /// Properties of units, one map for each unit.
     pub fn show(
         &self,
         units: &[String],
         properties: &[&str],
     ) -> Result<Vec<BTreeMap<String, String>>> {
-        // Without a unit, systemctl shows the properties of systemd itself.
+        // Without a unit, systemctl would show the properties of systemd itself.
         if units.is_empty() {
             return Ok(Vec::new());
         }
@@ -121,7 +121,7 @@ impl Manager {
         Ok(properties_of(&self.call("show", &arguments)?))
     }
 
-    /// The services that are installed or loaded, but for templates.
+    /// The services that are installed or loaded, without templates.
     pub fn services(&self) -> Result<Vec<String>> {
         let mut names = std::collections::BTreeSet::new();
         for verb in ["list-unit-files", "list-units"] {
@@ -144,10 +144,10 @@ impl Manager {
             .collect())
     }
 
-    /// Starts or stops a unit, as `systemctl VERB UNIT` does, and calls `tick` while that takes time.
+    /// Starts or stops a unit, as `systemctl VERB UNIT` does, and calls `tick` while it waits.
     ///
     /// # Errors
-    /// What systemctl says of it; the log says more.
+    /// With the message of systemctl.
     pub fn run_job(&self, verb: &str, unit: &str, tick: impl FnMut()) -> Result<JobResult> {
         let arguments = [verb, "--no-ask-password", "--", unit];
         let output = command::output_with(&self.systemctl, &arguments, tick)?;
@@ -161,7 +161,7 @@ impl Manager {
     /// The last lines that a unit has logged since `since`, oldest first.
     pub fn log(&self, unit: &str, since: SystemTime, lines: u32) -> Result<Vec<String>> {
         let journalctl = command::find("journalctl")?;
-        // What was logged just now may be on its way. Without it, something may be missing.
+        // Recent messages may not have arrived in the journal yet.
         let _ = command::try_output(&journalctl, &["--sync"]);
         let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = format!("--since=@{}.{:06}", since.as_secs(), since.subsec_micros());
@@ -186,7 +186,7 @@ impl Manager {
     }
 }
 
-/// The table of `systemctl list-units`: UNIT LOAD ACTIVE SUB DESCRIPTION.
+/// Parses the table of `systemctl list-units`: UNIT LOAD ACTIVE SUB DESCRIPTION.
 fn unit_states(table: &str) -> Vec<UnitState> {
     let state = |line: &str| {
         let mut words = line.split_whitespace().map(str::to_owned);
@@ -197,7 +197,7 @@ fn unit_states(table: &str) -> Vec<UnitState> {
     table.lines().filter_map(state).collect()
 }
 
-/// The output of `systemctl show`: lines KEY=VALUE, an empty line between units.
+/// Parses the output of `systemctl show`: lines KEY=VALUE, and an empty line between units.
 fn properties_of(text: &str) -> Vec<BTreeMap<String, String>> {
     let pair = |line: &str| {
         let (key, value) = line.split_once('=')?;

@@ -1,4 +1,4 @@
-//! Services of systemd: what they are called, whether they are there, and where they run.
+//! systemd services: their names, whether they exist, and which network they use.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::sys::terminal::clean;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
 
-/// The name of a service unit, with its `.service`; a template, `foo@.service`, counts as one.
+/// The name of a service unit or template, with `.service`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceName(String);
 
@@ -21,18 +21,18 @@ impl ServiceName {
         &self.0
     }
 
-    /// Whether it stands for all services `foo@*.service`.
+    /// Whether it is a template, `foo@.service`.
     pub fn is_template(&self) -> bool {
         self.0.ends_with("@.service")
     }
 
-    /// The template that it is an instance of.
+    /// The template of an instance.
     pub fn template(&self) -> Option<ServiceName> {
         let (prefix, _) = self.0.split_once('@')?;
         (!self.is_template()).then(|| Self(format!("{prefix}@.service")))
     }
 
-    /// The running services that it stands for, as a pattern for systemctl(1).
+    /// The running services that it means, as a pattern for systemctl(1).
     pub fn pattern(&self) -> String {
         match self.0.strip_suffix("@.service") {
             Some(prefix) => format!("{prefix}@*.service"),
@@ -40,7 +40,7 @@ impl ServiceName {
         }
     }
 
-    /// A name by which systemd shows what it knows: it knows nothing of templates.
+    /// A name that `systemctl show` accepts: for a template, that of an instance.
     fn shown_as(&self) -> String {
         match self.0.strip_suffix("@.service") {
             Some(prefix) => format!("{prefix}@netnsctl.service"),
@@ -48,7 +48,7 @@ impl ServiceName {
         }
     }
 
-    /// Where drop-ins of the administrator are.
+    /// The directory for drop-ins of the administrator.
     pub fn drop_in_dir(&self, root: &Root) -> PathBuf {
         root.unit_dir().join(format!("{}.d", self.0))
     }
@@ -86,21 +86,21 @@ impl FromStr for ServiceName {
     }
 }
 
-/// A service as it is, without what we have to do with it.
+/// A service without our drop-in.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// By which of its names it is known.
+    /// Its primary name.
     pub name: Option<ServiceName>,
-    /// The network that its own settings give it, as they say it.
+    /// The setting by which it has its own network.
     pub network: Option<String>,
-    /// The sockets that systemd listens on for it.
+    /// The sockets that activate it.
     pub sockets: Vec<String>,
 }
 
-/// Looks a service up; `manager` is `None` where systemd does not run, and files have to do.
+/// Looks up a service. Reads unit files if `manager` is `None`.
 ///
 /// # Errors
-/// There is none of this name, or it cannot be used.
+/// It does not exist or cannot be used.
 pub fn find(root: &Root, manager: Option<&Manager>, name: &ServiceName) -> Result<Service> {
     if UnitName::parse(name.as_str()).is_some() {
         bail!("{name} is a unit of systemd-netns itself");
@@ -154,7 +154,7 @@ fn ask(manager: &Manager, name: &ServiceName) -> Result<Service> {
     })
 }
 
-/// Where units are, the first that has one wins (systemd.unit(5)).
+/// The directories of units, by precedence (systemd.unit(5)).
 const UNIT_DIRS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -181,7 +181,7 @@ fn look(root: &Root, name: &ServiceName) -> Result<Service> {
     bail!("there is no {name}, neither in {}", UNIT_DIRS.join(" nor "))
 }
 
-/// The setting of a unit file that gives it a network of its own.
+/// The setting of a unit file by which it has its own network.
 fn network_of(text: &str) -> Option<String> {
     const KEYS: [&str; 3] = ["NetworkNamespacePath", "PrivateNetwork", "JoinsNamespaceOf"];
     let mut last = None;

@@ -1,4 +1,4 @@
-//! The names and files of units: the one place that knows how ours are called.
+//! The names and files of our units.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::instance::phase::Side;
 /// The longest name of a unit, in bytes (systemd.unit(5)).
 pub const NAME_MAX: usize = 255;
 
-/// The kinds of units, which end their names (systemd.unit(5)).
+/// The suffixes of unit names (systemd.unit(5)).
 const KINDS: [&str; 11] = [
     "service",
     "socket",
@@ -23,13 +23,13 @@ const KINDS: [&str; 11] = [
     "scope",
 ];
 
-/// How a copy of one of our templates begins.
+/// The first line of a copy of one of our templates.
 const MARKER: &str = "# Template of systemd-netns:";
 
-/// How the original package's templates call netnsinit, and nobody else does.
+/// A line that only the templates of the original package have.
 const ORIGINAL_COMMAND: &str = r#"netnsinit "%J" "%I""#;
 
-/// The units of an instance, in the order in which they start after that of the namespace.
+/// The units of an instance, in the order in which they start.
 pub const SIDES: [Side; 2] = [Side::Outside, Side::Inside];
 
 const NAMESPACE: &str = "netns_name";
@@ -52,7 +52,7 @@ pub enum UnitName {
 }
 
 impl UnitName {
-    /// Reads the name of a unit; `None` where it is not one of ours.
+    /// Parses the name of a unit. `None` if it is not one of ours.
     pub fn parse(name: &str) -> Option<Self> {
         let (prefix, nsname) = name.strip_suffix(".service")?.split_once('@')?;
         let nsname = NsName::of_any(nsname).ok()?;
@@ -87,7 +87,7 @@ pub fn of(side: Side, instance: &Instance) -> String {
     UnitName::Instance(side, instance.clone()).to_string()
 }
 
-/// The unit that stands for an instance as a whole, such as `netns-veth@web.service`.
+/// The unit to start and stop an instance with, such as `netns-veth@web.service`.
 pub fn inside(instance: &Instance) -> String {
     of(Side::Inside, instance)
 }
@@ -107,7 +107,7 @@ pub fn copy(side: Side, nstype: &NsType) -> String {
     format!("{}-{nstype}@.service", prefix(side))
 }
 
-/// The side and the type of a copy, by its file name; `None` where it is no copy.
+/// The side and the type of a copy, by its file name. `None` if it is not a copy.
 pub fn of_copy(file_name: &str) -> Option<(Side, NsType)> {
     side_and_type(file_name.strip_suffix("@.service")?)
 }
@@ -140,19 +140,19 @@ pub fn patterns() -> [String; 3] {
     [pattern_of_namespaces(), outside, inside]
 }
 
-/// What the name of a unit ends with, such as `service`; `None` where it ends otherwise.
+/// The suffix of a unit name, such as `service`. `None` if it has no valid one.
 pub fn kind(name: &str) -> Option<&str> {
     let (stem, kind) = name.rsplit_once('.')?;
     (!stem.is_empty() && KINDS.contains(&kind)).then_some(kind)
 }
 
-/// Whether a unit may be called like this, as far as its characters go (systemd.unit(5)).
+/// Whether a unit name has only valid characters (systemd.unit(5)).
 pub fn is_text(text: &str) -> bool {
     text.chars()
         .all(|c| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c))
 }
 
-/// Whether a unit file is a copy of a template: this package's of any version, or the original's.
+/// Whether a unit file is a copy of a template, of any version of this package or of the original.
 pub fn is_ours(text: &str) -> bool {
     text.lines().any(|line| {
         line.starts_with(MARKER)
@@ -208,7 +208,7 @@ mod tests {
         assert!(is_ours(include_str!(
             "../../systemd/netns_outside@.service"
         )));
-        // It is installed once, and never copied.
+        // Installed once, never copied.
         assert!(!is_ours(include_str!("../../systemd/netns_name@.service")));
     }
 
