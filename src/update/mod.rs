@@ -1,4 +1,4 @@
-//! netnsupdate: gives every NSTYPE its units. A plan without side effects, then its application.
+//! netnsupdate: writes the units of every NSTYPE. Makes a plan without side effects, then applies it.
 
 mod order;
 mod plan;
@@ -25,17 +25,17 @@ use crate::systemd::unit;
 pub use plan::{Action, Plan};
 use plan::{Copies, Templates, UnitFile};
 
-/// In bytes; a unit of ours is a hundredth of it.
+/// In bytes: about a hundred times the size of our units.
 const UNIT_MAX: u64 = 1 << 20;
 
-/// What the command line asks for.
+/// The request on the command line.
 #[derive(Debug, Default)]
 pub struct UpdateRequest {
     /// Remove all copies.
     pub clean: bool,
-    /// Remove also copies that running instances need.
+    /// Also remove copies that running instances need.
     pub force: bool,
-    /// Print what would be done, and do nothing.
+    /// Print what would be done, do nothing.
     pub dry_run: bool,
     /// Print nothing but warnings and errors.
     pub quiet: bool,
@@ -51,7 +51,7 @@ pub enum Reload {
     Never,
 }
 
-/// What a run would do, and what it could not do. Nothing is changed.
+/// The plan of a run, with its problems. Changes nothing.
 ///
 /// # Errors
 /// A directory or a template cannot be read.
@@ -86,16 +86,16 @@ fn plan_with(
     Ok(plan)
 }
 
-/// Makes the units those of the types, and returns the exit status: 1 if anything was left undone.
-/// `manager` is `None` for a system that does not run.
+/// Updates the units, and returns the exit status: 1 if anything could not be done. `manager` is
+/// `None` for a system that does not run.
 ///
 /// # Errors
-/// Nothing was changed: a directory or a template cannot be read.
+/// A directory or a template cannot be read. Nothing has changed then.
 pub fn run(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> Result<u8> {
     let unit_dir = root.unit_dir();
-    // Without templates nothing can be done: fail before the lock is taken.
+    // Nothing can be done without templates: fail before taking the lock.
     let templates = read_templates(root, request.clean)?;
-    // Before all else is read: another process may change it.
+    // Before anything else is read, because another process may change it.
     let _locked = match request.dry_run {
         true => None,
         false => Some(prepare(root, manager, &unit_dir)?),
@@ -133,7 +133,7 @@ fn status(complete: bool) -> u8 {
     if complete { 0 } else { Exit::Failure as u8 }
 }
 
-/// Makes the changes of the plan; false if one failed, which is printed.
+/// Applies the plan. Prints failures, and returns false if there were any.
 fn apply(plan: &Plan, unit_dir: &Path, quiet: bool) -> bool {
     let mut complete = true;
     for action in &plan.actions {
@@ -156,7 +156,7 @@ fn apply(plan: &Plan, unit_dir: &Path, quiet: bool) -> bool {
     complete
 }
 
-/// The units that may have failed, as patterns for systemctl(1).
+/// The units whose failed state to reset, as patterns for systemctl(1).
 fn patterns(types: &Types, copies: &Copies) -> Vec<String> {
     let removed = copies.keys().map(|(_, nstype)| nstype);
     let mut patterns: Vec<String> = types
@@ -171,8 +171,8 @@ fn patterns(types: &Types, copies: &Copies) -> Vec<String> {
     patterns
 }
 
-/// Whether systemd has to be reloaded. A file says so until it has been: after a run that was killed
-/// in between, the next finds nothing to change, but has to reload.
+/// Whether systemd has to be reloaded. A file records that until it was: if a run is killed in
+/// between, the next one finds nothing to change but has to reload.
 struct Pending {
     mark: Option<PathBuf>,
     always: bool,
@@ -209,13 +209,13 @@ impl Pending {
     }
 }
 
-/// What keeps other processes out.
+/// The lock on unit files.
 enum Locked<'a> {
     System { _units: Units<'a> },
     Image { _directory: Lock },
 }
 
-/// Keeps other processes out, and cleans up after one that was killed.
+/// Takes the lock on unit files, and cleans up after a process that was killed.
 fn prepare<'a>(
     root: &'a Root,
     manager: Option<&'a Manager>,
@@ -226,14 +226,14 @@ fn prepare<'a>(
         let units = Units::lock(root, manager)?;
         return Ok(Locked::System { _units: units });
     }
-    // An image keeps no files below /run, and may be read-only.
+    // An image has no files below /run, and may be read-only.
     let directory = rooted::target(unit_dir)?;
     let lock = Lock::directory(&directory, LOCK_TIMEOUT)?.with_context(|| locked(unit_dir))?;
     file::remove_temporary(unit_dir)?;
     Ok(Locked::Image { _directory: lock })
 }
 
-/// The templates that a run uses: none if it removes all copies.
+/// The templates of a run: none if it removes all copies.
 fn read_templates(root: &Root, clean: bool) -> Result<Templates> {
     if clean {
         return Ok(Templates::new());
@@ -253,7 +253,7 @@ fn read_templates(root: &Root, clean: bool) -> Result<Templates> {
 fn existing(unit_dir: &Path) -> Result<Copies> {
     let mut copies = Copies::new();
     for name in file::names(unit_dir)? {
-        // A file that is not named after a type is not ours, whatever it holds.
+        // A file that is not named after a type is not ours, whatever its content.
         if let Some(named) = unit::of_copy(&name) {
             let copy = look_at(&unit_dir.join(&name));
             let copy = copy.unwrap_or_else(|error| UnitFile::Unreadable(format!("{error:#}")));
@@ -265,7 +265,7 @@ fn existing(unit_dir: &Path) -> Result<Copies> {
 
 fn look_at(path: &Path) -> Result<UnitFile> {
     let link = file::read_link(path);
-    // In another root there need not be a device.
+    // Another root may not have the device.
     if link.as_deref() == Some(Path::new("/dev/null")) {
         return Ok(UnitFile::Masked);
     }
@@ -275,7 +275,7 @@ fn look_at(path: &Path) -> Result<UnitFile> {
     if !metadata.is_file() || metadata.len() > UNIT_MAX {
         return Ok(UnitFile::Foreign);
     }
-    // What we write is UTF-8.
+    // Our files are UTF-8.
     let text = String::from_utf8(file::read(path)?.unwrap_or_default()).unwrap_or_default();
     Ok(match link {
         _ if !unit::is_ours(&text) => UnitFile::Foreign,
@@ -284,7 +284,7 @@ fn look_at(path: &Path) -> Result<UnitFile> {
     })
 }
 
-/// Prints a line, whether or not anybody reads it.
+/// Prints a line. Ignores errors, such as a closed pipe.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{}", clean(line));
 }

@@ -1,4 +1,4 @@
-//! What instances require of each other, as drop-ins for their units.
+//! Requirements between instances, as drop-ins for their units.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::update::requires::{
     self, Cycle, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, DependencyGraph, Need,
 };
 
-/// Whose requirements they are: those of a type, or of one instance.
+/// The owner of requirements: a type or an instance.
 type Owner = (NsType, Option<NsName>);
 
-/// What a file requires, and in which line.
+/// The requirements in a file, and their line.
 #[derive(Debug)]
 struct Requirement {
     source: PathBuf,
@@ -28,16 +28,16 @@ struct Requirement {
     needs: Vec<Need>,
 }
 
-/// What files require, and what cannot be read.
+/// The requirements of all files, and what cannot be read.
 #[derive(Debug, Default)]
 struct Wanted {
     by_file: BTreeMap<Owner, Requirement>,
-    /// Their drop-ins stay as they are.
+    /// Their drop-ins are not changed.
     unclear: BTreeSet<Owner>,
     problems: Vec<String>,
 }
 
-/// Adds to `plan` what makes the drop-ins those of the files; without types, all are removed.
+/// Adds the changes to drop-ins to `plan`. Without types, all drop-ins are removed.
 ///
 /// # Errors
 /// A directory cannot be read.
@@ -110,7 +110,7 @@ impl Wanted {
                 Ok(false) => shipped,
                 _ => own,
             };
-            // In the order in which they are sourced: the last assignment counts.
+            // In the order of sourcing: the last assignment counts.
             for path in [script, root.type_conf(nstype)] {
                 if let Some(found) = self.read_file(path, Some(&owner)) {
                     self.by_file.insert(owner.clone(), found);
@@ -137,7 +137,7 @@ impl Wanted {
             Err(error) => Err(error),
         };
         let Ok(text) = text else {
-            // Among the problems of the types.
+            // Reported with the problems of the types.
             self.unclear.extend(owner.cloned());
             return None;
         };
@@ -156,7 +156,7 @@ impl Wanted {
         }
     }
 
-    /// What files require, and what netnsctl has written.
+    /// The requirements of files, and those written by netnsctl.
     fn graph(&self, existing: &BTreeMap<PathBuf, DropIn>) -> DependencyGraph {
         let mut graph = DependencyGraph::default();
         let by_hand = existing.values().filter(|drop_in| !drop_in.of_update);
@@ -169,7 +169,7 @@ impl Wanted {
         graph
     }
 
-    /// Leaves out what would make instances wait for each other for ever.
+    /// Drops requirements that form cycles.
     fn drop_cycles(&mut self, existing: &BTreeMap<PathBuf, DropIn>) {
         while let Some(cycle) = self.graph(existing).cycle() {
             let owners = cycle.owners();
@@ -181,7 +181,7 @@ impl Wanted {
                 }
             }
             let Some(first) = places.first() else {
-                // netnsctl has written all of it.
+                // netnsctl has written the whole cycle.
                 let by_hand = existing
                     .iter()
                     .filter(|(_, drop_in)| owners.contains(&drop_in.owner));
@@ -203,7 +203,7 @@ impl Wanted {
     }
 }
 
-/// The cycle that there would be if `instance` required all this as well.
+/// The cycle that there would be if `instance` also required all this.
 pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Option<Cycle>> {
     let mut wanted = Wanted::default();
     wanted.read(root, &Types::find(root)?)?;
@@ -212,12 +212,12 @@ pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Op
     Ok(graph.cycle())
 }
 
-/// A drop-in that stands where one of requirements would.
+/// A drop-in with the name of one for requirements.
 #[derive(Debug)]
 struct DropIn {
     owner: Owner,
     text: String,
-    /// By its name, one that netnsupdate writes; else one of netnsctl.
+    /// Whether it has the name that netnsupdate uses, or that of netnsctl.
     of_update: bool,
 }
 
@@ -255,7 +255,7 @@ fn existing(root: &Root, problems: &mut Vec<String>) -> Result<BTreeMap<PathBuf,
     Ok(existing)
 }
 
-/// Whose requirements the drop-ins of a unit are.
+/// The owner of the requirements in the drop-ins of a unit.
 fn owner(unit: &str) -> Option<Owner> {
     if let Some((Side::Outside, nstype)) = unit::of_copy(unit) {
         return Some((nstype, None));

@@ -1,4 +1,4 @@
-//! What has to change for every type to have its units, as data.
+//! The plan of changes to unit files, as data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,35 +15,35 @@ use crate::systemd::unit;
 /// The text of each unit template.
 pub type Templates = BTreeMap<Side, String>;
 
-/// What stands where a copy would.
+/// The file at the path of a copy.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UnitFile {
-    /// A file of this text that one of us has written.
+    /// A file with this text, written by us or by the original package.
     Ours(String),
-    /// A symlink to a template, or to nothing.
+    /// A symlink to a template, or a dangling one.
     Link,
-    /// A symlink to `/dev/null`: the administrator wants no such unit (systemctl(1), "mask").
+    /// A symlink to `/dev/null`: the administrator has masked the unit (systemctl(1)).
     Masked,
     Foreign,
-    /// Nobody can tell, for the reason given.
+    /// Unknown, for this reason.
     Unreadable(String),
 }
 
-/// The copies that there are.
+/// The existing copies.
 pub type Copies = BTreeMap<(Side, NsType), UnitFile>;
 
-/// One change to the unit directory.
+/// A change to the unit directory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     Create(PathBuf, String),
     Update(PathBuf, String),
     Remove(PathBuf, Side, NsType),
-    /// And its directory, if that is empty then.
+    /// Also removes its directory if that is empty.
     RemoveDropIn(PathBuf),
 }
 
 impl Action {
-    /// What is done, for a sentence in the past, and to which file.
+    /// The change as a past participle, and the file.
     pub fn describe(&self) -> (&'static str, &Path) {
         match self {
             Action::Create(path, _) => ("created", path),
@@ -52,7 +52,7 @@ impl Action {
         }
     }
 
-    /// Makes the change, whole or not at all.
+    /// Makes the change atomically.
     pub fn apply(&self) -> Result<()> {
         match self {
             Action::Create(path, text) | Action::Update(path, text) => {
@@ -64,7 +64,7 @@ impl Action {
             Action::Remove(path, ..) => file::remove(path).map(drop),
             Action::RemoveDropIn(path) => {
                 file::remove(path)?;
-                // Others may have drop-ins there.
+                // There may be other drop-ins.
                 file::remove_empty(path.parent().unwrap_or(path));
                 Ok(())
             }
@@ -72,23 +72,23 @@ impl Action {
     }
 }
 
-/// What is to be done, and what cannot be.
+/// What to do, and what cannot be done.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub actions: Vec<Action>,
-    /// What the administrator should know.
+    /// Remarks for the administrator.
     pub remarks: Vec<String>,
-    /// What keeps the result from being complete.
+    /// Problems that keep the result from being complete.
     pub problems: Vec<String>,
     /// Configuration files that cannot be used, as [`Types::problems`].
     pub misnamed: Vec<String>,
-    /// The units that may have failed, as patterns for systemctl(1).
+    /// The units whose failed state to reset, as patterns for systemctl(1).
     pub failed: Vec<String>,
 }
 
 impl Plan {
-    /// What makes `copies` those of `templates` for all `types` that were found. The copies of
-    /// doubtful ones stay as they are, others go.
+    /// Plans to make `copies` match `templates` for all `types` that were found. Copies for doubtful types
+    /// are not changed; others are removed.
     pub fn new(unit_dir: &Path, types: &Types, templates: &Templates, copies: &Copies) -> Self {
         let mut plan = Self::default();
         for nstype in &types.found {
@@ -155,7 +155,7 @@ impl Plan {
             .push(format!("{} is masked, leaving it alone", path.display()));
     }
 
-    /// Takes back the removal of units that run: without its file systemd forgets how to stop one.
+    /// Drops the removal of units that run: systemd could not stop them properly without their files.
     pub fn keep_running(&mut self, manager: &Manager) -> Result<()> {
         let removals = self.actions.iter().filter_map(|action| match action {
             Action::Remove(_, _, nstype) => Some(nstype),
@@ -183,7 +183,7 @@ impl Plan {
                 .filter(|unit| prefixes.iter().any(|prefix| unit.starts_with(prefix)))
                 .map(String::as_str)
                 .collect();
-            // One line for the type, though two files stay.
+            // One line for the type, although two files are kept.
             if !units.is_empty() && told.insert(nstype.clone()) {
                 problems.push(format!(
                     "keeping {}, which is needed to stop {}: stop that first, or use --force",

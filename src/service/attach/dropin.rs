@@ -7,7 +7,7 @@ use crate::instance::name::{Instance, NsName};
 use crate::systemd::service::ServiceName;
 use crate::systemd::unit;
 
-/// The beginning of our drop-ins.
+/// The first line of our drop-ins.
 const MARKER: &str = "# Written by netnsctl attach: ";
 const DIRECTORY_MARK: &str = "# Its directory was made with it.";
 
@@ -17,27 +17,27 @@ pub const RESOLVED: &str = "/run/systemd/resolve";
 /// The sockets of the name service cache daemon (nscd(8)).
 const NSCD: &str = "/run/nscd";
 
-/// A file or a directory bound over another; both as the service sees them.
+/// A bind mount of a file or directory over another, with paths as the service sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
     pub from: PathBuf,
     pub to: PathBuf,
 }
 
-/// Everything that the text depends on.
+/// The content of a drop-in.
 #[derive(Debug, Clone)]
 pub struct DropIn<'a> {
     pub service: &'a ServiceName,
-    /// Types of one namespace, at least one.
+    /// Types of one namespace. Not empty.
     pub instances: &'a [Instance],
-    /// What is bound over files of `/etc`.
+    /// The bind mounts over files in `/etc`.
     pub binds: &'a [Bind],
-    /// `/etc/netns/NSNAME/resolv.conf`, unless the service is to use the host's.
+    /// `/etc/netns/NSNAME/resolv.conf`, unless the service uses that of the host.
     pub resolv_conf: Option<&'a Path>,
-    /// `/etc/resolv.conf` is a symlink to a file of systemd-resolved, which need not exist yet.
+    /// `/etc/resolv.conf` is a symlink to a file of systemd-resolved, which may not exist yet.
     pub stub: bool,
     pub strict_dns: bool,
-    /// The service keeps running when the namespace's units stop.
+    /// The service keeps running when the units of the namespace stop.
     pub keep: bool,
     pub directory_made: bool,
 }
@@ -64,8 +64,8 @@ impl DropIn<'_> {
         let units = self.instances.iter().map(unit::inside);
         let units: Vec<String> = units.collect();
         *text += "\n[Unit]\n";
-        // Not BindsTo=: newer systemd would stop a running service as soon as it reads this while
-        // the namespace is down; and the units of a namespace never stop by themselves.
+        // Not BindsTo=: on reload, newer systemd would stop a running service while the namespace is
+        // down. The units of a namespace never stop by themselves.
         let needs = if self.keep { "Wants" } else { "Requires" };
         for unit in &units {
             let _ = writeln!(text, "{needs}={unit}\nAfter={unit}");
@@ -78,7 +78,7 @@ impl DropIn<'_> {
         *text += "# Without the first file, the service would see that of the host; without the\n\
                   # second, systemd would create an empty one.\n";
         for Bind { from, to } in self.all_binds() {
-            // Behind such a symlink systemd creates nothing on the host: see below.
+            // systemd creates no mount point on the host for such a symlink: see below.
             let created_below = to == Path::new("/etc/resolv.conf") && self.stub;
             let _ = writeln!(text, "AssertPathExists={}", from.display());
             if !created_below {
@@ -91,7 +91,7 @@ impl DropIn<'_> {
         *text += "\n[Service]\n";
         let _ = writeln!(text, "NetworkNamespacePath=/run/netns/{name}");
         if self.keep {
-            // Wants= alone would start it in a namespace that is only partly set up.
+            // With Wants= alone it would start in a namespace that is only partly set up.
             for instance in self.instances {
                 let unit = unit::inside(instance);
                 let _ = writeln!(text, "ExecStartPre=+systemctl is-active {unit}");
@@ -132,7 +132,7 @@ impl DropIn<'_> {
     }
 }
 
-/// What one of our drop-ins says.
+/// A parsed drop-in.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Written {
     pub nsname: NsName,
@@ -140,7 +140,7 @@ pub struct Written {
     pub binds: Vec<Bind>,
 }
 
-/// Reads a drop-in; `None` where it is not ours.
+/// Parses a drop-in. `None` if it is not ours.
 pub fn read(text: &str) -> Option<Written> {
     let head = text.lines().next()?.strip_prefix(MARKER)?;
     let (_, nsname) = head.split_once(" in ")?;
@@ -158,7 +158,7 @@ pub fn read(text: &str) -> Option<Written> {
     })
 }
 
-/// Whether a unit file can name the path as it is: systemd splits, expands and unquotes nothing.
+/// Whether a path can be written in a unit file without escaping.
 pub fn is_plain(path: &Path) -> bool {
     path.to_str().is_some_and(|path| {
         path.chars()

@@ -1,4 +1,4 @@
-//! The files of `/etc` that a service in a namespace sees differently.
+//! Bind mounts over files in `/etc` for a service in a namespace.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::instance::resolv_conf::ResolvConf;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 
-/// A path below the root as the service will see it.
+/// A path within the root, as the service sees it.
 pub fn seen(root: &Root, path: &Path) -> PathBuf {
     match path.strip_prefix(root.path("/")) {
         Ok(below) => Path::new("/").join(below),
@@ -20,7 +20,7 @@ pub fn seen(root: &Root, path: &Path) -> PathBuf {
     }
 }
 
-/// The binds of what is in `/etc/netns/NSNAME` over its namesakes in `/etc`, but for resolv.conf.
+/// Bind mounts of the files in `/etc/netns/NSNAME`, except resolv.conf, over those in `/etc`.
 pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Vec<Bind>> {
     let mut binds = Vec::new();
     for path in file::entries(&root.netns_etc(name))? {
@@ -65,7 +65,7 @@ pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Ve
 /// Whether `/etc/resolv.conf` is a symlink to a file of systemd-resolved.
 ///
 /// # Errors
-/// Nothing can be bound over it, or the name servers cannot be written.
+/// It cannot be bound over, or the name servers cannot be written.
 pub fn check_resolv_conf(
     root: &Root,
     file: Option<&ResolvConf>,
@@ -74,7 +74,7 @@ pub fn check_resolv_conf(
     let Some(file) = file else {
         return Ok(false);
     };
-    // A FIFO would block the service.
+    // Reading a FIFO would block the service.
     file::open(&file.path)?;
     if file.is_foreign()? && !request.dns.is_empty() {
         bail!(
@@ -104,7 +104,7 @@ pub fn check_resolv_conf(
     Ok(false)
 }
 
-/// The name service switch that the service would see, with nothing but files and DNS for hosts.
+/// The service's nsswitch.conf(5), with only files and DNS for hosts.
 pub fn strict_nsswitch(root: &Root, binds: &[Bind]) -> Result<String> {
     let own = binds
         .iter()

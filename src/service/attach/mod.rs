@@ -1,4 +1,4 @@
-//! Services in namespaces: attach one, and undo that.
+//! Attaches services to namespaces, and detaches them.
 
 mod dropin;
 mod etc;
@@ -24,10 +24,10 @@ use dropin::{Bind, DropIn, Written};
 use etc::{binds, check_resolv_conf, seen, strict_nsswitch};
 
 const DROP_IN: &str = "50-netns.conf";
-/// Beside it; systemd ignores a file of that name.
+/// In the same directory. systemd ignores a file of that name.
 const NSSWITCH: &str = "50-netns.nsswitch";
 
-/// What the command line asks for.
+/// The request on the command line.
 #[derive(Debug)]
 pub struct AttachRequest<'a> {
     pub service: &'a ServiceName,
@@ -35,21 +35,21 @@ pub struct AttachRequest<'a> {
     pub instances: &'a [Instance],
     pub strict_dns: bool,
     pub keep: bool,
-    /// Leave the service the host's `/etc/resolv.conf`.
+    /// Use the host's `/etc/resolv.conf`.
     pub host_dns: bool,
-    /// Name servers of the namespace.
+    /// Name servers to add to the namespace.
     pub dns: &'a [IpAddr],
 }
 
-/// Everything that attaches a service, checked before anything is written.
+/// The checked plan to attach a service.
 #[derive(Debug)]
 pub struct Attachment {
     pub service: ServiceName,
-    /// Sockets that systemd listens on for the service, in their own namespace.
+    /// Sockets that activate the service. systemd listens on them in their own namespace.
     pub sockets: Vec<String>,
-    /// What the administrator should know.
+    /// Warnings for the administrator.
     pub remarks: Vec<String>,
-    /// The drop-in and what it refers to, as `--print` shows them.
+    /// The drop-in and the files it refers to, as shown by `--print`.
     pub shown: String,
     change: Change,
     owner: String,
@@ -60,7 +60,7 @@ pub struct Attachment {
 
 impl Attachment {
     /// # Errors
-    /// Something that is asked for does not exist, or the service is attached elsewhere.
+    /// A type, file or service does not exist, or the service is attached elsewhere.
     pub fn new(root: &Root, manager: Option<&Manager>, request: &AttachRequest) -> Result<Self> {
         let name = one_namespace(request.instances)?;
         for instance in request.instances {
@@ -134,8 +134,8 @@ impl Attachment {
         })
     }
 
-    /// Writes the files and reloads systemd, or leaves everything as it was. Returns what else the
-    /// administrator should know.
+    /// Writes the files and reloads systemd. On error, undoes everything. Returns warnings for the
+    /// administrator.
     pub fn apply(&self, units: &Units) -> Result<Option<String>> {
         units.apply(&self.change, || {
             if let Some(file) = &self.resolv_conf {
@@ -160,13 +160,13 @@ impl Attachment {
     }
 }
 
-/// Whose part of a namespace's resolv.conf is that of attached services; it stays as long as there
-/// are any, so that the file does not go with the part of a type. No type has a hyphen in its name.
+/// The owner of the part of a resolv.conf for attached services. It stays as long as a service is
+/// attached, so that the file is not removed with the part of a type. Types have no hyphen.
 fn owner(name: &NsName) -> String {
     format!("netnsctl-attach@{name}")
 }
 
-/// The namespace of all of them.
+/// The namespace of the types.
 fn one_namespace(instances: &[Instance]) -> Result<&NsName> {
     let first = instances.first().context("no NSTYPE@NSNAME")?;
     let other = instances.iter().find(|other| other.nsname != first.nsname);
@@ -217,7 +217,7 @@ fn check_free(
     }
 }
 
-/// Reads a drop-in; `None` where there is none, or none of ours.
+/// Reads a drop-in. `None` if it does not exist or is not ours.
 fn read(path: &Path) -> Result<Option<Written>> {
     Ok(file::read_text(path)?.and_then(|text| dropin::read(&text)))
 }
@@ -238,10 +238,10 @@ pub fn attached(root: &Root) -> Result<Vec<(ServiceName, Written)>> {
     Ok(attached)
 }
 
-/// Undoes what attached `service`, and returns the name that systemd knows it by.
+/// Detaches `service`, and returns its primary name.
 ///
 /// # Errors
-/// It is not attached, or not by netnsctl; or a file cannot be removed, and then nothing changes.
+/// It is not attached by netnsctl, or a file cannot be removed. Nothing has changed then.
 pub fn detach(
     root: &Root,
     manager: Option<&Manager>,
@@ -280,7 +280,7 @@ pub fn detach(
         units.reload()?;
         let others = attached(root)?;
         if let (true, Some(manager)) = (others.is_empty(), manager) {
-            // systemd 247 would leave it running until something that needs it stops.
+            // systemd 247 would leave it running until a unit that needs it stops.
             manager.stop(&["netns_rebind.path".to_owned()])?;
         }
         if others.iter().any(|(_, other)| other.nsname == old.nsname) {

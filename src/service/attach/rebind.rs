@@ -1,7 +1,7 @@
-//! Restores the binds of running services after a file was replaced.
+//! Restores the bind mounts of running services after a file was replaced.
 //!
-//! The kernel drops a bind over a file when that is replaced or removed in another mount namespace
-//! (mount_namespaces(7), "Restrictions"): after NetworkManager or an editor has written a new
+//! The kernel removes a bind mount when the file below it is replaced or removed in another mount
+//! namespace (mount_namespaces(7), "Restrictions"): after NetworkManager or an editor has replaced
 //! `/etc/resolv.conf`, the service would see that of the host.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::sys::command;
 use crate::sys::log;
 use crate::systemd::manager::Manager;
 
-/// Restores the binds of all attached services.
+/// Restores the bind mounts of all attached services.
 pub fn all(root: &Root, manager: &Manager) -> Result<()> {
     let nsenter = command::find("nsenter")?;
     for (service, written) in attached(root)? {
@@ -41,7 +41,7 @@ pub fn all(root: &Root, manager: &Manager) -> Result<()> {
     Ok(())
 }
 
-/// Binds a file again if the service no longer sees it; true if so.
+/// Restores a bind mount if the service no longer sees it. Returns whether it did.
 fn restore(nsenter: &Path, pid: &str, bind: &Bind) -> Result<bool> {
     let target = format!("--target={pid}");
     let inside = |words: &[&std::ffi::OsStr]| {
@@ -66,8 +66,8 @@ fn restore(nsenter: &Path, pid: &str, bind: &Bind) -> Result<bool> {
     let words = ["mount", "--bind", "--options=ro", "--"].map(AsRef::as_ref);
     let mount = [&words[..], &[from, to]].concat();
     if inside(&mount).is_err() {
-        // Nothing can be mounted over a file that has no name any more, such as the one that was
-        // bound until another took its place in /etc/netns.
+        // A deleted file cannot be a mount point, such as the bound file after it was replaced in
+        // /etc/netns.
         inside(&["umount".as_ref(), "--lazy".as_ref(), "--".as_ref(), to])?;
         inside(&mount)?;
     }

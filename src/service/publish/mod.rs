@@ -1,9 +1,9 @@
-//! Ports outside that lead to a service in a namespace.
+//! Publishes ports of services in namespaces.
 //!
-//! systemd listens outside, or in another namespace, and starts a relay inside:
-//! systemd-socket-proxyd(8) for TCP, `netnsctl relay` for UDP. It works with any type, for the
+//! systemd listens on the host, or in another namespace, and starts a relay inside:
+//! systemd-socket-proxyd(8) for TCP, `netnsctl relay` for UDP. This works with any type, because the
 //! namespace needs no address that the host can reach. systemd listens only while the namespace is
-//! up: a connection does not start one.
+//! up: a connection does not start it.
 
 mod port;
 pub mod relay;
@@ -29,7 +29,7 @@ use crate::systemd::unit;
 pub use port::{Mapping, Ports, Protocol};
 use text::{MARKER, Texts};
 
-/// A namespace, or an instance, which adds the type that the namespace must have.
+/// A namespace, or an instance if the namespace must have a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Namespace(NsName),
@@ -55,7 +55,7 @@ impl Target {
         }
     }
 
-    /// The instances of the namespace: those that run or are enabled, else those with a file.
+    /// The instances of the namespace that run or are enabled, or otherwise those with a file.
     fn instances(&self, root: &Root, manager: Option<&Manager>) -> Result<Vec<Instance>> {
         let name = match self {
             Target::Instance(instance) => {
@@ -87,13 +87,13 @@ impl Target {
     }
 }
 
-/// One published port, as its units are called.
+/// A published port and the names of its units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Publication<'a> {
     name: &'a NsName,
     protocol: Protocol,
     port: u16,
-    /// The namespace in which systemd listens, if not the host's.
+    /// The namespace in which systemd listens, unless it is that of the host.
     from: Option<&'a NsName>,
 }
 
@@ -128,7 +128,7 @@ impl Publication<'_> {
         self.unit("service")
     }
 
-    /// The symlinks by which the units of instances start the socket.
+    /// The symlinks through which the units of instances start the socket.
     fn links(&self, root: &Root, wants: &[PathBuf]) -> Vec<PathBuf> {
         let links = wants
             .iter()
@@ -137,14 +137,14 @@ impl Publication<'_> {
     }
 }
 
-/// The directories with what units of instances start.
+/// The `.wants` directories of the units of instances.
 fn wants(root: &Root) -> Result<Vec<PathBuf>> {
     let names = file::names(&root.unit_dir())?.into_iter();
     let names = names.filter(|name| name.starts_with("netns-") && name.ends_with(".service.wants"));
     Ok(names.map(PathBuf::from).collect())
 }
 
-/// Has systemd listen whenever the namespace is up; true if it listens now.
+/// Makes systemd listen while the namespace is up. Returns whether it listens now.
 ///
 /// # Errors
 /// Nothing is published.
@@ -227,7 +227,7 @@ pub fn publish(
 /// Undoes [`publish`] for the ports that are published.
 ///
 /// # Errors
-/// None is published, or not by us; or a file cannot be removed.
+/// None is published by us, or a file cannot be removed.
 pub fn unpublish(
     root: &Root,
     manager: Option<&Manager>,
@@ -268,13 +268,13 @@ pub fn unpublish(
         bail!("port {ports}{from} is not published to '{name}'");
     }
     units.apply(&change, || {
-        // Before systemd forgets what they are.
+        // Before their files are removed.
         manager.map_or(Ok(()), |manager| manager.stop(&stopped))?;
         units.reload()
     })
 }
 
-/// Where systemd keeps its programs depends on the distribution.
+/// The directory of systemd's programs depends on the distribution.
 fn proxy(root: &Root) -> Result<String> {
     let places = ["/usr/lib/systemd", "/lib/systemd"];
     let paths = places.map(|place| format!("{place}/systemd-socket-proxyd"));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, bail, ensure};
 
-/// A range makes two units for each port, all of which systemd has to load.
+/// A range has two units for each port, all of which systemd loads.
 const PORTS_MAX: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,31 +14,31 @@ pub enum Protocol {
     Udp,
 }
 
-/// Ports that are listened on, written `PORT[-LAST][/udp]`.
+/// Ports outside, written `PORT[-LAST][/udp]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
     pub range: RangeInclusive<u16>,
     pub protocol: Protocol,
 }
 
-/// Ports outside and those inside that they lead to, written `[ADDRESS:]PORTS:PORTS[/udp]`.
+/// Ports outside and the ports inside to relay to, written `[ADDRESS:]PORTS:PORTS[/udp]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
-    /// Where to listen; on all addresses where there is none.
+    /// The address to listen on. `None` for all addresses.
     pub address: Option<IpAddr>,
     pub outside: Ports,
-    /// As many.
+    /// As many as outside.
     pub inside: RangeInclusive<u16>,
 }
 
 impl Mapping {
-    /// Each port outside with the one inside.
+    /// Each port outside with its port inside.
     pub fn pairs(&self) -> impl Iterator<Item = (u16, u16)> {
         self.outside.range.clone().zip(self.inside.clone())
     }
 }
 
-/// As in the name of a unit.
+/// As part of the name of a unit.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

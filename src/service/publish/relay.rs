@@ -1,8 +1,7 @@
 //! A relay for datagrams: systemd-socket-proxyd(8) serves only TCP.
 //!
 //! systemd binds the socket outside and runs the relay inside. Each client has a flow: a socket
-//! inside, connected to the service, whose answers go back from the address that the client has
-//! asked.
+//! inside that is connected to the service. Answers are sent from the address that the client used.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,19 +18,19 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
 };
 
-/// As long as conntrack keeps a UDP stream that it has seen both ways.
+/// The timeout of conntrack for UDP streams with traffic in both directions.
 const IDLE: Duration = Duration::from_secs(120);
 
-/// Each takes a descriptor; the unit allows for them.
+/// Each uses a file descriptor, which the unit allows for.
 const FLOWS_MAX: usize = 1000;
 
-/// How many datagrams are relayed in one direction before it is the turn of the other.
+/// How many datagrams to relay in one direction before the other one.
 const BURST: usize = 64;
 
-/// The longest datagram, and more.
+/// More than the longest datagram.
 const BUFFER: usize = 1 << 16;
 
-/// A client, and the address that it has asked.
+/// A client, and the address that it used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Peer {
     client: SocketAddr,
@@ -43,7 +42,7 @@ struct Flow {
     used: Instant,
 }
 
-/// Relays between the datagram socket `outside` and the address `to` here, until it is killed.
+/// Relays between the datagram socket `outside` and the address `to` until the process is killed.
 pub fn run(outside: BorrowedFd, to: SocketAddr) -> Result<()> {
     let mut flows: HashMap<Peer, Flow> = HashMap::new();
     let mut buffer = vec![0; BUFFER];
@@ -54,7 +53,7 @@ pub fn run(outside: BorrowedFd, to: SocketAddr) -> Result<()> {
                 continue;
             };
             for _ in 0..BURST {
-                // The service may refuse, as it may lose a datagram.
+                // The service may refuse or lose a datagram.
                 let Ok(length) = flow.inside.recv(&mut buffer) else {
                     break;
                 };
@@ -62,7 +61,7 @@ pub fn run(outside: BorrowedFd, to: SocketAddr) -> Result<()> {
                 answer(outside, &peer, &buffer[..length]);
             }
         }
-        // Not for ever: answers wait.
+        // Not indefinitely: answers are waiting.
         for _ in 0..BURST {
             let Some((peer, length)) = receive(outside, &mut buffer)? else {
                 break;
@@ -76,7 +75,7 @@ pub fn run(outside: BorrowedFd, to: SocketAddr) -> Result<()> {
     }
 }
 
-/// Waits for datagrams, or for a flow to expire; gives the flows with answers.
+/// Waits for datagrams, or until a flow expires. Returns the flows with answers.
 fn wait(outside: BorrowedFd, flows: &HashMap<Peer, Flow>) -> Result<Vec<Peer>> {
     let peers: Vec<&Peer> = flows.keys().collect();
     let mut waiting = vec![PollFd::new(outside, PollFlags::POLLIN)];
@@ -160,7 +159,7 @@ fn answer(outside: BorrowedFd, peer: &Peer, datagram: &[u8]) {
                 ipi6_addr: libc::in6_addr {
                     s6_addr: address.octets(),
                 },
-                // Only there an address says nothing without its link.
+                // Only link-local addresses need their interface.
                 ipi6_ifindex: if address.is_unicast_link_local() {
                     index
                 } else {
@@ -183,7 +182,7 @@ fn answer(outside: BorrowedFd, peer: &Peer, datagram: &[u8]) {
     );
 }
 
-/// Ends the flow that was idle for the longest time, if there are too many for one more.
+/// Ends the flow that has been idle for the longest time, if there are too many.
 fn make_room(flows: &mut HashMap<Peer, Flow>, peer: &Peer) {
     if flows.len() < FLOWS_MAX || flows.contains_key(peer) {
         return;
@@ -194,7 +193,7 @@ fn make_room(flows: &mut HashMap<Peer, Flow>, peer: &Peer) {
     }
 }
 
-/// The flow of a client; `None` where `to` cannot be reached.
+/// The flow of a client. `None` if `to` cannot be reached.
 fn flow_of(flows: &mut HashMap<Peer, Flow>, peer: Peer, to: SocketAddr) -> Option<&mut Flow> {
     let flow = match flows.entry(peer) {
         Entry::Occupied(known) => known.into_mut(),

@@ -8,12 +8,12 @@ use crate::systemd::unit;
 
 pub const MARKER: &str = "# Written by netnsctl publish: ";
 
-/// What the units need to know.
+/// The content of the units.
 pub struct Texts<'a> {
     pub publication: Publication<'a>,
-    /// Where to listen; on all addresses where there is none.
+    /// The address to listen on. `None` for all addresses.
     pub address: Option<IpAddr>,
-    /// Inside.
+    /// The address inside.
     pub to: SocketAddr,
     pub inside: &'a [Instance],
     pub fronts: &'a [Instance],
@@ -50,12 +50,12 @@ impl Texts<'_> {
     pub fn socket(&self) -> String {
         let (kind, options) = match self.publication.protocol {
             Protocol::Tcp => ("Stream", ""),
-            // The answer has to come from the address that was asked.
+            // The answer has to come from the address that the client used.
             Protocol::Udp => ("Datagram", "PassPacketInfo=yes\n"),
         };
         let place = match (self.publication.from, self.address) {
             (Some(from), _) => format!("NetworkNamespacePath=/run/netns/{from}\n"),
-            // A daemon of the host may use the port on one of its addresses.
+            // A daemon of the host may use the port on one of the host's addresses.
             (None, Some(_)) => "FreeBind=yes\n".to_owned(),
             (None, None) => String::new(),
         };

@@ -1,4 +1,4 @@
-//! What `netnsctl require` adds to an instance, in a separate drop-in.
+//! Requirements added by `netnsctl require`, in a separate drop-in.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::systemd::manager::Manager;
 use crate::systemd::unit;
 use crate::update::order::cycle_with;
 
-/// Makes `instance` require `needs`, too.
+/// Adds `needs` to the requirements of `instance`.
 ///
 /// # Errors
 /// One does not exist, or they would form a cycle.
@@ -45,10 +45,10 @@ pub fn require(
     write(&units, path, &all)
 }
 
-/// Undoes [`require`] for `needs`.
+/// Removes `needs` from the requirements of `instance`.
 ///
 /// # Errors
-/// `instance` does not require one of them by this drop-in.
+/// This drop-in of `instance` does not have one of them.
 pub fn release(
     root: &Root,
     manager: Option<&Manager>,
@@ -70,7 +70,7 @@ pub fn release(
     write(&units, path, &all)
 }
 
-/// The drop-in, and what it requires.
+/// The drop-in, and its requirements.
 fn written(root: &Root, instance: &Instance) -> Result<(PathBuf, Vec<Need>)> {
     let Instance { nstype, nsname } = instance;
     let path = drop_in_dir(root, nstype, Some(nsname)).join(DROP_IN_OF_CTL);

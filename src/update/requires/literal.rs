@@ -1,8 +1,8 @@
-//! NETNS_REQUIRES as it stands in a file of bash, read without running that.
+//! Reads NETNS_REQUIRES from a bash file without running it.
 //!
-//! netnsupdate must not run anybody's code to learn it: a line that begins with `NETNS_REQUIRES=`,
-//! `declare NETNS_REQUIRES=` or the like counts, and a value that bash would not have to expand,
-//! but for `$NSNAME` as the whole name of a namespace.
+//! netnsupdate must not run configuration files. It reads lines that begin with `NETNS_REQUIRES=`,
+//! `declare NETNS_REQUIRES=` or the like, whose value needs no expansion except `$NSNAME` as the
+//! whole name of a namespace.
 
 use anyhow::{Context, Result, bail};
 
@@ -10,13 +10,13 @@ use super::Need;
 
 const VARIABLE: &str = "NETNS_REQUIRES";
 
-/// The lines that a value may go on for.
+/// The maximum number of lines of a value.
 const LINES_MAX: usize = 64;
 
-/// What a file of bash requires, and the number of the line; `None` where it says nothing of it.
+/// The requirements in a bash file, and the line number. `None` if it does not set the variable.
 ///
 /// # Errors
-/// It cannot be read without running the file. The error begins with the number of the line.
+/// The value cannot be read without running the file. The error begins with the line number.
 pub fn read(text: &str) -> Result<Option<(usize, Vec<Need>)>> {
     let lines: Vec<&str> = text.lines().collect();
     let mut needs = None;
@@ -35,7 +35,7 @@ pub fn read(text: &str) -> Result<Option<(usize, Vec<Need>)>> {
             );
         };
         let mut value = value.to_owned();
-        // A value in quotes, or an array, may go on.
+        // A quoted value or an array may continue on the next line.
         let first = index;
         while !is_whole(&value) {
             if index == lines.len() || index - first == LINES_MAX {
@@ -57,7 +57,7 @@ enum Assignment<'a> {
     Other,
 }
 
-/// What a line does with the variable; `None` where it does nothing with it.
+/// How a line uses the variable. `None` if it does not.
 fn assignment(line: &str) -> Option<Assignment<'_>> {
     let code = line.trim_start();
     if code.starts_with('#') {

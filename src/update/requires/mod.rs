@@ -1,6 +1,6 @@
-//! NETNS_REQUIRES: what an instance needs before its own network can be set up.
+//! NETNS_REQUIRES: what must be up before an instance starts.
 //!
-//! Read from files of bash by [`read`], written as drop-ins by netnsupdate and `netnsctl require`.
+//! [`read`] parses it; netnsupdate and `netnsctl require` write it as drop-ins.
 
 mod by_hand;
 mod literal;
@@ -19,7 +19,7 @@ use crate::systemd::unit;
 pub use by_hand::{release, require};
 pub use literal::read;
 
-/// The name of a namespace, or the one that the instance has.
+/// The name of a namespace, or that of the instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     Own,
@@ -29,26 +29,26 @@ pub enum Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // As systemd writes it in a template.
+            // As written in a template.
             Name::Own => f.write_str("%i"),
             Name::Other(name) => name.fmt(f),
         }
     }
 }
 
-/// What is required.
+/// A requirement.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// A type applied to a namespace.
     Type(NsType, Name),
-    /// A namespace, whatever is applied to it.
+    /// A namespace, with any type.
     Namespace(Name),
-    /// Some other unit of systemd.
+    /// Another systemd unit.
     Unit(String),
 }
 
 impl Need {
-    /// The unit that stands for it, with `%i` for the own name.
+    /// Its unit, with `%i` for the name of the instance.
     pub fn unit(&self) -> String {
         match self {
             Need::Type(nstype, name) => {
@@ -79,7 +79,7 @@ impl Need {
         let is_unit = unit::kind(word).is_some();
         let instance = match stem.strip_prefix("netns-") {
             Some(ours) => ours.split_once('@'),
-            // Short for one of ours, unless it ends as the name of a unit.
+            // Short for one of our units, unless it has the suffix of a unit name.
             None if is_unit => None,
             None => word.split_once('@'),
         };
@@ -93,16 +93,16 @@ impl Need {
     }
 }
 
-/// What types and instances require.
+/// The requirements of types and instances.
 #[derive(Debug, Default)]
 pub struct DependencyGraph {
     needs: BTreeMap<Node, Vec<Need>>,
 }
 
-/// `None` stands for any instance of the type.
+/// `None` means any instance of the type.
 type Node = (NsType, Option<NsName>);
 
-/// Instances that require each other, the first one again at the end.
+/// Instances that require each other. The first one is repeated at the end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cycle(Vec<Node>);
 
@@ -118,7 +118,7 @@ impl fmt::Display for Cycle {
 }
 
 impl Cycle {
-    /// Whose requirements make the cycle: instances and their types.
+    /// The owners of the requirements in the cycle.
     pub fn owners(&self) -> BTreeSet<(NsType, Option<NsName>)> {
         let types = self.0.iter().map(|(nstype, _)| (nstype.clone(), None));
         self.0.iter().cloned().chain(types).collect()
@@ -126,7 +126,7 @@ impl Cycle {
 }
 
 impl DependencyGraph {
-    /// Adds what a type requires, or one instance.
+    /// Adds the requirements of a type or an instance.
     pub fn add(&mut self, nstype: &NsType, name: Option<&NsName>, needs: &[Need]) {
         let all = self.needs.entry((nstype.clone(), name.cloned()));
         all.or_default().extend_from_slice(needs);
@@ -177,7 +177,7 @@ pub const OF_CTL: &str = "# Written by netnsctl require";
 pub const DROP_IN_OF_UPDATE: &str = "50-netns-requires.conf";
 pub const DROP_IN_OF_CTL: &str = "60-netns-require.conf";
 
-/// The text of a drop-in, under its first line.
+/// The text of a drop-in after its first line.
 pub fn drop_in(first: &str, needs: &[Need]) -> String {
     let mut text = format!("{first}\n\n[Unit]\n");
     let units: BTreeSet<String> = needs.iter().map(Need::unit).collect();
@@ -187,7 +187,7 @@ pub fn drop_in(first: &str, needs: &[Need]) -> String {
     text
 }
 
-/// What a drop-in of ours requires.
+/// Parses the requirements in a drop-in of ours.
 pub fn needs_of(text: &str) -> Vec<Need> {
     let needs = text
         .lines()
@@ -197,8 +197,8 @@ pub fn needs_of(text: &str) -> Vec<Need> {
         .collect()
 }
 
-/// The drop-ins of an instance, or of a type's instances. They go to the outside part: it comes
-/// first, and is what may need another namespace.
+/// The directory of the drop-ins of an instance or of a type. They are for the outside unit, which
+/// starts first and may need another namespace.
 pub fn drop_in_dir(
     root: &crate::instance::paths::Root,
     nstype: &NsType,
