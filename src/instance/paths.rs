@@ -139,6 +139,15 @@ impl Root {
         self.pins_dir().join(name.as_str())
     }
 
+    /// The namespaces that units have created and not deleted yet, as empty files.
+    pub fn unit_namespaces_dir(&self) -> PathBuf {
+        self.state_dir().join("by-systemd")
+    }
+
+    pub fn unit_namespace(&self, name: &NsName) -> PathBuf {
+        self.unit_namespaces_dir().join(name.as_str())
+    }
+
     /// The sysctls of the host that types have changed, written by the type library.
     pub fn sysctl_dir(&self) -> PathBuf {
         self.state_dir().join("sysctl")

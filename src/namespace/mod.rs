@@ -154,6 +154,11 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     let _lock = share_directory(root)?;
     claim_name(root, name)?;
     let make = || -> Result<()> {
+        if for_systemd {
+            file::make_directory(&root.unit_namespaces_dir(), 0o700)?;
+            let mark = root.unit_namespace(name);
+            File::create(&mark).with_context(|| format!("making {}", mark.display()))?;
+        }
         unshare(CloneFlags::CLONE_NEWNET)?;
         // First: if this is killed in between, gc finds a namespace without a name.
         pin(root, name)?;
@@ -168,7 +173,7 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     };
     let made = make().with_context(|| format!("creating network namespace '{name}'"));
     made.map_err(|error| {
-        let undo = remove(&root.netns(name)).and(remove(&root.pin(name)));
+        let undo = remove(&root.netns(name)).and(forget(root, name));
         match undo {
             Ok(_) => error,
             Err(undo) => error.context(format!("{undo:#}, after")),
@@ -321,7 +326,7 @@ pub fn delete(root: &Root, name: &NsName, force: bool) -> Result<()> {
         log::warn(&format!(
             "network namespace '{name}' was replaced by another, which is left alone"
         ));
-        return remove(&root.pin(name)).map(drop);
+        return forget(root, name);
     }
     let processes = found.map_or_else(|| Ok(Vec::new()), processes)?;
     let (some, more) = processes.split_at(processes.len().min(8));
@@ -340,7 +345,28 @@ pub fn delete(root: &Root, name: &NsName, force: bool) -> Result<()> {
         true => log::info(&format!("deleted network namespace '{name}'")),
         false => log::info(&format!("network namespace '{name}' does not exist")),
     }
-    remove(&root.pin(name)).map(drop)
+    forget(root, name)
+}
+
+/// Removes what is recorded of a namespace that has lost its name.
+fn forget(root: &Root, name: &NsName) -> Result<()> {
+    remove(&root.pin(name))?;
+    file::remove(&root.unit_namespace(name)).map(drop)
+}
+
+/// Deletes the namespace that a unit has created, if it was killed before it has deleted it.
+pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
+    if !file::exists(&root.unit_namespace(name)) {
+        return Ok(());
+    }
+    log::warn(&format!(
+        "previous start or stop of network namespace '{name}' was interrupted; cleaning up"
+    ));
+    match (NetNs::open(root, name)?, made_by_us(root, name)) {
+        // Somebody else's: ours had a second mount before it had a name.
+        (Some(_), None) => forget(root, name),
+        _ => delete(root, name, true),
+    }
 }
 
 /// The namespace that we made under `name`, whatever has its name now.

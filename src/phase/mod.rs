@@ -41,15 +41,20 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         instance, phase, ..
     } = request;
     let record = Record::of(root, instance);
-    if request.undo && !record.unfinished(phase.side)? {
+    let interrupted = record.interrupted(phase.side)?;
+    if request.undo && !interrupted {
         return Ok(0);
+    }
+    // systemd starts only what is down.
+    if phase.direction == Direction::Up && interrupted && namespace::under_systemd() {
+        take_down_interrupted(root, request)?;
     }
     let live = sources::find(root, instance, Trust::from_environment());
     if phase.direction == Direction::Up && live.is_err() {
         return live.map(|_| 0);
     }
     let record = record.lock()?;
-    if request.undo && !record.unfinished(phase.side)? {
+    if request.undo && !record.interrupted(phase.side)? {
         return Ok(0);
     }
     let Some(destination) = destination(root, instance, *phase, record.namespace())? else {
@@ -57,6 +62,7 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
             "there is no network namespace '{}': nothing is left to take down inside it",
             instance.nsname
         ));
+        record.forget_inside()?;
         return Ok(0);
     };
     let sources = match phase.direction {
@@ -75,13 +81,34 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         parameters: &request.parameters,
         phase: *phase,
         sources: &sources,
-        undo: request.undo,
+        undo: request.undo && record.unfinished(phase.side)?,
         report: &record.report(),
     };
     let outcome = call.run()?;
     settle(&record, *phase, &outcome)?;
     tell(root, request, &sources, &outcome);
     Ok(outcome.status())
+}
+
+/// Takes down what an earlier start has left on this side: it, or the stop that followed, was killed.
+fn take_down_interrupted(root: &Root, request: &PhaseRequest) -> Result<()> {
+    let PhaseRequest {
+        instance, phase, ..
+    } = request;
+    log::warn(&format!(
+        "previous start or stop of {instance} was interrupted; cleaning up"
+    ));
+    let down = PhaseRequest {
+        instance: instance.clone(),
+        parameters: request.parameters.clone(),
+        phase: Phase {
+            direction: Direction::Down,
+            ..*phase
+        },
+        undo: true,
+    };
+    // In a child: a process that enters a namespace stays there. Where it fails, `up` may still succeed.
+    Steps::begin()?.run(|| run(root, &down)).map(drop)
 }
 
 /// Creates the namespace again if its name was deleted while other units kept netns_name@ running:
@@ -255,7 +282,9 @@ fn settle(record: &LockedRecord, phase: Phase, outcome: &Outcome) -> Result<()> 
             record.cancel(phase.side)
         }
         (Direction::Up, _) if outcome.status() != 0 => Ok(()),
-        _ => record.finish(phase.side),
+        (Direction::Up, _) => record.finish(phase.side),
+        (Direction::Down, _) if outcome.status() == 0 => record.forget_inside(),
+        (Direction::Down, _) => record.fail(phase.side),
     }
 }
 

@@ -4,11 +4,13 @@
 //! /run/systemd-netns/instances/veth@web/
 //!     outside inside               what `up` has set up on this side
 //!     outside.begun inside.begun   the same, of an `up` that has begun and did not succeed
+//!     outside.failed inside.failed there if `down` has failed, rather than been killed or not begun
 //!     report                       what the running bash says of itself
 //! ```
 //!
-//! Each of the first four holds the identity of the namespace and the files as they were used. The
-//! directory is locked by the process that works, and is also a place for what types remember.
+//! Each of the first four holds where it was set up (the identity of the namespace), for whom, and
+//! the files as they were used. The directory is locked by the process that works, and is also a
+//! place for what types remember.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -25,7 +27,7 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::sources::{Slot, Source, Sources};
-use crate::namespace::Id;
+use crate::namespace::{self, Id};
 use crate::sys::file;
 
 const SLOTS: [(Slot, &str); 4] = [
@@ -34,6 +36,9 @@ const SLOTS: [(Slot, &str); 4] = [
     (Slot::Type, "3-type"),
     (Slot::Instance, "4-instance"),
 ];
+
+/// The end of the first line of what a unit has set up.
+const BY_SYSTEMD: &str = " by systemd";
 
 /// The record of one instance.
 #[derive(Debug)]
@@ -93,15 +98,38 @@ impl Record {
 
     /// The namespace that `up inside` has worked on.
     pub fn namespace(&self) -> Option<Id> {
-        let text = self.latest(Side::Inside).ok()??;
-        let line = text.split(|byte| *byte == b'\n').next()?;
-        let id = std::str::from_utf8(line).ok()?.strip_prefix("namespace ")?;
-        id.parse().ok()
+        let line = self.first_line(Side::Inside)?;
+        line.strip_prefix("namespace ")?
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+    }
+
+    /// Whether systemd has brought it up, and so knows whether it is up.
+    pub fn is_of_systemd(&self) -> bool {
+        let lines = [Side::Outside, Side::Inside].map(|side| self.first_line(side));
+        lines
+            .iter()
+            .flatten()
+            .any(|line| line.ends_with(BY_SYSTEMD))
     }
 
     /// Whether `up` on this side began and did not succeed.
     pub fn unfinished(&self, side: Side) -> Result<bool> {
         exists(&self.begun(side))
+    }
+
+    /// Whether something is left on this side that no `down` has tried to its end to take down.
+    pub fn interrupted(&self, side: Side) -> Result<bool> {
+        let failed = exists(&self.failed(side))?;
+        Ok(self.unfinished(side)? || (!failed && exists(&self.path(side))?))
+    }
+
+    fn first_line(&self, side: Side) -> Option<String> {
+        let text = self.latest(side).ok()??;
+        let line = text.split(|byte| *byte == b'\n').next()?;
+        String::from_utf8(line.to_vec()).ok()
     }
 
     fn path(&self, side: Side) -> PathBuf {
@@ -110,6 +138,10 @@ impl Record {
 
     fn begun(&self, side: Side) -> PathBuf {
         self.directory.join(format!("{side}.begun"))
+    }
+
+    fn failed(&self, side: Side) -> PathBuf {
+        self.directory.join(format!("{side}.failed"))
     }
 
     fn latest(&self, side: Side) -> Result<Option<Vec<u8>>> {
@@ -134,12 +166,18 @@ impl LockedRecord {
         self.record.unfinished(side)
     }
 
+    pub fn interrupted(&self, side: Side) -> Result<bool> {
+        self.record.interrupted(side)
+    }
+
     /// Records that `up` on this side begins, with these files, in this namespace if it is inside.
     pub fn begin(&self, side: Side, sources: &Sources, namespace: Option<Id>) -> Result<()> {
-        let mut content = match namespace {
-            Some(id) => format!("namespace {id}\n").into_bytes(),
-            None => b"outside\n".to_vec(),
+        let place = namespace.map_or("outside".to_owned(), |id| format!("namespace {id}"));
+        let by = match namespace::under_systemd() {
+            true => BY_SYSTEMD,
+            false => "",
         };
+        let mut content = format!("{place}{by}\n").into_bytes();
         for source in &sources.files {
             let name = name_of(source.slot);
             content.extend(format!("{name} {}\n", source.content.len()).as_bytes());
@@ -157,20 +195,36 @@ impl LockedRecord {
         write().with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Records that `up` on this side has succeeded, or that what it has begun was undone as far as
-    /// it can be.
+    /// Records that `up` on this side has succeeded.
     pub fn finish(&self, side: Side) -> Result<()> {
         let begun = self.record.begun(side);
         if exists(&begun)? {
             fs::rename(&begun, self.record.path(side))
                 .with_context(|| format!("renaming {}", begun.display()))?;
         }
-        Ok(())
+        file::remove(&self.record.failed(side)).map(drop)
     }
 
     /// Records that `up` on this side has set up nothing.
     pub fn cancel(&self, side: Side) -> Result<()> {
         file::remove(&self.record.begun(side)).map(drop)
+    }
+
+    /// Records that `down` on this side has failed: it has done what it can.
+    pub fn fail(&self, side: Side) -> Result<()> {
+        self.finish(side)?;
+        match exists(&self.record.path(side))? {
+            true => file::write(&self.record.failed(side), b"", 0o600),
+            false => Ok(()),
+        }
+    }
+
+    /// Records that `down inside` has succeeded.
+    pub fn forget_inside(&self) -> Result<()> {
+        for path in [Record::path, Record::begun, Record::failed] {
+            file::remove(&path(&self.record, Side::Inside))?;
+        }
+        Ok(())
     }
 
     /// Forgets the instance: it is down.

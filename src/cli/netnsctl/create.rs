@@ -3,7 +3,7 @@ use clap::Args;
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::namespace;
+use crate::{lifecycle, namespace};
 
 /// Create a network namespace, as 'ip netns add' does
 #[derive(Debug, Args)]
@@ -16,6 +16,10 @@ pub struct Create {
 
 impl Create {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        namespace::create(root, &self.name, namespace::under_systemd()).map(|()| 0)
+        let for_systemd = namespace::under_systemd();
+        if for_systemd {
+            lifecycle::clean_up_units(root, &self.name)?;
+        }
+        namespace::create(root, &self.name, for_systemd).map(|()| 0)
     }
 }

@@ -3,7 +3,7 @@ use clap::Args;
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::namespace;
+use crate::{lifecycle, namespace};
 
 /// Delete a network namespace, as 'ip netns delete' does
 #[derive(Debug, Args)]
@@ -13,6 +13,10 @@ pub struct Delete {
     #[arg(long)]
     force: bool,
 
+    /// Only finish what units of this namespace were killed in
+    #[arg(long, hide = true)]
+    undo: bool,
+
     /// Name of the network namespace
     #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
     name: NsName,
@@ -20,6 +24,9 @@ pub struct Delete {
 
 impl Delete {
     pub fn run(&self, root: &Root) -> Result<u8> {
+        if self.undo {
+            return lifecycle::clean_up_units(root, &self.name).map(|()| 0);
+        }
         namespace::delete(root, &self.name, self.force).map(|()| 0)
     }
 }

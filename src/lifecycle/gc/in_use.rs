@@ -9,6 +9,7 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::instance::register::{Register, Stage};
 use crate::namespace::NetNs;
+use crate::phase::record::Record;
 use crate::sys::file;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
@@ -48,6 +49,9 @@ impl InUse {
             let Some(instance) = instance.filter(|instance| !failed.contains(instance)) else {
                 continue;
             };
+            if manager.is_some() && Record::of(root, &instance).is_of_systemd() {
+                continue;
+            }
             if NetNs::open(root, &instance.nsname)?.is_some() {
                 in_use.names.insert(instance.nsname.clone());
                 in_use.instances.insert(instance);

@@ -58,13 +58,16 @@ pub enum Leftover {
         instance: Instance,
         modified: records::ModificationTime,
     },
+    /// Created by a unit that is not up.
+    Namespace(NsName),
     File(LeftoverFile),
 }
 
 impl Leftover {
     fn nsname(&self) -> &NsName {
         match self {
-            Leftover::File(LeftoverFile::Plain(name) | LeftoverFile::Pin(name)) => name,
+            Leftover::Namespace(name)
+            | Leftover::File(LeftoverFile::Plain(name) | LeftoverFile::Pin(name)) => name,
             Leftover::Link { instance, .. }
             | Leftover::Table { instance, .. }
             | Leftover::HostChange { instance, .. }
@@ -77,7 +80,7 @@ impl Leftover {
         match self {
             // It is nobody's, whatever is up.
             Leftover::File(LeftoverFile::Plain(_)) => false,
-            Leftover::File(LeftoverFile::Pin(name)) => used.name(name),
+            Leftover::Namespace(name) | Leftover::File(LeftoverFile::Pin(name)) => used.name(name),
             // A copy of nat.sh from an earlier package, under another type's name, calls its table so.
             Leftover::Table { instance, .. } => used.name(&instance.nsname),
             Leftover::Link { instance, .. }
@@ -119,6 +122,7 @@ impl Leftover {
                 Register::of(root, &instance.nsname).remove(&instance.nstype)?;
                 records::remove(root, instance, *modified)
             }
+            Leftover::Namespace(name) => namespace::delete_interrupted(root, name).map(|()| true),
             Leftover::File(file) => namespace::remove_left_file(root, file),
         }
     }
@@ -139,6 +143,7 @@ impl fmt::Display for Leftover {
             Leftover::HostChange { instance, what, .. } => write!(f, "{what}, for {instance}"),
             Leftover::Ports { instance } => write!(f, "published ports of {instance}"),
             Leftover::Record { instance, .. } => write!(f, "record of {instance}"),
+            Leftover::Namespace(name) => write!(f, "namespace {name}"),
             Leftover::File(LeftoverFile::Plain(name)) => {
                 write!(f, "file /run/netns/{name}, which is not a namespace")
             }
@@ -187,6 +192,11 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
         Err(error) => unseen.push(format!("{error:#}")),
     }
     found.extend(records::find(root)?);
+    if manager.is_some() {
+        let names = file::names(&root.unit_namespaces_dir())?;
+        let names = names.iter().filter_map(|name| name.parse().ok());
+        found.extend(names.map(Leftover::Namespace));
+    }
     let files = namespace::left_files(root)?;
     found.extend(files.into_iter().map(Leftover::File));
     let used = InUse::read(root, manager)?;
