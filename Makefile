@@ -81,7 +81,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 # Directories of our own. That of the administrator goes only if it is empty.
 DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install install-compat uninstall demo check check-vm check-fresh deps lint test trees package clean
+.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean
 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
@@ -167,6 +167,11 @@ test: package trees
 		$(CARGO) test --locked --no-run
 	umask 022; NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' CHECK_ALL_SHELLS=yes \
 		$(CARGO) test --locked --no-fail-fast -- --include-ignored
+	CYCLES=40 SEED=1 SUITES='$(firstword $(SUITES))' tests/torture/run
+
+# Random cycles and injected faults, for an hour at most; `make check` has a short version. See tests/README.md.
+torture: deps package trees
+	tests/torture/run
 
 # On Debian's own kernel, which has kinds of links that others lack.
 VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,guest mkimage run selftest), \
