@@ -167,7 +167,7 @@ test: package trees
 		$(CARGO) test --locked --no-run
 	umask 022; NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' CHECK_ALL_SHELLS=yes \
 		$(CARGO) test --locked --no-fail-fast -- --include-ignored
-	CYCLES=40 SEED=1 SUITES='$(firstword $(SUITES))' tests/torture/run
+	CYCLES=40 SAMPLE=4 SEED=1 SUITES='$(firstword $(SUITES))' tests/torture/run
 
 # Random cycles and injected faults, for an hour at most; `make check` has a short version. See tests/README.md.
 torture: deps package trees

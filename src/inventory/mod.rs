@@ -215,7 +215,7 @@ fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
                 pins.binary_search_by(|pin| (**pin).cmp(name.as_str()))
                     .is_ok()
             })
-            .and_then(|name| namespace::made_by_us(root, &name));
+            .and_then(|name| namespace::made_by_us(root, &name).ok()?);
         let mut units = namespace.units.iter();
         // A unit that fails to create the namespace does not become active.
         let created_by_unit = units.any(|unit| unit.side.is_none() && unit.active == "active");

@@ -129,7 +129,7 @@ fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {
         Record::of(root, &Instance { nstype, nsname }).namespace()
     });
     let recorded = namespace.nsname();
-    let recorded = recorded.and_then(|name| crate::namespace::made_by_us(root, &name));
+    let recorded = recorded.and_then(|name| crate::namespace::made_by_us(root, &name).ok()?);
     kept.chain(recorded)
         .filter(|id| Some(*id) != namespace.id)
         .collect()

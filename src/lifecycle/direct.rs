@@ -152,7 +152,7 @@ impl<'a> Work<'a> {
             return Ok(false);
         }
         let found = NetNs::open(self.root, name)?.map(|namespace| namespace.id);
-        let what = match (found, namespace::made_by_us(self.root, name)) {
+        let what = match (found, namespace::made_by_us(self.root, name)?) {
             (Some(found), Some(ours)) if found == ours => return Ok(true),
             (None, _) => "deleted",
             (Some(_), _) => "replaced by another",
@@ -252,7 +252,7 @@ impl<'a> Work<'a> {
     fn leave(&self) -> Result<()> {
         self.stop_processes()?;
         let name = &self.instance.nsname;
-        if self.others()?.is_empty() && namespace::made_by_us(self.root, name).is_some() {
+        if self.others()?.is_empty() && namespace::made_by_us(self.root, name)?.is_some() {
             namespace::delete(self.root, name, true)?;
         }
         match Record::of(self.root, self.instance).is_set_up()? {

@@ -320,7 +320,7 @@ pub fn delete(root: &Root, name: &NsName, force: bool) -> Result<()> {
         true => lock_directory(&directory)?,
         false => None,
     };
-    let ours = made_by_us(root, name);
+    let ours = made_by_us(root, name)?;
     let found = NetNs::open(root, name)?.map(|namespace| namespace.id);
     if matches!((found, ours), (Some(found), Some(ours)) if found != ours) {
         log::warn(&format!(
@@ -362,7 +362,7 @@ pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
     log::warn(&format!(
         "previous start or stop of network namespace '{name}' was interrupted; cleaning up"
     ));
-    match (NetNs::open(root, name)?, made_by_us(root, name)) {
+    match (NetNs::open(root, name)?, made_by_us(root, name)?) {
         // Somebody else's: ours had a second mount before it had a name.
         (Some(_), None) => forget(root, name),
         _ => delete(root, name, true),
@@ -370,9 +370,8 @@ pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
 }
 
 /// The namespace that we made under `name`, whatever has its name now.
-pub fn made_by_us(root: &Root, name: &NsName) -> Option<Id> {
-    let pinned = NetNs::at(root.pin(name)).ok()??;
-    Some(pinned.id)
+pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
+    Ok(NetNs::at(root.pin(name))?.map(|pinned| pinned.id))
 }
 
 /// Unmounts a namespace and removes the file; `false` where there was none.

@@ -115,7 +115,7 @@ fn take_down_interrupted(root: &Root, request: &PhaseRequest) -> Result<()> {
 /// a restart does not start that unit again, and systemd refuses to start netns-*@ without the file
 /// (225/NETWORK, systemd.exec(5)).
 fn restore_namespace(root: &Root, name: &NsName) -> Result<()> {
-    let ours = namespace::made_by_us(root, name);
+    let ours = namespace::made_by_us(root, name)?;
     match (NetNs::open(root, name)?, ours) {
         (None, _) => {
             log::warn(&format!(

@@ -38,8 +38,13 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
         let instance = file_name(&path).parse().ok();
         found.extend(instance.map(|instance| Leftover::Ports { instance }));
     }
-    for path in file::entries(&root.records_dir())? {
-        let Ok(instance) = file_name(&path).parse() else {
+    let records = file::entries(&root.records_dir())?.into_iter();
+    // Of a gc that was killed.
+    let aside = file::entries(&root.state_dir())?.into_iter();
+    let aside = aside.filter(|path| file_name(path).starts_with(ASIDE));
+    for path in records.chain(aside) {
+        let name = file_name(&path);
+        let Ok(instance) = name.strip_prefix(ASIDE).unwrap_or(&name).parse() else {
             continue;
         };
         if let Some(modified) = modified(&path)? {
@@ -49,28 +54,27 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
+/// What the name of a record begins with while it is being removed. No type begins so.
+const ASIDE: &str = ".gone-";
+
 /// Removes the record of an instance, unless it has changed since `seen`.
 ///
 /// It is moved away first, so that it is looked at and removed whole: an `up` that begins meanwhile
-/// makes a new one.
+/// makes a new one. The caller has the lock of the namespace.
 pub fn remove(root: &Root, instance: &Instance, seen: ModificationTime) -> Result<bool> {
     let path = root.record(instance);
     let removing = || format!("removing {}", path.display());
-    let aside = tempfile::Builder::new()
-        .prefix(".gone-")
-        .tempdir_in(root.state_dir())
-        .with_context(removing)?;
-    let moved = aside.path().join("record");
-    let renamed = fs::rename(&path, &moved).missing_ok();
+    let aside = root.state_dir().join(format!("{ASIDE}{instance}"));
+    let unfinished = file::remove_tree(&aside)?;
+    let renamed = fs::rename(&path, &aside).missing_ok();
     if renamed.with_context(removing)?.is_none() {
-        return Ok(false);
+        return Ok(unfinished);
     }
-    if modified(&moved)? != Some(seen) {
-        fs::rename(&moved, &path).with_context(removing)?;
+    if modified(&aside)? != Some(seen) {
+        fs::rename(&aside, &path).with_context(removing)?;
         bail!("'{instance}' is just starting or stopping");
     }
-    aside.close().with_context(removing)?;
-    Ok(true)
+    file::remove_tree(&aside)
 }
 
 fn modified(directory: &Path) -> Result<Option<ModificationTime>> {
