@@ -39,10 +39,10 @@ pub fn clean_up_units(root: &Root, name: &NsName) -> Result<()> {
             continue;
         };
         let record = Record::of(root, &instance);
-        if instance.nsname != *name
-            || !record.is_of_systemd()
-            || !record.interrupted(Side::Outside)?
-        {
+        let is_left = instance.nsname == *name
+            && record.is_of_systemd()?
+            && record.interrupted(Side::Outside)?;
+        if !is_left {
             continue;
         }
         log::warn(&format!(

@@ -22,6 +22,7 @@ use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
 use crate::sys::lock::{self, Lock};
 use crate::sys::log;
+use crate::sys::user::require_root;
 
 mod leftover;
 mod mounts;
@@ -369,9 +370,12 @@ pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
     }
 }
 
-/// The namespace that we made under `name`, whatever has its name now.
+/// The namespace that we made under `name`, whatever has its name now, as far as the caller may know.
 pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
-    Ok(NetNs::at(root.pin(name))?.map(|pinned| pinned.id))
+    match NetNs::at(root.pin(name)) {
+        Err(_) if require_root().is_err() => Ok(None),
+        pinned => Ok(pinned?.map(|pinned| pinned.id)),
+    }
 }
 
 /// Unmounts a namespace and removes the file; `false` where there was none.

@@ -4,7 +4,7 @@
 //! /run/systemd-netns/instances/veth@web/
 //!     outside inside               what `up` has set up on this side
 //!     outside.begun inside.begun   the same, of an `up` that has begun and did not succeed
-//!     outside.failed inside.failed there if `down` has failed, rather than been killed or not begun
+//!     outside.failed inside.failed there if a unit's `down` has failed, rather than been killed or not begun
 //!     report                       what the running bash says of itself
 //! ```
 //!
@@ -98,21 +98,19 @@ impl Record {
 
     /// The namespace that `up inside` has worked on.
     pub fn namespace(&self) -> Option<Id> {
-        let line = self.first_line(Side::Inside)?;
-        line.strip_prefix("namespace ")?
-            .split(' ')
-            .next()?
-            .parse()
-            .ok()
+        let line = self.first_line(Side::Inside).ok()??;
+        let id = line.strip_prefix("namespace ")?.split(' ').next()?;
+        id.parse().ok()
     }
 
     /// Whether systemd has brought it up, and so knows whether it is up.
-    pub fn is_of_systemd(&self) -> bool {
-        let lines = [Side::Outside, Side::Inside].map(|side| self.first_line(side));
-        lines
-            .iter()
-            .flatten()
-            .any(|line| line.ends_with(BY_SYSTEMD))
+    pub fn is_of_systemd(&self) -> Result<bool> {
+        for side in [Side::Outside, Side::Inside] {
+            if let Some(line) = self.first_line(side)? {
+                return Ok(line.ends_with(BY_SYSTEMD));
+            }
+        }
+        Ok(false)
     }
 
     /// Whether `up` on this side began and did not succeed.
@@ -120,16 +118,20 @@ impl Record {
         exists(&self.begun(side))
     }
 
-    /// Whether something is left on this side that no `down` has tried to its end to take down.
+    /// Whether `up` on this side did not succeed, or systemd, which stops what it has started, has set
+    /// up something that no `down` has tried to its end to take down.
     pub fn interrupted(&self, side: Side) -> Result<bool> {
-        let failed = exists(&self.failed(side))?;
-        Ok(self.unfinished(side)? || (!failed && exists(&self.path(side))?))
+        if self.unfinished(side)? {
+            return Ok(true);
+        }
+        let to_stop = exists(&self.path(side))? && !exists(&self.failed(side))?;
+        Ok(to_stop && self.is_of_systemd()?)
     }
 
-    fn first_line(&self, side: Side) -> Option<String> {
-        let text = self.latest(side).ok()??;
-        let line = text.split(|byte| *byte == b'\n').next()?;
-        String::from_utf8(line.to_vec()).ok()
+    fn first_line(&self, side: Side) -> Result<Option<String>> {
+        let text = self.latest(side)?;
+        let line = text.as_deref().and_then(split_line).map(|(line, _)| line);
+        Ok(line.map(|line| String::from_utf8_lossy(line).into_owned()))
     }
 
     fn path(&self, side: Side) -> PathBuf {
@@ -213,7 +215,7 @@ impl LockedRecord {
     /// Records that `down` on this side has failed: it has done what it can.
     pub fn fail(&self, side: Side) -> Result<()> {
         self.finish(side)?;
-        match exists(&self.record.path(side))? {
+        match exists(&self.record.path(side))? && self.record.is_of_systemd()? {
             true => file::write(&self.record.failed(side), b"", 0o600),
             false => Ok(()),
         }

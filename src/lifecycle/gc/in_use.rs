@@ -49,7 +49,7 @@ impl InUse {
             let Some(instance) = instance.filter(|instance| !failed.contains(instance)) else {
                 continue;
             };
-            if manager.is_some() && Record::of(root, &instance).is_of_systemd() {
+            if manager.is_some() && Record::of(root, &instance).is_of_systemd()? {
                 continue;
             }
             if NetNs::open(root, &instance.nsname)?.is_some() {
