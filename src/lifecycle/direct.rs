@@ -237,7 +237,7 @@ impl<'a> Work<'a> {
             if let Err(error) = self.enter(phase) {
                 log::warn(&format!("{error:#}"));
             }
-            // What did not finish is undone, as ExecStopPost= of the units does.
+            // What did not finish is undone, as a unit's start does.
             let undo = unfinished && stage != Stage::Up;
             let end = self.run(phase, undo)?;
             if !end.success() {

@@ -4,15 +4,13 @@ use anyhow::Result;
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::instance::phase::{Phase, Side};
+use crate::instance::phase::Side;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
 use crate::namespace;
+use crate::phase;
 use crate::phase::record::Record;
-use crate::phase::{self, PhaseRequest};
 use crate::sys::file;
-use crate::sys::log;
-use crate::sys::process::Steps;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
@@ -32,32 +30,52 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
 }
 
 /// Takes down what the units of a namespace have left that were killed, or whose stop was. None of
-/// them is up when this is called: the unit of the namespace has just stopped, or is about to start.
+/// them is up when this is called: the unit of the namespace is stopping or about to start.
 pub fn clean_up_units(root: &Root, name: &NsName) -> Result<()> {
-    for record in file::names(&root.records_dir())? {
-        let Some(instance) = record.parse::<Instance>().ok() else {
-            continue;
-        };
+    for instance in interrupted(root)? {
+        if instance.nsname == *name {
+            phase::take_down_interrupted(root, &instance, Side::Outside)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes down what failed units have left that were killed. What another process works on is left to it.
+pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
+    let used = gc::InUse::read(root, Some(manager))?;
+    for instance in interrupted(root)? {
         let record = Record::of(root, &instance);
-        let is_left = instance.nsname == *name
-            && record.is_of_systemd()?
-            && record.interrupted(Side::Outside)?;
-        if !is_left {
+        if record.is_locked()? {
             continue;
         }
-        log::warn(&format!(
-            "previous start or stop of {instance} was interrupted; cleaning up"
-        ));
-        let request = PhaseRequest {
-            instance,
-            parameters: Vec::new(),
-            phase: Phase::DOWN_OUTSIDE,
-            undo: true,
-        };
-        // In a child, which ends what it has started. Its failure is printed.
-        Steps::begin()?.run(|| phase::run(root, &request))?;
+        if !used.instance(&instance) {
+            phase::take_down_interrupted(root, &instance, Side::Outside)?;
+        } else if record.unfinished(Side::Inside)? {
+            phase::take_down_interrupted(root, &instance, Side::Inside)?;
+        }
     }
-    namespace::delete_interrupted(root, name)
+    for name in file::names(&root.unit_namespaces_dir())? {
+        let Ok(name) = name.parse() else { continue };
+        if !used.name(&name) {
+            namespace::delete_interrupted(root, &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The instances of systemd that are set up on a side, or were begun to be, and that no `down` has tried
+/// to its end to take down.
+fn interrupted(root: &Root) -> Result<Vec<Instance>> {
+    let mut interrupted = Vec::new();
+    for name in file::names(&root.records_dir())? {
+        let Ok(instance) = name.parse() else { continue };
+        let record = Record::of(root, &instance);
+        let sides = record.interrupted(Side::Outside)? || record.interrupted(Side::Inside)?;
+        if sides && record.is_of_systemd()? {
+            interrupted.push(instance);
+        }
+    }
+    Ok(interrupted)
 }
 
 /// Takes an instance down, as far as it can be, and gives the exit status: that of the first

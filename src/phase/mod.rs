@@ -2,6 +2,7 @@
 
 pub mod record;
 pub mod script;
+mod undo;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,9 +17,11 @@ use crate::instance::phase::{Direction, Phase, Side};
 use crate::instance::sources::{self, Slot, Sources};
 use crate::instance::trust::Trust;
 use crate::namespace::{self, Id, NetNs};
-use crate::sys::command::Termination;
+use crate::sys::command::{self, Termination};
 use crate::sys::log;
 use crate::sys::process::Steps;
+
+pub use undo::apart as take_down_interrupted;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -41,13 +44,12 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         instance, phase, ..
     } = request;
     let record = Record::of(root, instance);
-    let interrupted = record.interrupted(phase.side)?;
-    if request.undo && !interrupted {
+    if request.undo && !record.interrupted(phase.side)? {
         return Ok(0);
     }
-    // systemd starts only what is down.
-    if phase.direction == Direction::Up && interrupted && namespace::under_systemd() {
-        take_down_interrupted(root, request)?;
+    let under_systemd = namespace::under_systemd();
+    if under_systemd {
+        undo::earlier(root, &record, request)?;
     }
     let live = sources::find(root, instance, Trust::from_environment());
     if phase.direction == Direction::Up && live.is_err() {
@@ -69,46 +71,41 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
         Direction::Up => live?,
         Direction::Down => sources_for_down(root, instance, live, &record, phase.side)?,
     };
-    if *phase == Phase::UP_OUTSIDE && namespace::under_systemd() {
+    if *phase == Phase::UP_OUTSIDE && under_systemd {
         restore_namespace(root, &instance.nsname)?;
     }
+    // From here on a signal ends the function, and then what it has begun is undone.
+    let _blocked = command::block_ending_signals()?;
     if phase.direction == Direction::Up {
         record.begin(phase.side, &sources, destination.id())?;
     }
     destination.go(root, instance)?;
+    let status = call(root, request, &record, &sources)?;
+    if under_systemd && phase.direction == Direction::Up && record.unfinished(phase.side)? {
+        undo::here(root, instance, phase.side, &record, &sources, status)?;
+    }
+    Ok(status)
+}
+
+/// Calls the function of a phase where this process is, and gives the exit status.
+fn call(
+    root: &Root,
+    request: &PhaseRequest,
+    record: &LockedRecord,
+    sources: &Sources,
+) -> Result<u8> {
     let call = Call {
-        instance,
+        instance: &request.instance,
         parameters: &request.parameters,
-        phase: *phase,
-        sources: &sources,
-        undo: request.undo && record.unfinished(phase.side)?,
+        phase: request.phase,
+        sources,
+        undo: request.undo && record.unfinished(request.phase.side)?,
         report: &record.report(),
     };
     let outcome = call.run()?;
-    settle(&record, *phase, &outcome)?;
-    tell(root, request, &sources, &outcome);
+    settle(record, request.phase, &outcome)?;
+    tell(root, request, sources, &outcome);
     Ok(outcome.status())
-}
-
-/// Takes down what an earlier start has left on this side: it, or the stop that followed, was killed.
-fn take_down_interrupted(root: &Root, request: &PhaseRequest) -> Result<()> {
-    let PhaseRequest {
-        instance, phase, ..
-    } = request;
-    log::warn(&format!(
-        "previous start or stop of {instance} was interrupted; cleaning up"
-    ));
-    let down = PhaseRequest {
-        instance: instance.clone(),
-        parameters: request.parameters.clone(),
-        phase: Phase {
-            direction: Direction::Down,
-            ..*phase
-        },
-        undo: true,
-    };
-    // In a child: a process that enters a namespace stays there. Where it fails, `up` may still succeed.
-    Steps::begin()?.run(|| run(root, &down)).map(drop)
 }
 
 /// Creates the namespace again if its name was deleted while other units kept netns_name@ running:

@@ -28,7 +28,7 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::sources::{Slot, Source, Sources};
 use crate::namespace::{self, Id};
-use crate::sys::file;
+use crate::sys::file::{self, Missing};
 
 const SLOTS: [(Slot, &str); 4] = [
     (Slot::Script, "1-script"),
@@ -83,6 +83,22 @@ impl Record {
                 record.end_what_is_left()?;
                 return Ok(record);
             }
+        }
+    }
+
+    /// Whether another process works on the instance.
+    pub fn is_locked(&self) -> Result<bool> {
+        let looking = || format!("looking at {}", self.directory.display());
+        let Some(directory) = File::open(&self.directory)
+            .missing_ok()
+            .with_context(looking)?
+        else {
+            return Ok(false);
+        };
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(_) => Ok(false),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+            Err((_, errno)) => Err(errno).with_context(looking),
         }
     }
 

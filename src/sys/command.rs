@@ -222,6 +222,26 @@ const ENDING: [Signal; 4] = [
     Signal::SIGQUIT,
 ];
 
+/// Signals that are blocked as long as this lives.
+#[must_use]
+pub struct Blocked {
+    earlier: SigSet,
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let _ = self.earlier.thread_set_mask();
+    }
+}
+
+/// Has SIGTERM, SIGINT, SIGHUP and SIGQUIT wait for [`supervise`], or for the result to be dropped.
+pub fn block_ending_signals() -> Result<Blocked> {
+    let ending: SigSet = ENDING.into_iter().collect();
+    let earlier = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let earlier = earlier.context("blocking signals")?;
+    Ok(Blocked { earlier })
+}
+
 /// Runs a program in a process group of its own and waits for it. Processes that it leaves behind
 /// keep running if it succeeds, and are killed if it fails.
 ///

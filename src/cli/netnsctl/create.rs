@@ -9,6 +9,10 @@ use crate::{lifecycle, namespace};
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl create web")]
 pub struct Create {
+    /// Called by the unit of the namespace
+    #[arg(long, hide = true)]
+    unit: bool,
+
     /// Name of the network namespace
     #[arg(value_name = "NSNAME")]
     name: NsName,
@@ -16,10 +20,10 @@ pub struct Create {
 
 impl Create {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        let for_systemd = namespace::under_systemd();
-        if for_systemd {
+        if self.unit {
             lifecycle::clean_up_units(root, &self.name)?;
+            namespace::delete_interrupted(root, &self.name)?;
         }
-        namespace::create(root, &self.name, for_systemd).map(|()| 0)
+        namespace::create(root, &self.name, namespace::under_systemd()).map(|()| 0)
     }
 }

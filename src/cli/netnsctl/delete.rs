@@ -13,9 +13,9 @@ pub struct Delete {
     #[arg(long)]
     force: bool,
 
-    /// Only finish what units of this namespace were killed in
+    /// Called by the unit of the namespace
     #[arg(long, hide = true)]
-    undo: bool,
+    unit: bool,
 
     /// Name of the network namespace
     #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
@@ -24,8 +24,8 @@ pub struct Delete {
 
 impl Delete {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        if self.undo {
-            return lifecycle::clean_up_units(root, &self.name).map(|()| 0);
+        if self.unit {
+            lifecycle::clean_up_units(root, &self.name)?;
         }
         namespace::delete(root, &self.name, self.force).map(|()| 0)
     }

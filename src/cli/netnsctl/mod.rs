@@ -27,6 +27,7 @@ mod relay;
 mod require;
 mod resolv_conf;
 mod status;
+mod undo;
 mod unpublish;
 mod up;
 
@@ -66,6 +67,7 @@ enum Verb {
     Require(require::Require),
     ResolvConf(resolv_conf::SetResolvConf),
     Status(status::Status),
+    Undo(undo::Undo),
     Unpublish(unpublish::Unpublish),
     Up(up::Up),
 }
@@ -98,6 +100,7 @@ impl Ctl {
             Verb::Require(verb) => verb.run(root),
             Verb::ResolvConf(verb) => verb.run(root),
             Verb::Status(verb) => verb.run(root),
+            Verb::Undo(verb) => verb.run(root),
             Verb::Unpublish(verb) => verb.run(root),
             Verb::Up(verb) => verb.run(root),
         }

@@ -25,7 +25,7 @@ mod links;
 mod records;
 mod tables;
 
-use in_use::InUse;
+pub use in_use::InUse;
 use links::Location;
 
 /// One leftover of an instance.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # it is read before driver.bash
+# shellcheck shell=bash disable=SC2154 # driver.bash evaluates it with more.bash
 #
 # The gate that `up inside` passes when the network is ready for use, if a file asks for it:
 #

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::instance::name::Instance;
-use crate::instance::phase::Phase;
+use crate::instance::phase::{Direction, Phase};
 use crate::instance::sources::{Slot, Sources};
 use crate::sys::command::{self, Environment, Program, Termination};
 
@@ -24,8 +24,8 @@ pub use report::{Broken, FailedCommand, Outcome};
 /// Sources the files and calls the function; its head says how.
 const DRIVER: &str = include_str!("driver.bash");
 
-/// Waits until the network is ready for use.
-const GATE: &str = include_str!("gate.bash");
+/// What the driver needs if something fails, or if it has to wait until the network is ready.
+const MORE: &str = concat!(include_str!("more.bash"), include_str!("gate.bash"));
 
 /// What sources files: what it mentions means something to all types.
 pub const SOURCES: &str = concat!(include_str!("gate.bash"), include_str!("driver.bash"));
@@ -104,24 +104,15 @@ impl Call<'_> {
     fn arguments(&self) -> Vec<OsString> {
         let Instance { nstype, nsname } = self.instance;
         let files = &self.sources.files;
-        let mut words: Vec<OsString> = ["--noprofile", "--norc", "-c", DRIVER, "netnsinit"]
-            .map(OsString::from)
-            .to_vec();
-        words.push(GATE.into());
+        let mut words = ["--noprofile", "--norc", "-c"].map(OsString::from).to_vec();
+        words.push(lines_for(DRIVER, &self.needs()).into());
+        words.push("netnsinit".into());
+        words.push(lines_for(MORE, &[]).into());
         words.push(self.report.into());
-        words.push(self.flags().into());
         words.push(files.len().to_string().into());
-        for source in files {
-            words.push(
-                if self.errexit(source.slot) {
-                    "on"
-                } else {
-                    "off"
-                }
-                .into(),
-            );
-            words.push(source.path.clone().into());
-        }
+        let errexit = files.iter().filter(|source| self.errexit(source.slot));
+        words.push(errexit.count().to_string().into());
+        words.extend(files.iter().map(|source| source.path.clone().into()));
         words.push(nstype.as_str().into());
         words.push(nsname.as_str().into());
         words.extend_from_slice(self.parameters);
@@ -130,8 +121,8 @@ impl Call<'_> {
         words
     }
 
-    /// Whether a file ends the run if its own status is not 0. Where functions live, none may be
-    /// missing unnoticed; elsewhere `[[ -n $X ]] && Y=1` is common as a last line.
+    /// Whether a file ends the run if its own status is not 0: the first ones do. Where functions live,
+    /// none may be missing unnoticed; elsewhere `[[ -n $X ]] && Y=1` is common as a last line.
     fn errexit(&self, slot: Slot) -> bool {
         match slot {
             Slot::Script | Slot::Default => true,
@@ -140,8 +131,8 @@ impl Call<'_> {
         }
     }
 
-    /// What the driver has to do, in its own words.
-    fn flags(&self) -> String {
+    /// What the driver needs for this run, in the words that its lines end with.
+    fn needs(&self) -> Vec<&'static str> {
         let files = self.sources.files.iter();
         let texts: Vec<_> = files
             .map(|source| String::from_utf8_lossy(&source.content))
@@ -152,17 +143,23 @@ impl Call<'_> {
                 .any(|text| words.iter().any(|word| text.contains(word)))
         };
         let looks_inside = any(&INTROSPECTION) || texts.iter().any(|text| lists_traps(text));
-        let traced = std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
+        let blame = !looks_inside;
         let includes = any(&["source", ". "]);
-        let flags = [
-            ("blame", !looks_inside),
-            ("includes", includes),
-            ("traced", traced || includes),
-            ("undo", self.undo),
+        let traced = includes || std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
+        let mut slots = self.sources.files.iter().map(|source| source.slot);
+        let lenient = slots.any(|slot| !self.errexit(slot));
+        let needs = [
+            ("blame", blame),
+            ("includes", blame && includes),
+            ("lenient", lenient),
+            ("traced", traced),
             ("unconfigured", self.sources.unconfigured),
+            ("undo", self.undo),
+            ("up", self.phase.direction == Direction::Up),
+            ("waits", self.phase == Phase::UP_INSIDE),
         ];
-        let given = flags.iter().filter(|(_, given)| *given);
-        given.fold(" ".to_owned(), |flags, (flag, _)| flags + flag + "  ")
+        let needed = needs.into_iter().filter(|(_, needed)| *needed);
+        needed.map(|(word, _)| word).collect()
     }
 
     /// The file that ended the run because bash cannot parse it, which bash tells nobody under errexit.
@@ -198,6 +195,20 @@ fn lists_traps(text: &str) -> bool {
         let rest = text[at + word.len()..].trim_start_matches([' ', '\t']);
         rest.is_empty() || rest.starts_with(['\n', ';', ')', '|', '>', '`', '&'])
     })
+}
+
+/// The lines of a script of ours that bash has to read: no comments, and of those that end with
+/// `#: WORD` or `#: !WORD` only those that `words` ask for.
+fn lines_for(script: &str, words: &[&str]) -> String {
+    let lines = script.split_inclusive('\n').filter(|line| {
+        let (code, word) = line.rsplit_once("#: ").unwrap_or((line, ""));
+        let wanted = match word.trim_end().strip_prefix('!') {
+            Some(word) => !words.contains(&word),
+            None => word.is_empty() || words.contains(&word.trim_end()),
+        };
+        wanted && !code.trim_start().starts_with('#')
+    });
+    lines.collect()
 }
 
 /// A file without a name, which nothing that bash runs inherits.

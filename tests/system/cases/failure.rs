@@ -1,5 +1,7 @@
 //! What goes wrong, in every phase, and what is left of it: nothing.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use super::support::*;
@@ -11,6 +13,8 @@ pub const CASES: &[Case] = &[
     ("down_inside_fails", down_inside_fails),
     ("down_outside_fails", down_outside_fails),
     ("start_takes_too_long", start_takes_too_long),
+    ("stopped_while_it_starts", stopped_while_it_starts),
+    ("killed", killed),
     ("unknown_type", unknown_type),
     ("config_is_gone_before_start", config_is_gone_before_start),
     ("config_is_gone_while_up", config_is_gone_while_up),
@@ -118,6 +122,46 @@ fn start_takes_too_long(machine: &Machine) -> Result<()> {
     expect_calls(machine, "up outside a, slow, down inside a, down outside a")?;
     machine.run("! pgrep -f '[s]leep 1000'")?;
     nothing_left(machine)
+}
+
+fn stopped_while_it_starts(machine: &Machine) -> Result<()> {
+    let slow = recording_type("t") + "configure_t_up_inside() { record slow; sleep 1000; }\n";
+    add_type(machine, "t", &slow)?;
+    machine.run("systemctl start --no-block netns-t@a")?;
+    called(machine, "slow")?;
+    machine.run("systemctl stop netns-t@a")?;
+    expect_instance(machine, "t", "a", [FAILED, DOWN, DOWN])?;
+    expect_calls(machine, "up outside a, slow, down inside a, down outside a")?;
+    machine.run("! pgrep -f '[s]leep 1000'")?;
+    nothing_left(machine)
+}
+
+/// Another type keeps the namespace, whose end would clean up as well.
+fn killed(machine: &Machine) -> Result<()> {
+    for (phase, expected) in [
+        ("up_outside", "up outside a, down outside a"),
+        ("up_inside", LIFE),
+    ] {
+        let kill = format!(
+            "configure_t_{phase}() {{ ok_configure_t_{phase} \"$@\"; kill -KILL $PPID $$; }}\n"
+        );
+        add_type(machine, "t", &(type_failing_in(phase) + &kill))?;
+        machine.run("systemctl start netns-lo@a")?;
+        start_fails(machine)?;
+        called(machine, "down outside")?;
+        machine.run("systemctl stop netns-lo@a")?;
+        expect_calls(machine, expected)?;
+        nothing_left(machine)?;
+    }
+    recovers(machine)
+}
+
+/// Waits until a function has recorded this.
+fn called(machine: &Machine, what: &str) -> Result<()> {
+    machine.wait_until(what, Duration::from_secs(10), |machine| {
+        let found = machine.try_run(&format!("grep -q '^{what}' /run/calls"))?;
+        Ok(found.status == Some(0))
+    })
 }
 
 fn unknown_type(machine: &Machine) -> Result<()> {
