@@ -41,7 +41,7 @@ TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 
 # Every file that is installed, as MODE:SOURCE:DESTINATION.
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
-	$(foreach unit,$(wildcard systemd/*.service systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
+	$(foreach unit,$(wildcard systemd/*.service systemd/*.socket systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0644:contrib/types/README.md:$(DOCDIR)/types/README.md \
 	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
@@ -70,6 +70,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:docs/services.md:$(DOCDIR)/services.md \
+	0644:docs/metrics.md:$(DOCDIR)/metrics.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # What 'make install-compat' installs on top.
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
