@@ -33,7 +33,7 @@ missing, and the metric netns_unreadable is not 0.
 Example: netnsctl metrics --output /run/netns.prom
          systemctl enable --now netns_metrics.socket")]
 pub struct Metrics {
-    /// Replace FILE at once, for node_exporter's textfile collector
+    /// Write to FILE, atomically, for node_exporter's textfile collector
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
