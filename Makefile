@@ -1,5 +1,5 @@
-# systemd-netns: make, make install, make demo, make check; for developers also make lint and
-# make check-fresh (see CONTRIBUTING.md). Variables: see below.
+# systemd-netns: make, make install, make deb, make rpm, make arch, make demo, make check; for developers also
+# make lint and make check-fresh (see CONTRIBUTING.md). Variables: see below.
 
 PREFIX ?= /usr
 SYSCONFDIR ?= /etc
@@ -29,18 +29,19 @@ CONFDIR = $(SYSCONFDIR)/conf.d/netns
 CARGO ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 BUILD = target/$(TARGET)/release
-CARGOFLAGS = --locked --release --target $(TARGET)
-ifeq ($(STATIC),yes)
+# The same bytes wherever it is built: paths are those of no machine.
+REMAP = "--remap-path-prefix=$(CURDIR)=/usr/src/systemd-netns","--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo"
 # One file that runs on every release of every distribution.
-CARGOFLAGS += --config 'target.$(TARGET).rustflags=["-Ctarget-feature=+crt-static"]'
-endif
+STATICALLY = $(if $(filter yes,$(STATIC)),"-Ctarget-feature=+crt-static"$(COMMA))
+COMMA := ,
+CARGOFLAGS = --locked --release --target $(TARGET) --config 'target.$(TARGET).rustflags=[$(STATICALLY)$(REMAP)]'
 
 PROGRAMS = netnsinit netnsupdate netnsctl
 TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 
 # Every file that is installed, as MODE:SOURCE:DESTINATION.
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
-	$(foreach unit,$(wildcard systemd/*.service systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
+	$(foreach unit,$(wildcard systemd/*.service systemd/*.socket systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0644:contrib/types/README.md:$(DOCDIR)/types/README.md \
 	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
@@ -69,19 +70,24 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
 	0644:docs/services.md:$(DOCDIR)/services.md \
+	0644:docs/metrics.md:$(DOCDIR)/metrics.md \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # What 'make install-compat' installs on top.
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	0644:contrib/compat-systemd-netns/README.md:$(DOCDIR)/compat-systemd-netns.md
+# What packages have on top.
+PACKAGED = 0755:packaging/hook:$(DATADIR)/package-hook \
+	0644:$(BUILD)/sbom.spdx.json:$(DOCDIR)/sbom.spdx.json
 # and every symlink, as TARGET:LINK
 LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	netnsupdate.8:$(MANDIR)/man8/netns-update.8 \
+	netnsctl.8:$(MANDIR)/man8/netns-nft-save.8 \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own. That of the administrator goes only if it is empty.
 DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean
+.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package
 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
@@ -111,14 +117,29 @@ install_files = set -e; [ -z '$(DESTDIR)' ] || mkdir -p '$(DESTDIR)'; made=; for
 		esac; \
 	done; [ -z "$$made" ] || printf '%s\n' $$made >>'$(DESTDIR)$(MADE)'
 
+# Recipe: installs everything, and the files $(1).
+install_all = $(call install_files,$(FILES) $(1)); \
+	for link in $(LINKS); do ln -sf $${link%%:*} '$(DESTDIR)'$${link\#*:}; done; \
+	install -d -m 0755 '$(DESTDIR)$(CONFDIR)'
+
 install: $(BUILD)/built-for
-	@$(call install_files,$(FILES))
-	@set -e; for link in $(LINKS); do ln -sf $${link%%:*} '$(DESTDIR)'$${link#*:}; done
-	@install -d -m 0755 '$(DESTDIR)$(CONFDIR)'
+	@$(call install_all)
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 ifeq ($(DESTDIR),)
 	$(SBINDIR)/netnsupdate --daemon-reload
 endif
+
+# As in a package, which knows its directories: into DESTDIR.
+install-package: $(BUILD)/built-for
+	@[ -n '$(DESTDIR)' ] || { echo 'install-package needs DESTDIR' >&2; exit 1; }
+	@packaging/sbom $(TARGET) $(if $(filter yes,$(STATIC)),--static) >$(BUILD)/sbom.spdx.json
+	@$(call install_all,$(PACKAGED))
+	@rm -f '$(DESTDIR)$(MADE)'
+
+# Packages, in target/packages.
+deb rpm arch: build
+	@tests/system/deps $@
+	@packaging/build $@ target/packages
 
 install-compat:
 	@$(call install_files,$(COMPAT))
@@ -151,10 +172,14 @@ demo:
 	@tests/system/demo-direct $(PACKAGE)
 
 # All tests, for users and developers alike. Those that need root fail without it.
-check: deps test check-vm
+check: deps test check-package check-vm
 
 deps:
 	@tests/system/deps
+
+# What 'make deb', 'make rpm' and 'make arch' build, installed, upgraded and removed.
+check-package: build
+	SUITES='$(SUITES)' tests/package/run
 
 # The root trees of the machines. Made here, where it can be seen, rather than by the first test of a suite.
 trees:
@@ -184,7 +209,7 @@ check-vm: package
 check-fresh:
 	tests/fresh
 
-SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests .ci)
+SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests packaging .ci)
 
 # What the compiler of a developer and ShellCheck say. A newer clippy may find more: no part of make check.
 lint:

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::counters::{self, Counters};
 pub use super::inside::{Dns, Inside, Listening, Route};
 pub use super::services::Stale;
 use super::{Inventory, Namespace, NamespaceState, inside, processes, services};
@@ -21,6 +22,8 @@ pub struct Details {
     #[serde(flatten)]
     pub inside: Inside,
     pub dns: Option<Dns>,
+    /// `None` where they could not be read.
+    pub counters: Option<Counters>,
     /// When each unit entered its state, as systemd writes it.
     pub since: BTreeMap<String, String>,
     pub stale: Vec<Stale>,
@@ -54,11 +57,13 @@ pub fn read(
     }
     unnamed.sort_by_key(|(_, process)| process.pid);
     let mut all = Vec::new();
-    for namespace in namespaces {
+    let counters = counters::read(root, &namespaces, unreadable);
+    for (namespace, counters) in namespaces.into_iter().zip(counters) {
         let name = NsName::of_any(namespace.title())?;
         let mut details = Details {
             inside: Inside::default(),
             dns: inside::dns(root, &name),
+            counters,
             since: BTreeMap::new(),
             stale: services::stale(root, &unnamed, &namespace),
             log: Vec::new(),

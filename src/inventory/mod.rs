@@ -17,6 +17,7 @@ use crate::sys::exit::{self, Exit};
 use crate::sys::file;
 use crate::systemd::manager::Manager;
 
+pub mod counters;
 pub mod details;
 pub mod graph;
 mod inside;

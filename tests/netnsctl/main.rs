@@ -7,6 +7,7 @@ mod attach;
 mod check;
 mod completion;
 mod graph;
+mod metrics;
 mod view;
 
 use std::path::{Path, PathBuf};

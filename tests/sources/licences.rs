@@ -19,7 +19,7 @@ const COMPATIBLE: [&str; 10] = [
 
 /// Whether an SPDX expression leaves a compatible choice. `AND` is taken to bind less than `OR`,
 /// which errs on the side of refusal.
-fn is_compatible(expression: &str) -> bool {
+pub fn is_compatible(expression: &str) -> bool {
     let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
     plain.split(" AND ").all(|part| {
         part.split(" OR ")

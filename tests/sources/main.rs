@@ -4,6 +4,7 @@
 mod house;
 mod licences;
 mod man;
+mod release;
 mod types;
 
 use std::path::{Path, PathBuf};

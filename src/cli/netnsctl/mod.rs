@@ -19,6 +19,7 @@ mod gc;
 mod graph;
 mod inspect;
 mod list;
+mod metrics;
 mod new;
 mod nft_save;
 mod publish;
@@ -59,6 +60,7 @@ enum Verb {
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
     List(list::List),
+    Metrics(metrics::Metrics),
     New(new::New),
     NftSave(nft_save::NftSave),
     Publish(publish::Publish),
@@ -92,6 +94,7 @@ impl Ctl {
             Verb::Graph(verb) => verb.run(root),
             Verb::Inspect(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
+            Verb::Metrics(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),
             Verb::Publish(verb) => verb.run(root),

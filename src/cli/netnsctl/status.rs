@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use clap::Args;
@@ -7,9 +8,11 @@ use serde::Serialize;
 use crate::cli::output::{Paging, print_json, warn_unreadable};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
+use crate::inventory::counters::{Conntrack, Counters, Peer};
 use crate::inventory::details::{self, Details, Dns, Listening, Route};
 use crate::inventory::{Inventory, Link, Location, Namespace, NamespaceState, Owner, Process};
 use crate::inventory::{Service, TypeState, Unit};
+use crate::namespace::netlink::{Passed, Traffic};
 use crate::sys::log;
 use crate::sys::terminal::{self, Look, Tone, clean};
 use crate::systemd::instances::known;
@@ -143,6 +146,8 @@ fn text(details: &Details, look: Look) -> String {
     );
     let links = namespace.links.as_deref().unwrap_or_default();
     section("Links", lines(links, link));
+    let counters = details.counters.as_ref();
+    section("Counters", counters.map(self::counters).unwrap_or_default());
     section("Routes", lines(&details.inside.routes, route));
     section("DNS", lines(details.dns.as_slice(), dns));
     section("Listening", lines(&details.inside.listening, listening));
@@ -212,6 +217,83 @@ fn link(link: &Link) -> String {
     words.join("  ")
 }
 
+/// Of the links but the loopback, of sockets, and of what else there is.
+fn counters(counters: &Counters) -> Vec<String> {
+    let links = counters.links.iter().filter(|traffic| traffic.link != "lo");
+    let mut lines: Vec<String> = links
+        .map(
+            |Traffic {
+                 link,
+                 received,
+                 sent,
+             }| {
+                let (received, sent) = (passed(received), passed(sent));
+                format!("{link}  received {received}, sent {sent}")
+            },
+        )
+        .collect();
+    let used = counters.sockets.iter().filter(|sockets| sockets.used > 0);
+    let used: Vec<String> = used
+        .map(|sockets| {
+            let version = if sockets.family == "inet6" { "6" } else { "4" };
+            format!("{} {}/IPv{version}", sockets.used, sockets.protocol)
+        })
+        .collect();
+    if !used.is_empty() {
+        lines.push(format!("sockets  {}", used.join(", ")));
+    }
+    if let Some(Conntrack { entries, limit }) =
+        counters.conntrack.as_ref().filter(|c| c.entries > 0)
+    {
+        lines.push(format!("tracked connections  {entries} of {limit}"));
+    }
+    lines.extend(counters.wireguard.iter().map(peer));
+    lines
+}
+
+fn passed(passed: &Passed) -> String {
+    let mut text = format!("{} in {} packets", bytes(passed.bytes), passed.packets);
+    for (count, what) in [(passed.errors, "errors"), (passed.dropped, "dropped")] {
+        if count > 0 {
+            let _ = write!(text, " ({count} {what})");
+        }
+    }
+    text
+}
+
+fn peer(peer: &Peer) -> String {
+    let ago = match peer.last_handshake {
+        0 => "no handshake yet".to_owned(),
+        time => {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            let ago = now.as_secs().saturating_sub(time);
+            format!("last handshake {ago} s ago")
+        }
+    };
+    let (received, sent) = (bytes(peer.received), bytes(peer.sent));
+    format!(
+        "{}  peer {}  {ago}, received {received}, sent {sent}",
+        peer.link, peer.public_key
+    )
+}
+
+/// In the unit that leaves up to three digits before the point.
+fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 999.5 {
+            return match unit {
+                "B" => format!("{count} B"),
+                _ => format!("{value:.1} {unit}"),
+            };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} PB")
+}
+
 fn route(route: &Route) -> String {
     /// `RT_TABLE_MAIN` (rtnetlink(7)).
     const MAIN_TABLE: u32 = 254;
@@ -261,5 +343,24 @@ fn service(service: &Service) -> String {
         0 => format!("{}  {state}, no processes in the namespace", service.unit),
         1 => format!("{}  {state}, 1 process", service.unit),
         n => format!("{}  {state}, {n} processes", service.unit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_a_unit() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_234, "1.2 kB"),
+            (999_400, "999.4 kB"),
+            (1_500_000, "1.5 MB"),
+        ] {
+            assert_eq!(bytes(count), text);
+        }
+        assert!(bytes(u64::MAX).ends_with(" PB"));
     }
 }

@@ -19,6 +19,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::RouteMessage;
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use serde::Serialize;
 
 mod parse;
 
@@ -59,6 +60,23 @@ pub enum State {
     /// Set up, but without a carrier (`IFF_LOWER_UP`).
     NoCarrier,
     Up,
+}
+
+/// What has gone through a link since it was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    pub link: String,
+    pub received: Passed,
+    pub sent: Passed,
+}
+
+/// What has gone in one direction. The kernel counts in 64 bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Passed {
+    pub bytes: u64,
+    pub packets: u64,
+    pub errors: u64,
+    pub dropped: u64,
 }
 
 /// An address of a link.
@@ -148,6 +166,13 @@ impl Connection {
         let request = RouteNetlinkMessage::GetLink(message);
         self.dump(request, |body| parse::link(body).map(|link| vec![link]))
             .context("listing links")
+    }
+
+    /// The traffic of all links.
+    pub fn traffic(&mut self) -> Result<Dump<Traffic>> {
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.dump(request, |body| parse::traffic(body).map(|link| vec![link]))
+            .context("reading the counters of links")
     }
 
     /// All addresses.

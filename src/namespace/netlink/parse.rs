@@ -10,7 +10,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteType, RouteVia,
 };
 
-use super::{KernelAddress, KernelLink, KernelRoute, State, Under};
+use super::{KernelAddress, KernelLink, KernelRoute, Passed, State, Traffic, Under};
 
 /// The size of `struct ifinfomsg` (rtnetlink(7)).
 const LINK_HEADER: usize = 16;
@@ -62,6 +62,43 @@ pub fn link(message: &[u8]) -> Option<KernelLink> {
         master,
         under: under.map(|index| Under { index, nsid }),
     })
+}
+
+/// The traffic of the link that a message describes; `None` where it does not say.
+pub fn traffic(message: &[u8]) -> Option<Traffic> {
+    let (mut link, mut counters) = (None, None);
+    for attribute in NlasIterator::new(message.get(LINK_HEADER..)?) {
+        let attribute = attribute.ok()?;
+        match attribute.kind() {
+            libc::IFLA_IFNAME => link = Some(text(attribute.value())),
+            libc::IFLA_STATS64 => counters = passed(attribute.value()),
+            _ => {}
+        }
+    }
+    let (received, sent) = counters?;
+    Some(Traffic {
+        link: link?,
+        received,
+        sent,
+    })
+}
+
+/// `struct rtnl_link_stats64` (linux/if_link.h) begins with packets, bytes, errors and drops, received and sent
+/// by turns. Later kernels add to its end.
+fn passed(counters: &[u8]) -> Option<(Passed, Passed)> {
+    let counters: Vec<u64> = counters
+        .chunks_exact(8)
+        .map(|number| u64::from_ne_bytes(number.try_into().expect("chunks of 8 bytes")))
+        .collect();
+    let of = |first: usize| {
+        Some(Passed {
+            packets: *counters.get(first)?,
+            bytes: *counters.get(first + 2)?,
+            errors: *counters.get(first + 4)?,
+            dropped: *counters.get(first + 6)?,
+        })
+    };
+    Some((of(0)?, of(1)?))
 }
 
 fn info_kind(nested: &[u8]) -> Option<String> {
@@ -247,6 +284,30 @@ mod tests {
         assert_eq!(state(0), State::Down);
         assert_eq!(state(libc::IFF_LOWER_UP), State::Down);
         assert_eq!(state(libc::IFF_UP), State::NoCarrier);
+    }
+
+    #[test]
+    fn counters_are_read_in_their_order() {
+        let stats: Vec<u8> = (1_u64..=25).flat_map(u64::to_ne_bytes).collect();
+        let attributes = [
+            attribute(libc::IFLA_IFNAME, b"eth0\0"),
+            attribute(libc::IFLA_STATS64, &stats),
+        ];
+        let passed = |packets, bytes, errors, dropped| Passed {
+            bytes,
+            packets,
+            errors,
+            dropped,
+        };
+        let read = traffic(&message(0, &attributes)).unwrap();
+        assert_eq!(read.received, passed(1, 3, 5, 7));
+        assert_eq!(read.sent, passed(2, 4, 6, 8));
+        assert_eq!(traffic(&message(0, &attributes[..1])), None);
+        let short = [
+            attributes[0].clone(),
+            attribute(libc::IFLA_STATS64, &stats[..56]),
+        ];
+        assert_eq!(traffic(&message(0, &short)), None);
     }
 
     #[test]

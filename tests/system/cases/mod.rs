@@ -13,6 +13,7 @@ mod docs;
 mod failure;
 mod lan;
 mod life;
+mod metrics;
 mod order;
 mod resolv;
 mod support;
@@ -33,6 +34,7 @@ mod view;
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
     ("life", life::CASES),
+    ("metrics", metrics::CASES),
     ("check", check::CASES),
     ("failure", failure::CASES),
     ("update", update::CASES),

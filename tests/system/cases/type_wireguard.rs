@@ -100,6 +100,14 @@ fn tunnel(machine: &Machine) -> Result<()> {
     // Only the encrypted packets are the host's.
     let host = machine.run("ip -oneline link; ss -Hlun")?.stdout;
     ensure!(!host.contains("wg-") && host.contains(":5001"), "{host}");
+    // The age of the handshake and the traffic, by the key of the peer.
+    machine.sh(
+        r#"key=$(wg pubkey </etc/wireguard/b.key); labels="{namespace=\"a\",link=\"wg-a\",public_key=\"$key\"}"
+        value() { netnsctl metrics | grep --fixed-strings "netns_wireguard_$1$labels" | cut -d' ' -f2; }
+        age=$(($(date +%s) - $(value last_handshake_timestamp_seconds)))
+        ((age >= 0 && age < 60 && $(value transmit_bytes_total) > 100))
+        netnsctl status a | grep --fixed-strings "wg-a  peer $key  last handshake""#,
+    )?;
 
     machine.run("systemctl restart netns-wireguard@a")?;
     machine.sh(PING)?;

@@ -1,0 +1,233 @@
+//! What the kernel counts in a namespace: traffic, sockets, tracked connections, WireGuard peers.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{Link, Namespace};
+use crate::instance::paths::Root;
+use crate::namespace::netlink::{Connection, Traffic};
+use crate::namespace::{self, Id, NetNs};
+use crate::sys::command;
+use crate::sys::file;
+
+/// The counters of one namespace.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Counters {
+    pub links: Vec<Traffic>,
+    pub sockets: Vec<Sockets>,
+    /// `None` where the kernel tracks no connections.
+    pub conntrack: Option<Conntrack>,
+    pub wireguard: Vec<Peer>,
+}
+
+/// How many sockets are in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sockets {
+    /// `tcp`, `udp` or `raw`.
+    pub protocol: String,
+    /// `inet` or `inet6`.
+    pub family: &'static str,
+    pub used: u64,
+}
+
+/// The table of tracked connections (conntrack(8)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Conntrack {
+    pub entries: u64,
+    pub limit: u64,
+}
+
+/// A peer of a WireGuard interface (wg(8)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Peer {
+    pub link: String,
+    pub public_key: String,
+    /// In seconds since the epoch; 0 for never.
+    pub last_handshake: u64,
+    /// In bytes.
+    pub received: u64,
+    /// In bytes.
+    pub sent: u64,
+}
+
+/// Reads the counters of each of `namespaces`: `None` for one that is not there, or cannot be read, which is added to
+/// `unreadable`.
+pub fn read(
+    root: &Root,
+    namespaces: &[Namespace],
+    unreadable: &mut Vec<String>,
+) -> Vec<Option<Counters>> {
+    let present: HashMap<Id, &Namespace> = namespaces
+        .iter()
+        .filter_map(|namespace| Some((namespace.id?, namespace)))
+        .collect();
+    let open = |namespace: &&Namespace| {
+        NetNs::at(root.netns_dir().join(namespace.title()))?
+            .filter(|open| Some(open.id) == namespace.id)
+            .context("deleted or replaced while it was read")
+    };
+    let opened = namespaces
+        .iter()
+        .filter(|n| n.id.is_some())
+        .map(|n| open(&n));
+    let mut problems = Vec::new();
+    let results = namespace::visit(opened, |open| {
+        let namespace = present[&open.id];
+        let mut counters = here()?;
+        match peers(root, namespace) {
+            Ok(peers) => counters.wireguard = peers,
+            Err(error) => problems.push(format!("peers in {}: {error:#}", namespace.title())),
+        }
+        Ok(counters)
+    });
+    unreadable.append(&mut problems);
+    let mut results = results.into_iter();
+    let mut read = Vec::new();
+    for namespace in namespaces {
+        let result = namespace.id.and_then(|_| results.next()).transpose();
+        read.push(result.unwrap_or_else(|error| {
+            unreadable.push(format!("counters of {}: {error:#}", namespace.title()));
+            None
+        }));
+    }
+    read
+}
+
+/// The counters of the namespace that this thread is in, but for those that other programs tell.
+fn here() -> Result<Counters> {
+    Ok(Counters {
+        links: Connection::open()?.traffic()?.items,
+        sockets: sockets()?,
+        conntrack: conntrack()?,
+        wireguard: Vec::new(),
+    })
+}
+
+fn sockets() -> Result<Vec<Sockets>> {
+    let mut found = Vec::new();
+    // /proc/net is that of the main thread.
+    for (name, family) in [("sockstat", "inet"), ("sockstat6", "inet6")] {
+        let path = Path::new("/proc/thread-self/net").join(name);
+        // The kernel may be without IPv6.
+        let text = file::read_text(&path)?.unwrap_or_default();
+        found.extend(sockets_in_use(&text, family));
+    }
+    Ok(found)
+}
+
+/// The sockets that a sockstat or sockstat6 of proc_net(5) counts, with lines such as
+/// `TCP6: inuse 2`.
+fn sockets_in_use(text: &str, family: &'static str) -> Vec<Sockets> {
+    let line = |line: &str| {
+        let (protocol, counters) = line.split_once(": inuse ")?;
+        let protocol = protocol.trim_end_matches('6').to_lowercase();
+        let used = counters.split(' ').next()?.trim().parse().ok()?;
+        ["tcp", "udp", "raw"]
+            .contains(&protocol.as_str())
+            .then_some(Sockets {
+                protocol,
+                family,
+                used,
+            })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn conntrack() -> Result<Option<Conntrack>> {
+    // Of the namespace of the thread that opens the file.
+    let number = |name: &str| -> Result<Option<u64>> {
+        let path = Path::new("/proc/sys/net/netfilter").join(name);
+        let text = file::read_text(&path)?;
+        Ok(text.and_then(|text| text.trim().parse().ok()))
+    };
+    let entries = number("nf_conntrack_count")?;
+    let limit = number("nf_conntrack_max")?;
+    Ok(entries
+        .zip(limit)
+        .map(|(entries, limit)| Conntrack { entries, limit }))
+}
+
+/// The peers of the WireGuard interfaces of the namespace that this thread is in, and its programs with it.
+fn peers(root: &Root, namespace: &Namespace) -> Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    for link in namespace.links.iter().flatten() {
+        let Some(interface) = wireguard_interface(root, namespace, link) else {
+            continue;
+        };
+        let wg = command::find("wg")?;
+        let show = |what: &str| command::output(&wg, &["show", &interface, what]);
+        let (handshakes, transfer) = (show("latest-handshakes")?, show("transfer")?);
+        peers.extend(peers_of(&link.name, &handshakes, &transfer));
+    }
+    Ok(peers)
+}
+
+/// What wg(8) calls a link, if it is a WireGuard interface. That of wireguard-go is a tun link, and keeps the name that it
+/// had on the host, where the type `wireguard` creates it.
+fn wireguard_interface(root: &Root, namespace: &Namespace, link: &Link) -> Option<String> {
+    match link.kind.as_str() {
+        "wireguard" => Some(link.name.clone()),
+        "tun" => {
+            let born = format!("wg-{}", namespace.title());
+            let socket = root.path("/run/wireguard").join(format!("{born}.sock"));
+            socket.exists().then_some(born)
+        }
+        _ => None,
+    }
+}
+
+/// The peers that `wg show INTERFACE latest-handshakes` and `transfer` print, a line for each.
+fn peers_of(link: &str, handshakes: &str, transfer: &str) -> Vec<Peer> {
+    let traffic: HashMap<&str, (u64, u64)> = transfer
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let key = words.next()?;
+            Some((
+                key,
+                (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+            ))
+        })
+        .collect();
+    let peer = |line: &str| {
+        let (key, time) = line.split_once(char::is_whitespace)?;
+        let (received, sent) = traffic.get(key).copied().unwrap_or_default();
+        Some(Peer {
+            link: link.to_owned(),
+            public_key: key.to_owned(),
+            last_handshake: time.trim().parse().ok()?,
+            received,
+            sent,
+        })
+    };
+    handshakes.lines().filter_map(peer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_counted_by_protocol() {
+        let text = "sockets: used 9\nTCP: inuse 3 orphan 0 tw 1 alloc 8 mem 1\nUDP: inuse 2 mem 0\nUDPLITE: inuse 0\n";
+        let counted = sockets_in_use(text, "inet");
+        let counted: Vec<_> = counted.iter().map(|s| (&*s.protocol, s.used)).collect();
+        assert_eq!(counted, [("tcp", 3), ("udp", 2)]);
+        let counted = sockets_in_use("TCP6: inuse 4\nFRAG6: inuse 1 memory 0\n", "inet6");
+        assert_eq!((&*counted[0].protocol, counted[0].used), ("tcp", 4));
+        assert_eq!(counted.len(), 1);
+    }
+
+    #[test]
+    fn peers_are_those_with_a_handshake_line() {
+        let peers = peers_of("wg0", "a=\t1700000000\nb=\t0\n", "a=\t10\t20\n");
+        let read: Vec<_> = peers
+            .iter()
+            .map(|p| (&*p.public_key, p.last_handshake, p.received, p.sent))
+            .collect();
+        assert_eq!(read, [("a=", 1_700_000_000, 10, 20), ("b=", 0, 0, 0)]);
+    }
+}
