@@ -44,6 +44,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0644:contrib/types/README.md:$(DOCDIR)/types/README.md \
 	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
+	0755:contrib/types/openvpn/openvpn-up:$(DATADIR)/openvpn-up \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
 	$(foreach network,$(wildcard contrib/unmanaged/*.network),0644:$(network):$(NETWORKDIR)/$(notdir $(network))) \
 	0644:contrib/unmanaged/60-systemd-netns.rules:$(UDEVDIR)/60-systemd-netns.rules \
