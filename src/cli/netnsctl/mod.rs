@@ -19,6 +19,7 @@ mod gc;
 mod graph;
 mod inspect;
 mod list;
+mod migrate;
 mod new;
 mod nft_save;
 mod publish;
@@ -58,6 +59,7 @@ enum Verb {
     Graph(graph::Graph),
     Inspect(inspect::Inspect),
     List(list::List),
+    Migrate(migrate::Migrate),
     New(new::New),
     NftSave(nft_save::NftSave),
     Publish(publish::Publish),
@@ -90,6 +92,7 @@ impl Ctl {
             Verb::Graph(verb) => verb.run(root),
             Verb::Inspect(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
+            Verb::Migrate(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),
             Verb::Publish(verb) => verb.run(root),
