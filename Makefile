@@ -69,7 +69,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:systemd/netns-ifupdown@.service.d/10-unneeded.conf:$(IFUPDOWNDIR)/10-unneeded.conf \
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
-	0644:docs/services.md:$(DOCDIR)/services.md \
+	$(foreach page,$(wildcard docs/*.md docs/*/*.md),0644:$(page):$(DOCDIR)/$(page)) \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # What 'make install-compat' installs on top.
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
@@ -80,7 +80,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own. That of the administrator goes only if it is empty.
-DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check check-vm check-fresh deps lint test trees package clean
 
