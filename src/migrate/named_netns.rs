@@ -99,6 +99,9 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The names of variables there and here.
+type Names<'a> = &'a [(&'a str, &'a str)];
+
 fn translate(
     root: &Root,
     plan: &mut Plan,
@@ -109,108 +112,38 @@ fn translate(
 ) -> Result<()> {
     let mut conf =
         Conf::new(root, kind.1, name, path).with_context(|| path.display().to_string())?;
-    let cidr = from.take("CIDR");
-    let with_length = |address: String| match (&cidr, address.contains('/')) {
-        (Some(length), false) => format!("{address}/{length}"),
-        _ => address,
-    };
-    let copy = |conf: &mut Conf, from: &mut Variables, names: &[(&str, &str)]| -> Result<()> {
-        for (old, new) in names {
-            if let Some(value) = from.take(old) {
-                conf.set(new, &value)?;
-            }
-        }
-        Ok(())
-    };
-    match kind.0 {
-        "nat" => {
-            let (outside, inside) = (from.take("GATEWAY_IP"), from.take("CLIENT_IP"));
-            match (outside, inside) {
-                (Some(outside), Some(inside)) => {
-                    conf.set("NAT_IFADDR_OUTSIDE", &with_length(outside))?;
-                    conf.set("NAT_IFADDR_INSIDE", &with_length(inside))?;
-                }
-                (None, None) => {}
-                _ => plan.note(
+    match kind.1 {
+        "nat" => nat(&mut conf, &mut from, plan, path)?,
+        "bridge" => {
+            let names = [
+                ("BRIDGE", "BRIDGE"),
+                ("DEVNAME_OUTSIDE", "BRIDGE_IFNAME_OUTSIDE"),
+                ("DEVNAME_INSIDE", "BRIDGE_IFNAME_INSIDE"),
+            ];
+            copy(&mut conf, &mut from, &names)?;
+            addresses(&mut conf, &mut from, "BRIDGE")?;
+            if from.take("MACADDR").is_some() {
+                plan.note(
                     path,
-                    "one of GATEWAY_IP and CLIENT_IP alone: free addresses are taken instead",
-                ),
-            }
-            copy(
-                &mut conf,
-                &mut from,
-                &[
-                    ("DEVNAME_OUTSIDE", "NAT_IFNAME_OUTSIDE"),
-                    ("DEVNAME_INSIDE", "NAT_IFNAME_INSIDE"),
-                    ("MACADDR", "NAT_MAC_OUTSIDE"),
-                    ("IPADDR_OUTSIDE", "IPADDR_OUTSIDE"),
-                    ("IPADDR", "IPADDR"),
-                    ("GATEWAY", "GATEWAY"),
-                ],
-            )?;
-            // There it is what the namespace may reach on the host.
-            if from
-                .take("NAT_ACCEPT_TRAFFIC")
-                .is_some_and(|value| value != "0")
-            {
-                conf.set("NAT_HOST_ACCESS", "yes")?;
+                    "MACADDR was not translated: it is that of the port of the bridge, BRIDGE_MAC that of the interface inside",
+                );
             }
         }
-        prefix => {
-            let ours = if prefix == "bridge" {
-                "BRIDGE"
-            } else {
-                "MACVLAN"
-            };
-            if prefix == "bridge" {
-                copy(
-                    &mut conf,
-                    &mut from,
-                    &[
-                        ("BRIDGE", "BRIDGE"),
-                        ("DEVNAME_OUTSIDE", "BRIDGE_IFNAME_OUTSIDE"),
-                        ("DEVNAME_INSIDE", "BRIDGE_IFNAME_INSIDE"),
-                    ],
-                )?;
-                if from.take("MACADDR").is_some() {
-                    plan.note(path, "MACADDR was not translated: it is that of the port of the bridge, BRIDGE_MAC that of the interface inside");
-                }
-            } else {
-                copy(
-                    &mut conf,
-                    &mut from,
-                    &[
-                        ("MACVLAN_BRIDGE", "MACVLAN_PARENT_IFNAME"),
-                        ("DEVNAME_INSIDE", "MACVLAN_IFNAME"),
-                        ("MACADDR", "MACVLAN_MAC"),
-                    ],
-                )?;
-                conf.set("MACVLAN_MODE", "bridge")?;
-            }
-            if let Some(address) = from.take("IPADDR") {
-                conf.set(&format!("{ours}_IFADDR"), &with_length(address))?;
-            }
-            copy(
-                &mut conf,
-                &mut from,
-                &[("GATEWAY", &format!("{ours}_GATEWAY"))],
-            )?;
-            if from.take("DHCPV4").is_some_and(|value| value != "0") {
-                conf.set(&format!("{ours}_DHCP"), "ipv4")?;
-            }
+        _ => {
+            let names = [
+                ("MACVLAN_BRIDGE", "MACVLAN_PARENT_IFNAME"),
+                ("DEVNAME_INSIDE", "MACVLAN_IFNAME"),
+                ("MACADDR", "MACVLAN_MAC"),
+            ];
+            copy(&mut conf, &mut from, &names)?;
+            conf.set("MACVLAN_MODE", "bridge")?;
+            addresses(&mut conf, &mut from, "MACVLAN")?;
         }
     }
-    // Those of other kinds are in the global file for these.
-    let others: Vec<&str> = KINDS
-        .iter()
-        .filter(|other| other.0 != kind.0)
-        .flat_map(|other| other.2)
-        .copied()
-        .collect();
-    for (variable, _) in from
-        .rest()
-        .filter(|(variable, _)| !others.contains(variable))
-    {
+    // The file for all namespaces has those of other kinds, too.
+    let others = KINDS.iter().filter(|other| other.0 != kind.0);
+    let others: Vec<&str> = others.flat_map(|other| other.2).copied().collect();
+    for (variable, _) in from.rest().filter(|(name, _)| !others.contains(name)) {
         plan.note(
             path,
             &format!("{variable} was not translated: no such setting is known"),
@@ -227,6 +160,72 @@ fn translate(
         format!("netns-{}@{name}.service", kind.0),
     ] {
         plan.services(root, &unit, &instance)?;
+    }
+    Ok(())
+}
+
+fn copy(conf: &mut Conf, from: &mut Variables, names: Names) -> Result<()> {
+    for (old, new) in names {
+        if let Some(value) = from.take(old) {
+            conf.set(new, &value)?;
+        }
+    }
+    Ok(())
+}
+
+/// `ADDRESS/LENGTH`, where the length is a variable of its own there.
+fn with_length(address: &str, cidr: Option<&str>) -> String {
+    match cidr {
+        Some(length) if !address.contains('/') => format!("{address}/{length}"),
+        _ => address.to_owned(),
+    }
+}
+
+fn nat(conf: &mut Conf, from: &mut Variables, plan: &mut Plan, path: &Path) -> Result<()> {
+    let cidr = from.take("CIDR");
+    match (from.take("GATEWAY_IP"), from.take("CLIENT_IP")) {
+        (Some(outside), Some(inside)) => {
+            conf.set(
+                "NAT_IFADDR_OUTSIDE",
+                &with_length(&outside, cidr.as_deref()),
+            )?;
+            conf.set("NAT_IFADDR_INSIDE", &with_length(&inside, cidr.as_deref()))?;
+        }
+        (None, None) => {}
+        _ => plan.note(
+            path,
+            "one of GATEWAY_IP and CLIENT_IP alone was not translated: free addresses are taken",
+        ),
+    }
+    let names = [
+        ("DEVNAME_OUTSIDE", "NAT_IFNAME_OUTSIDE"),
+        ("DEVNAME_INSIDE", "NAT_IFNAME_INSIDE"),
+        ("MACADDR", "NAT_MAC_OUTSIDE"),
+        ("IPADDR_OUTSIDE", "IPADDR_OUTSIDE"),
+        ("IPADDR", "IPADDR"),
+        ("GATEWAY", "GATEWAY"),
+    ];
+    copy(conf, from, &names)?;
+    // There it is what the namespace may reach on the host.
+    if from
+        .take("NAT_ACCEPT_TRAFFIC")
+        .is_some_and(|value| value != "0")
+    {
+        conf.set("NAT_HOST_ACCESS", "yes")?;
+    }
+    Ok(())
+}
+
+/// Address, gateway and DHCP of a type whose variables begin with `prefix`.
+fn addresses(conf: &mut Conf, from: &mut Variables, prefix: &str) -> Result<()> {
+    let cidr = from.take("CIDR");
+    if let Some(address) = from.take("IPADDR") {
+        let address = with_length(&address, cidr.as_deref());
+        conf.set(&format!("{prefix}_IFADDR"), &address)?;
+    }
+    copy(conf, from, &[("GATEWAY", &format!("{prefix}_GATEWAY"))])?;
+    if from.take("DHCPV4").is_some_and(|value| value != "0") {
+        conf.set(&format!("{prefix}_DHCP"), "ipv4")?;
     }
     Ok(())
 }

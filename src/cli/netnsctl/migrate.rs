@@ -115,21 +115,24 @@ impl Migrate {
         Ok(plan)
     }
 
-    /// The files, where they are to be written.
+    /// The files that are not there yet, where they are to be written.
+    ///
+    /// # Errors
+    /// One exists with another content.
     fn placed<'a>(&self, root: &Root, drafts: &'a [Draft]) -> Result<Vec<(PathBuf, &'a Draft)>> {
-        let place = |draft: &'a Draft| {
+        let mut placed = Vec::new();
+        for draft in drafts {
             let path = match &self.output {
                 Some(directory) => directory.join(draft.path.strip_prefix(root.path("/"))?),
                 None => draft.path.clone(),
             };
-            ensure!(
-                fs::symlink_metadata(&path).is_err(),
-                "{} already exists: nothing was written",
-                path.display()
-            );
-            Ok((path, draft))
-        };
-        drafts.iter().map(place).collect()
+            if fs::symlink_metadata(&path).is_err() {
+                placed.push((path, draft));
+            } else if file::read(&path)?.as_deref() != Some(draft.text.as_bytes()) {
+                bail!("{} already exists: nothing was written", path.display());
+            }
+        }
+        Ok(placed)
     }
 }
 
