@@ -211,7 +211,7 @@ _openvpn_write() {
 _openvpn_run() {
     local line help log
     local -a options=(
-        --cd "${OPENVPN_CONFIG%/*}" --config "$netns_state/openvpn.conf"
+        --cd "${OPENVPN_CONFIG%/*}/" --config "$netns_state/openvpn.conf"
         --dev "$_openvpn_born" --dev-type "$_openvpn_kind"
         # openvpn-up does this inside.
         --ifconfig-noexec --route-noexec
