@@ -45,6 +45,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
 	0644:contrib/types/README.md:$(DOCDIR)/types/README.md \
 	0755:contrib/types/dhcp-lease:$(DATADIR)/dhcp-lease \
+	0755:contrib/types/openvpn/openvpn-up:$(DATADIR)/openvpn-up \
 	0644:contrib/types/default.conf:$(DOCDIR)/examples/default.conf \
 	$(foreach network,$(wildcard contrib/unmanaged/*.network),0644:$(network):$(NETWORKDIR)/$(notdir $(network))) \
 	0644:contrib/unmanaged/60-systemd-netns.rules:$(UDEVDIR)/60-systemd-netns.rules \
@@ -69,8 +70,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:systemd/netns-ifupdown@.service.d/10-unneeded.conf:$(IFUPDOWNDIR)/10-unneeded.conf \
 	$(foreach schema,$(wildcard docs/schema/*.json),0644:$(schema):$(DOCDIR)/schema/$(notdir $(schema))) \
 	0644:README.md:$(DOCDIR)/README.md \
-	0644:docs/services.md:$(DOCDIR)/services.md \
-	0644:docs/metrics.md:$(DOCDIR)/metrics.md \
+	$(foreach page,$(wildcard docs/*.md docs/*/*.md),0644:$(page):$(DOCDIR)/$(page)) \
 	0644:LICENSE:$(DOCDIR)/LICENSE
 # What 'make install-compat' installs on top.
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
@@ -85,7 +85,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Directories of our own. That of the administrator goes only if it is empty.
-DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package
 

@@ -11,6 +11,7 @@ pub mod instance;
 pub mod namespace;
 pub mod systemd;
 
+pub mod migrate;
 pub mod phase;
 pub mod service;
 pub mod update;

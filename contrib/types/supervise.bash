@@ -34,6 +34,8 @@ netns_supervise_stop() {
     # The number may be that of another process by now. If the process is gone, the group is still ours.
     [[ -n $pid && (-z $now || $now == "$started") ]] || return 0
     for ((try = 0; try < 40; try++)); do
+        # In a trap on EXIT, bash leaves a child that has ended a zombie, which keeps its group.
+        [[ -n $(_netns_started "$pid") ]] || wait "$pid" 2>/dev/null || :
         case $try in
             0) kill -TERM -- "-$pid" ;;
             30) kill -KILL -- "-$pid" ;;

@@ -13,11 +13,12 @@ use crate::sys::file;
 
 /// Shipped types that an administrator's type of the same name replaces: people had written their
 /// own `bridge.conf` before there was a `bridge.sh`.
-const YIELDING: [&str; 8] = [
+const YIELDING: [&str; 9] = [
     "bridge",
     "ifupdown",
     "ipvlan",
     "nat",
+    "openvpn",
     "phys",
     "vip",
     "vlan",

@@ -8,12 +8,13 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::repository;
 
 /// A room may use those that come after it, and itself.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "bin",
     "cli",
     "lifecycle",
     "check",
     "inventory",
+    "migrate",
     "service",
     "update",
     "phase",

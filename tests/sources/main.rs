@@ -1,6 +1,7 @@
 //! What the files of the repository must agree on: sources, manual pages, types, licences. Nothing is run as
 //! root, and nothing of the system is touched.
 
+mod docs;
 mod house;
 mod licences;
 mod man;

@@ -20,6 +20,7 @@ mod graph;
 mod inspect;
 mod list;
 mod metrics;
+mod migrate;
 mod new;
 mod nft_save;
 mod publish;
@@ -61,6 +62,7 @@ enum Verb {
     Inspect(inspect::Inspect),
     List(list::List),
     Metrics(metrics::Metrics),
+    Migrate(migrate::Migrate),
     New(new::New),
     NftSave(nft_save::NftSave),
     Publish(publish::Publish),
@@ -95,6 +97,7 @@ impl Ctl {
             Verb::Inspect(verb) => verb.run(root),
             Verb::List(verb) => verb.run(root),
             Verb::Metrics(verb) => verb.run(root),
+            Verb::Migrate(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),
             Verb::Publish(verb) => verb.run(root),

@@ -1,95 +1,120 @@
 //! The commands of the documentation, as they stand there, and what they must have done.
+//!
+//! A page is run from top to bottom on a machine of its own: its blocks of `sh`, and comments that readers do
+//! not see, `<!-- test` … `-->`, which prepare the machine or check what a block has done. A block that cannot
+//! be run here follows a comment `<!-- not run: why -->`. `tests/sources` looks after what is forgotten.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::harness::{Case, Machine};
 
-pub const CASES: &[Case] = &[("services", services)];
-
-const SERVICES: &str = include_str!("../../../docs/services.md");
-
-/// What must be so after the block that holds a text.
-const EFFECTS: [(&str, &str); 12] = [
-    ("attach nginx veth@web --now", "inside nginx web"),
-    (
-        "detach nginx --now",
-        "[[ ! -e /etc/systemd/system/nginx.service.d ]]",
-    ),
-    (
-        "attach \"page@$name\"",
-        "inside page@web web; inside page@db db; [[ ! $(ss -Hltn 'sport = :80') ]]",
-    ),
-    ("systemctl restart netns-veth@web", "inside page@web web"),
-    (
-        "netnsctl rebind",
-        "(! grep scanner /etc/hosts); [[ ! -e /etc/netns/web/hosts ]]",
-    ),
-    (
-        "--dns 192.0.2.53",
-        "files=/proc/$(pid page@web)/root/etc/resolv.conf
-         grep -x 'nameserver 192.0.2.53' $files; grep -x 'nameserver 2001:db8::53' $files
-         (! grep 192.0.2.53 /etc/resolv.conf)",
-    ),
-    (
-        "--strict-dns",
-        "grep -x 'hosts: files dns' /proc/$(pid page@web)/root/etc/nsswitch.conf
-         (! grep -x 'hosts: files dns' /etc/nsswitch.conf); inside page@web web",
-    ),
-    (
-        "NETNS_REQUIRES=",
-        "systemctl is-active netns_name@store netns-veth@web; inside page@db db",
-    ),
-    (
-        "lo@web --remove",
-        "(! ls -d /etc/systemd/system/netns_outside-*.d)",
-    ),
-    (
-        "unpublish web 8080\n",
-        "(! curl -s http://127.0.0.1:8080/); (! ls /etc/systemd/system/netns_publish*)",
-    ),
-    (
-        "unpublish web 8080 --from db",
-        "(! ip netns exec db curl -s http://127.0.0.1:8080/); (! ls /etc/systemd/system/netns_publish*)",
-    ),
-    (
-        "start echo.socket",
-        "[[ ! $(ss -Hltn 'sport = :7') && $(ip netns exec web ss -Hltn 'sport = :7') ]]",
-    ),
-];
-
-/// Words of the effects: the process of a service, and whether it is in a namespace.
-const WORDS: &str = r#"
-    pid() { systemctl show --property=MainPID --value "$1"; }
-    inside() { [[ "/proc/$(pid "$1")/ns/net" -ef "/run/netns/$2" ]]; }
-"#;
-
-/// What is in blocks of `sh`, in order. Bash lets a command with `!` pass, whatever it does, unless it is the
-/// last one or in parentheses.
-fn commands(page: &str) -> Vec<String> {
-    let blocks = page.split("\n```sh\n").skip(1);
-    let blocks = blocks.map(|part| part.split("```").next().unwrap_or_default());
-    let line = |line: &str| match line.strip_prefix("! ") {
-        Some(command) => format!("(! {command})\n"),
-        None => format!("{line}\n"),
+macro_rules! pages {
+    ($($name:ident $path:literal)*) => {
+        pub const CASES: &[Case] = &[
+            $((stringify!($name), |machine| run(machine, include_str!(concat!("../../../", $path))))),*
+        ];
     };
-    blocks
-        .map(|block| block.lines().map(line).collect())
-        .collect()
 }
 
-fn services(machine: &Machine) -> Result<()> {
-    let blocks = commands(SERVICES);
-    for (text, _) in EFFECTS {
-        let holds = blocks.iter().any(|block| block.contains(text));
-        ensure!(holds, "no block holds '{text}'");
+pages! {
+    readme "README.md"
+    services "docs/services.md"
+    tutorial "docs/tutorial.md"
+    cookbook "docs/cookbook.md"
+    types "docs/types.md"
+    migration "docs/migration/README.md"
+    from_systemd_named_netns "docs/migration/systemd-named-netns.md"
+    from_systemd_netns "docs/migration/systemd-netns.md"
+    from_wg_netns "docs/migration/wg-netns.md"
+    from_wg_quick "docs/migration/wg-quick.md"
+    from_vopono "docs/migration/vopono.md"
+    from_namespaced_openvpn "docs/migration/namespaced-openvpn.md"
+    from_ifupdown "docs/migration/ifupdown.md"
+    from_helper_units "docs/migration/helper-units.md"
+}
+
+/// Words of the tests on pages.
+const WORDS: &str = r#"
+    # The process of a service, and whether it is in a namespace.
+    pid() { systemctl show --property=MainPID --value "$1"; }
+    inside() { [[ "/proc/$(pid "$1")/ns/net" -ef "/run/netns/$2" ]]; }
+    # Waits up to 10 seconds for a command to succeed.
+    eventually() {
+        { local -; set +x; } 2>/dev/null
+        for _ in {1..100}; do ! "$@" &>/dev/null || return 0; sleep 0.1; done
+        echo "in vain: $*" >&2
+        return 1
     }
-    for block in blocks {
-        machine.sh(&block)?;
-        for (_, effect) in EFFECTS.iter().filter(|(text, _)| block.contains(text)) {
-            machine
-                .sh(&format!("{WORDS}{effect}"))
-                .with_context(|| format!("after\n{block}"))?;
+    # A network at eth0 of the machine, which has 192.0.2.10 and fd00:2::10 there. The router has 192.0.2.1
+    # and fd00:2::1, is 198.51.100.1, too, and gives out addresses by DHCP.
+    lan() {
+        ip netns add lan
+        ip link add eth0 type veth peer name lan0 netns lan
+        ip address add 192.0.2.10/24 dev eth0; ip address add fd00:2::10/64 dev eth0 nodad
+        ip link set eth0 up; ip route add default via 192.0.2.1
+        for address in 192.0.2.1/24 fd00:2::1/64 198.51.100.1/32; do
+            ip -n lan address add $address dev lan0
+        done
+        ip -n lan link set lo up; ip -n lan link set lan0 up
+        systemd-run --quiet --unit=lan-dhcp --property=NetworkNamespacePath=/run/netns/lan --service-type=exec \
+            dnsmasq --keep-in-foreground --no-ping --conf-file=/dev/null --interface=lan0 --bind-interfaces --port=0 \
+            --pid-file= --dhcp-leasefile=/run/lan.leases --dhcp-range=192.0.2.100,192.0.2.150,1h \
+            --dhcp-option=option:dns-server,192.0.2.1
+        mkdir -p /run/lan; echo 'from outside' >/run/lan/index.html
+        systemd-run --quiet --unit=lan-page --property=NetworkNamespacePath=/run/netns/lan --service-type=exec \
+            busybox httpd -f -p 80 -h /run/lan
+    }
+"#;
+
+/// A part of a page that is run, and the line where it begins.
+#[derive(Debug, PartialEq)]
+struct Part {
+    line: usize,
+    script: String,
+}
+
+/// What is run of a page, in order.
+fn parts(page: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut skip = false;
+    let mut lines = (1..).zip(page.lines());
+    while let Some((line, text)) = lines.next() {
+        let (end, is_test) = match text {
+            "```sh" => ("```", false),
+            "<!-- test" => ("-->", true),
+            _ => {
+                skip |= text.starts_with("<!-- not run:");
+                continue;
+            }
+        };
+        let body = lines
+            .by_ref()
+            .map(|(_, text)| text)
+            .take_while(|text| *text != end);
+        let script: String = body.map(command).collect();
+        if is_test || !skip {
+            parts.push(Part { line, script });
         }
+        skip &= is_test;
+    }
+    parts
+}
+
+/// Bash lets a command with `!` pass, whatever it does, unless it is the last one or in parentheses.
+fn command(line: &str) -> String {
+    match line.strip_prefix("! ") {
+        Some(command) => format!("(! {command})\n"),
+        None => format!("{line}\n"),
+    }
+}
+
+fn run(machine: &Machine, page: &str) -> Result<()> {
+    let parts = parts(page);
+    ensure!(!parts.is_empty(), "the page has nothing to run");
+    for Part { line, script } in parts {
+        machine
+            .sh(&format!("{WORDS}\n{script}"))
+            .with_context(|| format!("line {line} of the page:\n{script}"))?;
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ mod type_ifupdown;
 mod type_macvlan;
 mod type_nat;
 mod type_nft;
+mod type_openvpn;
 mod type_phys;
 mod type_support;
 mod type_veth;
@@ -54,6 +55,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_bridge", type_bridge::CASES),
     ("type_nat", type_nat::CASES),
     ("type_nft", type_nft::CASES),
+    ("type_openvpn", type_openvpn::CASES),
     ("type_vip", type_vip::CASES),
     ("type_ifupdown", type_ifupdown::CASES),
     ("compat_units", compat_units::CASES),

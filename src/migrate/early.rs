@@ -1,0 +1,36 @@
+//! The early generation of the shell package that this one replaces: functions in `NSTYPE.conf`. They work
+//! as they are, and nothing is written.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Plan, read, stem};
+use crate::instance::name::NsType;
+use crate::instance::paths::Root;
+use crate::sys::file;
+
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let mut files = files.to_vec();
+    if files.is_empty() {
+        files = file::entries(&root.conf_dir())?;
+        files.retain(|path| {
+            path.is_file()
+                && path
+                    .extension()
+                    .is_some_and(|extension| extension == "conf")
+        });
+    }
+    for path in files {
+        let nstype = stem(&path).split('-').next().unwrap_or_default();
+        let Ok(nstype) = nstype.parse::<NsType>() else {
+            continue;
+        };
+        if read(&path)?.contains(&format!("configure_{nstype}_")) {
+            plan.note(&path, "defines functions of its own and works unchanged; 'netnsctl check' looks for faults");
+            plan.next = vec!["netnsctl check".to_owned()];
+        }
+    }
+    Ok(plan)
+}

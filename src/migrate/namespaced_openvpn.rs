@@ -1,0 +1,108 @@
+//! slingamn/namespaced-openvpn: units that run it (its README).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use super::{Plan, openvpn, units};
+use crate::instance::paths::Root;
+
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let found = match files {
+        [] => units::with_command(root, is_it)?,
+        files => {
+            let mut found = Vec::new();
+            for path in files {
+                let commands = units::commands(path)?
+                    .into_iter()
+                    .filter(|words| is_it(words));
+                found.extend(commands.map(|words| (path.clone(), words)));
+            }
+            ensure!(
+                !found.is_empty(),
+                "{}: does not run namespaced-openvpn",
+                files[0].display()
+            );
+            found
+        }
+    };
+    for (unit, words) in found {
+        translate(root, &mut plan, &unit, &words)?;
+    }
+    Ok(plan)
+}
+
+fn is_it(words: &[String]) -> bool {
+    words
+        .iter()
+        .take(3)
+        .any(|word| word.rsplit('/').next() == Some("namespaced-openvpn"))
+}
+
+fn translate(root: &Root, plan: &mut Plan, unit: &Path, words: &[String]) -> Result<()> {
+    let (mut name, mut config, mut directory) = ("protected", None, PathBuf::new());
+    let mut dns = None;
+    let mut words = words
+        .iter()
+        .skip_while(|word| word.rsplit('/').next() != Some("namespaced-openvpn"))
+        .skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--namespace" => name = words.next().map_or(name, String::as_str),
+            "--config" => config = words.next(),
+            "--cd" => directory = words.next().map(PathBuf::from).unwrap_or_default(),
+            "--dns" => dns = words.next(),
+            "--daemon" | "--verb" | "--syslog" | "--log" | "--log-append" | "--writepid" => {}
+            option if option.starts_with("--") => plan.note(
+                unit,
+                &format!("{option} was not translated: write it into the configuration of openvpn"),
+            ),
+            _ => {}
+        }
+    }
+    let Some(config) = config else {
+        plan.note(
+            unit,
+            "runs namespaced-openvpn without --config: not translated",
+        );
+        return Ok(());
+    };
+    let path = directory.join(config);
+    if !path.is_absolute() || config.contains('%') {
+        plan.note(
+            unit,
+            &format!(
+                "--config {config} is no absolute path: run 'netnsctl migrate --from openvpn FILE'"
+            ),
+        );
+        return Ok(());
+    }
+    let mut conf = openvpn::translate(root, plan, &root.path(&path), name)?;
+    match dns.map(String::as_str) {
+        None | Some("push") => {}
+        Some(servers)
+            if servers
+                .split(',')
+                .all(|word| word.parse::<std::net::IpAddr>().is_ok()) =>
+        {
+            conf.set("OPENVPN_DNS", &servers.replace(',', " "))?;
+        }
+        Some(other) => plan.note(
+            unit,
+            &format!("--dns {other} was not translated: set OPENVPN_DNS"),
+        ),
+    }
+    let instance = conf.instance.clone();
+    let service = unit
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    plan.next.push(format!(
+        "systemctl disable --now {}",
+        super::quote(&service)?
+    ));
+    plan.instance(conf);
+    plan.services(root, &service, &instance)
+}

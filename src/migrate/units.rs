@@ -1,0 +1,102 @@
+//! What the unit files of the administrator say of namespaces.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::instance::paths::Root;
+use crate::sys::file;
+
+/// Unit files and drop-ins of services below `/etc/systemd/system`: the name of the service, and the file.
+fn services(root: &Root) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for path in file::entries(&root.unit_dir())? {
+        let Some(name) = file::name_of(&path) else {
+            continue;
+        };
+        if let Some(service) = name.strip_suffix(".service") {
+            if path.is_file() {
+                found.push((service.to_owned(), path));
+            }
+        } else if let Some(service) = name.strip_suffix(".service.d") {
+            let drop_ins = file::entries(&path)?.into_iter();
+            let drop_ins = drop_ins.filter(|path| path.extension().is_some_and(|e| e == "conf"));
+            found.extend(drop_ins.map(|path| (service.to_owned(), path)));
+        }
+    }
+    Ok(found)
+}
+
+/// The services, and the files, whose settings name a unit.
+pub fn that_name(root: &Root, unit: &str) -> Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for (service, path) in services(root)? {
+        let text = file::read_text(&path)?.unwrap_or_default();
+        let names = |line: &str| {
+            let value = line.split_once('=').map_or("", |(_, value)| value);
+            value.split_whitespace().any(|word| word == unit)
+        };
+        // One of the helpers themselves has %i.
+        if settings(&text).any(names) && format!("{service}.service") != unit {
+            found.push((service, path));
+        }
+    }
+    Ok(found)
+}
+
+/// Services with a command line that a test holds for: its words, and the file.
+pub fn with_command(
+    root: &Root,
+    holds: fn(&[String]) -> bool,
+) -> Result<Vec<(PathBuf, Vec<String>)>> {
+    let mut found = Vec::new();
+    for (_, path) in services(root)? {
+        found.extend(
+            commands(&path)?
+                .into_iter()
+                .filter(|words| holds(words))
+                .map(|words| (path.clone(), words)),
+        );
+    }
+    Ok(found)
+}
+
+/// The command lines of a unit file, as words.
+pub fn commands(path: &Path) -> Result<Vec<Vec<String>>> {
+    let text = file::read_text(path)?
+        .unwrap_or_default()
+        .replace("\\\n", " ");
+    let values =
+        settings(&text).filter_map(|line| line.strip_prefix("ExecStart=").map(str::to_owned));
+    Ok(values
+        .filter_map(|line| {
+            shell_words::split(line.trim_start_matches(['-', '@', ':', '+', '!'])).ok()
+        })
+        .collect())
+}
+
+/// The names of instances of a template, such as `netns-nat@`, that are enabled.
+pub fn enabled(root: &Root, template: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for wants in file::entries(&root.unit_dir())? {
+        if wants
+            .extension()
+            .is_some_and(|extension| extension == "wants" || extension == "requires")
+        {
+            let names = file::names(&wants)?.into_iter();
+            found.extend(names.filter_map(|name| {
+                let instance = name.strip_prefix(template)?.strip_suffix(".service")?;
+                Some(instance.to_owned())
+            }));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn settings(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with(['#', ';']))
+}
