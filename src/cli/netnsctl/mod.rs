@@ -21,6 +21,7 @@ mod inspect;
 mod list;
 mod new;
 mod nft_save;
+mod pods;
 mod publish;
 mod rebind;
 mod relay;
@@ -60,6 +61,7 @@ enum Verb {
     List(list::List),
     New(new::New),
     NftSave(nft_save::NftSave),
+    Pods(pods::Pods),
     Publish(publish::Publish),
     Rebind(rebind::Rebind),
     Relay(relay::Relay),
@@ -92,6 +94,7 @@ impl Ctl {
             Verb::List(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),
+            Verb::Pods(verb) => verb.run(root),
             Verb::Publish(verb) => verb.run(root),
             Verb::Rebind(verb) => verb.run(root),
             Verb::Relay(verb) => verb.run(),

@@ -1,0 +1,130 @@
+//! Whether pods answer.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+
+use anyhow::{Result, ensure};
+
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::pods::record::Record;
+use crate::pods::settings::Settings;
+use crate::sys::command;
+use crate::sys::exit::Exit;
+use crate::sys::log;
+use crate::sys::parallel;
+use crate::sys::process::Steps;
+use crate::sys::progress::Bar;
+use crate::sys::user::require_root;
+
+/// What is pinged, and from where.
+#[derive(Debug)]
+pub struct Request {
+    /// How many seconds an answer may take.
+    pub timeout: u32,
+    /// From each pod of this node, instead of the node itself.
+    pub between: bool,
+    /// Only in this address family, 4 or 6.
+    pub family: Option<u8>,
+    pub jobs: Option<usize>,
+}
+
+/// Pings the pods with these numbers on all nodes, and gives the exit status.
+pub fn run(
+    root: &Root,
+    settings: &Settings,
+    numbers: std::ops::Range<u32>,
+    request: &Request,
+) -> Result<u8> {
+    let targets = targets(settings, numbers, request.family)?;
+    let sources: Vec<Option<NsName>> = match request.between {
+        false => vec![None],
+        true => {
+            require_root()?;
+            let records = Record::all(root)?;
+            ensure!(!records.is_empty(), "there are no pods to ping from");
+            records
+                .into_iter()
+                .map(|record| Some(record.name))
+                .collect()
+        }
+    };
+    let pairs: Vec<(&Option<NsName>, &IpAddr)> = sources
+        .iter()
+        .flat_map(|source| targets.iter().map(move |target| (source, target)))
+        .collect();
+    let enter = command::find("nsenter")?;
+    command::find("ping")?;
+    let timeout = request.timeout.to_string();
+    let words = |(source, target): &(&Option<NsName>, &IpAddr)| {
+        let network = source.as_ref().map(|name| {
+            let mut word = OsString::from("--net=");
+            word.push(root.netns(name));
+            word
+        });
+        let target = target.to_string();
+        // It asks once a second, and ends with the first answer.
+        let ping = ["--", "ping", "-n", "-q", "-c", "1", "-w", &timeout, &target];
+        let ping = ping.into_iter().map(OsString::from);
+        network.into_iter().chain(ping).collect::<Vec<_>>()
+    };
+    let arguments: Vec<Vec<OsString>> = pairs.iter().map(words).collect();
+    let mut signals = Steps::begin()?;
+    let mut bar = Bar::begin("pings", pairs.len());
+    let (mut answered, mut silent, mut interrupted) = (0, Vec::new(), false);
+    let most = request.jobs.unwrap_or_else(parallel::most);
+    parallel::run(
+        &enter,
+        &arguments,
+        most,
+        || {
+            interrupted |= signals.interrupted();
+            interrupted
+        },
+        |number, output| {
+            match output.status.success() {
+                true => answered += 1,
+                false => silent.push(number),
+            }
+            bar.tell(answered + silent.len());
+            ControlFlow::Continue(())
+        },
+    )?;
+    bar.clear();
+    silent.sort_unstable();
+    for number in &silent {
+        let (source, target) = pairs[*number];
+        let from = source.as_ref().map(|name| format!(" from {name}"));
+        log::error(&format!(
+            "no answer of {target}{}",
+            from.unwrap_or_default()
+        ));
+    }
+    let all = pairs.len();
+    log::info(&format!("{answered} of {all} pings were answered"));
+    Ok(match (interrupted, answered == all) {
+        (true, _) => 128 | libc::SIGINT as u8,
+        (false, true) => 0,
+        (false, false) => Exit::Failure as u8,
+    })
+}
+
+fn targets(
+    settings: &Settings,
+    numbers: std::ops::Range<u32>,
+    family: Option<u8>,
+) -> Result<Vec<IpAddr>> {
+    let nodes = match settings.nodes {
+        Some(nodes) => 1..=nodes,
+        None => settings.node..=settings.node,
+    };
+    let mut targets = Vec::new();
+    for node in nodes {
+        for pod in numbers.clone() {
+            targets.extend(settings.addresses.of_pod(node, pod)?.map(|net| net.addr()));
+        }
+    }
+    targets.retain(|address| family.is_none_or(|f| (f == 4) == address.is_ipv4()));
+    Ok(targets)
+}
