@@ -95,11 +95,9 @@ pub fn run(
     silent.sort_unstable();
     for number in &silent {
         let (source, target) = pairs[*number];
-        let from = source.as_ref().map(|name| format!(" from {name}"));
-        log::error(&format!(
-            "no answer of {target}{}",
-            from.unwrap_or_default()
-        ));
+        let from = source.as_ref().map(|name| format!("{name}: "));
+        let from = from.unwrap_or_default();
+        log::error(&format!("{from}no answer from {target}"));
     }
     let all = pairs.len();
     log::info(&format!("{answered} of {all} pings were answered"));

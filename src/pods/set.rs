@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use anyhow::{Result, bail, ensure};
+use ipnet::IpNet;
 
 use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
@@ -258,11 +259,22 @@ fn plan(
                 set("POD_GATEWAY", &format!("{} {}", v4.addr(), v6.addr()));
                 set("POD_FORWARD", "yes");
             }
+            // Neighbours that remember it find the pod again when it has restarted.
+            record.set("POD_MAC", &mac_of(addresses[0]));
             let link = link_name(&record.name);
             record.set("POD_IFNAME_OUTSIDE", &link);
             Ok(record)
         })
         .collect()
+}
+
+/// A MAC address, which is as unique as the IPv4 address that it ends with.
+fn mac_of(address: IpNet) -> String {
+    let IpAddr::V4(v4) = address.addr() else {
+        return String::new();
+    };
+    let [a, b, c, d] = v4.octets();
+    format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
 /// The name of a pod's link on the node: the pod's, where the kernel takes it.

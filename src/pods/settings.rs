@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::net::Ipv6Addr;
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
@@ -210,7 +211,7 @@ impl Sources {
                 .split_once('=')
                 .with_context(|| fault("this is not NAME=VALUE"))?;
             ensure!(is_setting(name), fault(&format!("unknown setting {name}")));
-            let words = shell_words::split(value).map_err(|error| anyhow::anyhow!("{error}"));
+            let words = shell_words::split(value).map_err(|error| anyhow!("{error}"));
             let words = words.with_context(|| fault(name))?;
             ensure!(words.len() <= 1, fault("a value has at most one word"));
             found.push((name.to_owned(), words.concat()));
@@ -220,7 +221,10 @@ impl Sources {
 
     fn value<T: FromStr<Err: Into<anyhow::Error>>>(&self, name: &str, default: &str) -> Result<T> {
         let (value, place) = self.find(name).unwrap_or((default, ""));
-        let parsed = value.parse().map_err(Into::into);
+        let parsed = value.parse().map_err(|error: T::Err| match error.into() {
+            error if error.is::<ParseIntError>() => anyhow!("is not a number, or too large"),
+            error => error,
+        });
         parsed.with_context(|| format!("{name} '{value}'{place}"))
     }
 

@@ -20,11 +20,14 @@ pub struct List {
 
 impl List {
     pub fn run(&self, root: &Root) -> Result<u8> {
+        let records = Record::all(root)?;
         let mut rows = Vec::new();
-        if !self.no_legend {
+        if !self.no_legend && records.is_empty() {
+            terminal::print("no pods\n")?;
+        } else if !self.no_legend {
             rows.push(["NAME", "STATE", "TYPES", "ADDRESSES"].map(str::to_owned));
         }
-        for record in Record::all(root)? {
+        for record in records {
             let addresses: Vec<String> =
                 record.addresses().iter().map(ToString::to_string).collect();
             let types: Vec<&str> = record.types.iter().map(|nstype| nstype.as_str()).collect();
