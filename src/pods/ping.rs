@@ -25,6 +25,8 @@ pub struct Request {
     pub timeout: u32,
     /// From each pod of this node, instead of the node itself.
     pub between: bool,
+    /// Only the pods of this node.
+    pub local: bool,
     /// Only in this address family, 4 or 6.
     pub family: Option<u8>,
     pub jobs: Option<usize>,
@@ -37,7 +39,7 @@ pub fn run(
     numbers: std::ops::Range<u32>,
     request: &Request,
 ) -> Result<u8> {
-    let targets = targets(settings, numbers, request.family)?;
+    let targets = targets(settings, numbers, request)?;
     let sources: Vec<Option<NsName>> = match request.between {
         false => vec![None],
         true => {
@@ -111,11 +113,11 @@ pub fn run(
 fn targets(
     settings: &Settings,
     numbers: std::ops::Range<u32>,
-    family: Option<u8>,
+    request: &Request,
 ) -> Result<Vec<IpAddr>> {
     let nodes = match settings.nodes {
-        Some(nodes) => 1..=nodes,
-        None => settings.node..=settings.node,
+        Some(nodes) if !request.local => 1..=nodes,
+        _ => settings.node..=settings.node,
     };
     let mut targets = Vec::new();
     for node in nodes {
@@ -123,6 +125,6 @@ fn targets(
             targets.extend(settings.addresses.of_pod(node, pod)?.map(|net| net.addr()));
         }
     }
-    targets.retain(|address| family.is_none_or(|f| (f == 4) == address.is_ipv4()));
+    targets.retain(|address| request.family.is_none_or(|f| (f == 4) == address.is_ipv4()));
     Ok(targets)
 }

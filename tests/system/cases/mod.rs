@@ -14,6 +14,7 @@ mod failure;
 mod lan;
 mod life;
 mod order;
+mod pods;
 mod resolv;
 mod support;
 mod type_bridge;
@@ -39,6 +40,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
     ("order", order::CASES),
+    ("pods", pods::CASES),
     ("dhcp_client", dhcp_client::CASES),
     ("docs", docs::CASES),
     ("ctl", ctl::CASES),

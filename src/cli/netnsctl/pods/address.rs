@@ -38,8 +38,22 @@ pub struct Address {
 }
 
 impl Address {
-    pub fn run(&self, root: &Root, settings: &Settings) -> Result<u8> {
-        let mut found = self.find(root, settings).or_exit(Exit::Usage)?;
+    pub fn run(&self, root: &Root, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
+        let mut found = Vec::new();
+        for name in &self.names {
+            // What it was created with comes before the settings of now.
+            match recorded(root, name) {
+                Some(recorded) => found.extend(recorded),
+                None => {
+                    let (node, pod) = numbers(name).or_exit(Exit::Usage)?;
+                    let addresses = settings()?.addresses.of_pod(node, pod);
+                    found.extend(addresses.or_exit(Exit::Usage)?);
+                }
+            }
+        }
+        if self.names.is_empty() {
+            found = self.of_node(&settings()?).or_exit(Exit::Usage)?;
+        }
         found.retain(|net| {
             self.family
                 .is_none_or(|family| (family == 4) == net.addr().is_ipv4())
@@ -49,31 +63,25 @@ impl Address {
         Ok(0)
     }
 
-    fn find(&self, root: &Root, settings: &Settings) -> Result<Vec<IpNet>> {
+    /// The addresses of a node, or of all its pods.
+    fn of_node(&self, settings: &Settings) -> Result<Vec<IpNet>> {
         let node = self.of.unwrap_or(settings.node);
         let addresses = &settings.addresses;
         if self.gateway {
             return Ok(addresses.of_node(node)?.to_vec());
         }
         let mut found = Vec::new();
-        for name in &self.names {
-            // What it was created with comes before the settings of now.
-            let record = Record::read(root, name).ok().flatten();
-            match record.map(|record| record.addresses()) {
-                Some(recorded) if !recorded.is_empty() => found.extend(recorded),
-                _ => {
-                    let (node, pod) = numbers(name)?;
-                    found.extend(addresses.of_pod(node, pod)?);
-                }
-            }
-        }
-        if self.names.is_empty() {
-            for pod in settings.numbers(None, 1)? {
-                found.extend(addresses.of_pod(node, pod)?);
-            }
+        for pod in settings.numbers(None, 1)? {
+            found.extend(addresses.of_pod(node, pod)?);
         }
         Ok(found)
     }
+}
+
+/// The addresses of a pod that exists.
+fn recorded(root: &Root, name: &NsName) -> Option<Vec<IpNet>> {
+    let record = Record::read(root, name).ok()??;
+    Some(record.addresses()).filter(|addresses| !addresses.is_empty())
 }
 
 /// The numbers of the node and of the pod in a name such as `vm-002-ns03`.

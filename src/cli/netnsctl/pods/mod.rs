@@ -146,7 +146,7 @@ impl Pods {
     pub fn run(&self, root: &Root) -> Result<u8> {
         let settings = || self.options.read(root);
         match &self.verb {
-            Verb::Address(verb) => verb.run(root, &settings()?),
+            Verb::Address(verb) => verb.run(root, settings),
             Verb::Connect(verb) => verb.run(root, &settings()?),
             Verb::Create(verb) => verb.run(root, &settings()?),
             Verb::Delete(verb) => verb.run(root, settings),

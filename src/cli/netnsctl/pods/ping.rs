@@ -20,6 +20,10 @@ pub struct Ping {
     #[arg(long)]
     between: bool,
 
+    /// Ping only the pods of this node
+    #[arg(long)]
+    local: bool,
+
     /// Ping only addresses of this family
     #[arg(long, value_name = "4|6", value_parser = family)]
     family: Option<u8>,
@@ -40,6 +44,7 @@ impl Ping {
         let request = Request {
             timeout: self.timeout,
             between: self.between,
+            local: self.local,
             family: self.family,
             jobs: self.jobs.map(usize::from),
         };
