@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::Output;
 
 use anyhow::{Result, ensure};
 
@@ -60,16 +62,15 @@ pub fn run(
     command::find("ping")?;
     let timeout = request.timeout.to_string();
     let words = |(source, target): &(&Option<NsName>, &IpAddr)| {
-        let network = source.as_ref().map(|name| {
-            let mut word = OsString::from("--net=");
-            word.push(root.netns(name));
-            word
-        });
+        // nsenter(1) wants one, also where it is that of the node.
+        let here = PathBuf::from("/proc/self/ns/net");
+        let mut network = OsString::from("--net=");
+        network.push(source.as_ref().map_or(here, |name| root.netns(name)));
         let target = target.to_string();
         // It asks once a second, and ends with the first answer.
         let ping = ["--", "ping", "-n", "-q", "-c", "1", "-w", &timeout, &target];
         let ping = ping.into_iter().map(OsString::from);
-        network.into_iter().chain(ping).collect::<Vec<_>>()
+        std::iter::once(network).chain(ping).collect::<Vec<_>>()
     };
     let arguments: Vec<Vec<OsString>> = pairs.iter().map(words).collect();
     let mut signals = Steps::begin()?;
@@ -87,7 +88,7 @@ pub fn run(
         |number, output| {
             match output.status.success() {
                 true => answered += 1,
-                false => silent.push(number),
+                false => silent.push((number, why(output))),
             }
             bar.tell(answered + silent.len());
             ControlFlow::Continue(())
@@ -95,11 +96,11 @@ pub fn run(
     )?;
     bar.clear();
     silent.sort_unstable();
-    for number in &silent {
+    for (number, why) in &silent {
         let (source, target) = pairs[*number];
         let from = source.as_ref().map(|name| format!("{name}: "));
         let from = from.unwrap_or_default();
-        log::error(&format!("{from}no answer from {target}"));
+        log::error(&format!("{from}no answer from {target}{why}"));
     }
     let all = pairs.len();
     log::info(&format!("{answered} of {all} pings were answered"));
@@ -108,6 +109,16 @@ pub fn run(
         (false, true) => 0,
         (false, false) => Exit::Failure as u8,
     })
+}
+
+/// What ping(8) has said, unless it was just not answered.
+fn why(output: &Output) -> String {
+    const UNANSWERED: i32 = 1;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.lines().last() {
+        Some(line) if output.status.code() != Some(UNANSWERED) => format!(": {line}"),
+        _ => String::new(),
+    }
 }
 
 fn targets(

@@ -4,16 +4,20 @@
 
 make_nodes() {
 	local link node
-	echo vm-001 >/proc/sys/kernel/hostname
+	local try
+	hostname vm-001
 	# shellcheck disable=SC2016 # for the inner bash
 	unshare --net --uts --mount --propagation private bash -c '
 		mount -t tmpfs -o mode=755 run /run
 		mount -t sysfs sysfs /sys
-		echo vm-002 >/proc/sys/kernel/hostname
+		hostname vm-002
 		ip link set lo up
 		exec sleep infinity' &
 	second=$!
-	until [[ $(cat "/proc/$second/comm") == sleep ]]; do sleep 0.1; done
+	for ((try = 0; try < 50; try++)); do
+		[[ $(cat "/proc/$second/comm") != sleep ]] || break
+		sleep 0.1
+	done
 	for link in eth1 eth2 eth3; do
 		ip link add "$link" type veth peer name "$link" netns "$second"
 		on 1 ip link set "$link" up
@@ -30,9 +34,10 @@ remove_nodes() {
 	on 1 netnsctl pods delete || true
 	on 2 netnsctl pods delete || true
 	kill "$second" || true
-	ip link delete eth1 || true
-	ip link delete eth2 || true
-	ip link delete eth3 || true
+	# The kernel deletes them with the other node, in its time.
+	ip link delete eth1 2>/dev/null || true
+	ip link delete eth2 2>/dev/null || true
+	ip link delete eth3 2>/dev/null || true
 	rm -f /etc/conf.d/netns/{pods,phys.conf,ipvlan.conf}
 }
 
@@ -51,7 +56,7 @@ blocks() {
 	awk -v heading="$2" '
 		/^#+ / { here = $0 ~ "^#+ " heading "$" }
 		/^```$/ { inside = 0 }
-		inside && here { print >"/run/blocks/" number }
+		inside && here { print >sprintf("/run/blocks/%02d", number) }
 		/^```sh$/ { inside = 1; number++ }' "$1"
 	[[ $(ls /run/blocks) ]]
 }
@@ -59,7 +64,7 @@ blocks() {
 # topology PAGE HEADING: runs the commands on both nodes, each block on both before the next, and takes all away
 # again. Nothing is left.
 topology() {
-	local node block before after
+	local node block before after try
 	before=$(nodes_look)
 	blocks "$1" "$2" || { echo "no commands below $2"; return 1; }
 	for block in /run/blocks/*; do
@@ -86,7 +91,7 @@ nodes_look() {
 	local node
 	for node in 1 2; do
 		on "$node" bash -c '
-			ip -oneline link | sed "s/^[0-9]*: //; s/@if[0-9]*/@/; s/ state .*//"
+			ip -oneline link | sed "s/^[0-9]*: //; s/@if[0-9]*/@/; s/NO-CARRIER,//; s/ state .*//"
 			ip -4 route; ip -6 route | grep -v fe80
 			cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding
 			find /run/netns /run/utsns /run/systemd-netns -type f 2>/dev/null || :'

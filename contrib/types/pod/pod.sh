@@ -89,8 +89,12 @@ _pod_utsname() {
     netns_undo _pod_utsname_remove
     : >"$netns_state/utsname"
     : >"$file"
-    # shellcheck disable=SC2016 # for the inner bash
-    unshare --uts="$file" bash -c 'echo "$1" >/proc/sys/kernel/hostname' bash "$NSNAME"
+    if type -P hostname >/dev/null; then
+        unshare --uts="$file" hostname "$NSNAME"
+    else
+        # shellcheck disable=SC2016 # for the inner bash
+        unshare --uts="$file" bash -c 'echo "$1" >/proc/sys/kernel/hostname' bash "$NSNAME"
+    fi
 }
 
 _pod_utsname_remove() {

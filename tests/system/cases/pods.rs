@@ -44,7 +44,7 @@ fn topologies(machine: &Machine) -> Result<()> {
 }
 
 fn units_and_restart(machine: &Machine) -> Result<()> {
-    machine.sh("echo vm-001 >/proc/sys/kernel/hostname
+    machine.sh("hostname vm-001
          netnsctl pods create 3 --bridge --gateway
          netnsctl pods ping 3
          systemctl restart netns-pod@vm-001-ns02
@@ -63,7 +63,7 @@ fn units_and_restart(machine: &Machine) -> Result<()> {
 }
 
 fn failure_leaves_nothing(machine: &Machine) -> Result<()> {
-    machine.sh("echo vm-001 >/proc/sys/kernel/hostname
+    machine.sh("hostname vm-001
          ip link add lan type bridge; ip address add 172.16.1.26/24 dev lan")?;
     let before = left(machine)?;
     let failed = machine.fails("netnsctl pods create 50 --bridge", 1)?;
@@ -87,7 +87,7 @@ fn failure_leaves_nothing(machine: &Machine) -> Result<()> {
 }
 
 fn many(machine: &Machine) -> Result<()> {
-    machine.sh("echo vm-001 >/proc/sys/kernel/hostname
+    machine.sh("hostname vm-001
          time netnsctl pods create 10 --bridge; time netnsctl pods delete
          time netnsctl pods create 250 --bridge
          (($(ls /run/netns | wc -l) == 250 && $(ls /run/utsns | wc -l) == 250))
