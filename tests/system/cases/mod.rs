@@ -24,6 +24,7 @@ mod type_nat;
 mod type_nft;
 mod type_phys;
 mod type_support;
+mod type_tunnel;
 mod type_veth;
 mod type_vip;
 mod type_wireguard;
@@ -53,6 +54,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_phys", type_phys::CASES),
     ("type_bridge", type_bridge::CASES),
     ("type_nat", type_nat::CASES),
+    ("type_tunnel", type_tunnel::CASES),
     ("type_nft", type_nft::CASES),
     ("type_vip", type_vip::CASES),
     ("type_ifupdown", type_ifupdown::CASES),
