@@ -96,11 +96,15 @@ pub fn run(
     )?;
     bar.clear();
     silent.sort_unstable();
-    for (number, why) in &silent {
+    const SHOWN: usize = 20;
+    for (number, why) in silent.iter().take(SHOWN) {
         let (source, target) = pairs[*number];
         let from = source.as_ref().map(|name| format!("{name}: "));
         let from = from.unwrap_or_default();
         log::error(&format!("{from}no answer from {target}{why}"));
+    }
+    if silent.len() > SHOWN {
+        log::error(&format!("and {} more", silent.len() - SHOWN));
     }
     let all = pairs.len();
     log::info(&format!("{answered} of {all} pings were answered"));

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
+use crate::instance::phase::Side;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
 use crate::namespace::NetNs;
@@ -21,6 +22,8 @@ use crate::sys::file;
 use crate::sys::lock::Lock;
 use crate::sys::log;
 use crate::sys::user::require_root;
+use crate::systemd::manager::Manager;
+use crate::systemd::unit;
 
 /// The type that all pods are of.
 pub const POD: &str = "pod";
@@ -89,6 +92,7 @@ pub fn create(
         .partition(|record| !kept || bad.contains(&record.name));
     report(&failures);
     let left = take_down(root, &mut crew, "deleting pods", &undone)?;
+    forget_failures(root, &failures)?;
     let why = match (interrupted, failures.len()) {
         (true, _) => "interrupted".to_owned(),
         (false, failed) => format!("{failed} of {} failed", pods(count)),
@@ -363,6 +367,19 @@ fn forget(root: &Root, records: &[Record]) {
             log::warn(&format!("{error:#}"));
         }
     }
+}
+
+/// Has systemd forget that units of pods failed which do not exist any more.
+fn forget_failures(root: &Root, failures: &[Failure]) -> Result<()> {
+    let Some(manager) = Manager::running(root)? else {
+        return Ok(());
+    };
+    for Failure { instance, .. } in failures {
+        let units = [unit::inside(instance), unit::of(Side::Outside, instance)];
+        // It fails for a unit that is not loaded any more.
+        let _ = manager.reset_failed(&units);
+    }
+    Ok(())
 }
 
 /// Prints what was said of those that failed first; the others mostly say the same.

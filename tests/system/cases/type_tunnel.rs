@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 
-use super::support::*;
 use super::type_support::*;
 use crate::harness::{Case, Machine};
 
