@@ -20,4 +20,6 @@ pub mod check;
 pub mod inventory;
 pub mod lifecycle;
 
+pub mod pods;
+
 pub mod cli;

@@ -158,6 +158,35 @@ impl Root {
         self.state_dir().join("parents")
     }
 
+    /// The bridges of the host that types have created, for the library of the types.
+    pub fn bridges_dir(&self) -> PathBuf {
+        self.state_dir().join("bridges")
+    }
+
+    /// The settings of the pods that `netnsctl pods` has created.
+    pub fn pods_dir(&self) -> PathBuf {
+        self.state_dir().join("pods")
+    }
+
+    pub fn pod(&self, name: &NsName) -> PathBuf {
+        self.pods_dir().join(name.as_str())
+    }
+
+    /// The lock that is held while pods are created, changed or deleted.
+    pub fn pods_lock(&self) -> PathBuf {
+        self.state_dir().join("pods.lock")
+    }
+
+    /// The settings that the administrator has for all pods.
+    pub fn pods_settings(&self) -> PathBuf {
+        self.conf_dir().join("pods")
+    }
+
+    /// The UTS namespace of a pod, with its host name.
+    pub fn utsns(&self, name: &NsName) -> PathBuf {
+        self.path("/run/utsns").join(name.as_str())
+    }
+
     /// The ports that instances of type `nat` publish.
     pub fn nat_ports_dir(&self) -> PathBuf {
         self.state_dir().join("nat")

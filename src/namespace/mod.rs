@@ -146,6 +146,17 @@ pub fn own_hostname(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).with_context(|| format!("setting the host name '{name}'"))
 }
 
+/// Moves this process into the UTS namespace that is mounted at `path`, for good; `false` where there
+/// is none.
+pub fn join_hostname(path: &Path) -> Result<bool> {
+    let Some(namespace) = NetNs::at(path.to_owned())? else {
+        return Ok(false);
+    };
+    let joined = setns(&namespace.file, CloneFlags::CLONE_NEWUTS);
+    joined.with_context(|| format!("entering {}", path.display()))?;
+    Ok(true)
+}
+
 /// Creates the namespace `name`. This process is in it afterwards.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod file;
 pub mod lock;
 pub mod log;
 pub mod pager;
+pub mod parallel;
 pub mod process;
 pub mod progress;
 pub mod rooted;

@@ -38,11 +38,7 @@ impl Progress {
             terminal::clean(&what),
             passed.as_secs()
         );
-        let width = terminal_size::terminal_size_of(io::stderr());
-        let width = width.map_or(80, |(width, _)| usize::from(width.0));
-        // Some terminals wrap after the last column.
-        let line = terminal::cut(&line, width.saturating_sub(1));
-        write(&format!("\r{ERASE}{line}"));
+        show(&line);
     }
 
     /// Erases the line, before anything else is written.
@@ -59,6 +55,54 @@ impl Drop for Progress {
     }
 }
 
+/// How many of several are done, on a line of stderr; nothing where that is no terminal.
+#[derive(Debug)]
+pub struct Bar {
+    progress: Progress,
+    what: &'static str,
+    total: usize,
+}
+
+impl Bar {
+    /// `what` stands in front, such as "creating pods".
+    pub fn begin(what: &'static str, total: usize) -> Self {
+        let progress = Progress::begin();
+        Self {
+            progress,
+            what,
+            total,
+        }
+    }
+
+    pub fn tell(&mut self, done: usize) {
+        if !self.progress.terminal {
+            return;
+        }
+        self.progress.told = Some(self.progress.since.elapsed());
+        let (what, total) = (self.what, self.total);
+        show(&format!("{} {done}/{total} {what}", bar(done, total)));
+    }
+
+    /// Erases the line, before anything else is written.
+    pub fn clear(&mut self) {
+        self.progress.clear();
+    }
+}
+
+fn bar(done: usize, total: usize) -> String {
+    const WIDTH: usize = 24;
+    let filled = (done * WIDTH).checked_div(total).unwrap_or(WIDTH);
+    format!("[{:-<WIDTH$}]", "#".repeat(filled.min(WIDTH)))
+}
+
+fn show(line: &str) {
+    let width = terminal_size::terminal_size_of(io::stderr());
+    let width = width.map_or(80, |(width, _)| usize::from(width.0));
+    // Some terminals wrap after the last column.
+    let line = terminal::cut(line, width.saturating_sub(1));
+    write(&format!("\r{ERASE}{line}"));
+}
+
 /// "Erase in line" of ECMA-48: from the cursor to the end.
 const ERASE: &str = "\u{1b}[K";
 
@@ -68,4 +112,16 @@ fn write(text: &str) {
     let _ = stderr
         .write_all(text.as_bytes())
         .and_then(|()| stderr.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn a_bar_is_filled_from_the_left() {
+        assert_eq!(bar(0, 8), "[------------------------]");
+        assert_eq!(bar(2, 8), "[######------------------]");
+        assert_eq!(bar(8, 8), bar(0, 0));
+    }
 }

@@ -11,6 +11,7 @@ use crate::repository;
 const ROOMS: [&str; 13] = [
     "bin",
     "cli",
+    "pods",
     "lifecycle",
     "check",
     "inventory",
@@ -271,7 +272,7 @@ fn each_fault_is_found() {
         cli/netnsctl/down.rs  | use super::list::x;                 | down may not use its sibling
         cli/netnsctl/down.rs  | use crate::cli::netnsctl::{up, down}; | netnsctl::up
         cli/netnsctl/up/w.rs  | use super::super::list;             | verb up may not use
-        pods/mod.rs           | //! Pods.                           | pods/ is not in the list
+        cars/mod.rs           | //! Cars.                           | cars/ is not in the list
         old.rs                |                                     | old.rs is in no room
         sys/mod.rs            | pub mod file;                       | sys/mod.rs does not begin
     ";

@@ -86,19 +86,45 @@ fn generated(program: &str) -> String {
     if !command.has_subcommands() {
         return sections(&command);
     }
-    let mut text = format!(".SH OPTIONS\n{}.SH VERBS\n", sections(&command));
-    for name in visible_verbs(&command) {
+    format!(
+        ".SH OPTIONS\n{}.SH VERBS\n{}",
+        sections(&command),
+        verbs(&command)
+    )
+}
+
+/// The verbs of a command, and theirs.
+fn verbs(command: &Command) -> String {
+    let mut text = String::new();
+    for name in visible_verbs(command) {
         let verb = command.find_subcommand(&name).unwrap().clone();
         // All verbs have it.
         let mut verb = verb.mut_arg("help", |help| help.hide(true));
+        if !command.get_name().starts_with("netns") {
+            // Those that the command above has shown.
+            verb = verb.mut_args(|arg| {
+                let hidden = arg.is_global_set() || arg.is_hide_set();
+                arg.hide(hidden)
+            });
+        }
         let usage = verb.render_usage().to_string();
         let usage = usage
             .trim_start_matches("Usage: ")
             .trim_end()
             .replace('-', r"\-");
-        text += &format!(".SS \"{usage}\"\n{}", sections(&verb));
+        text += &format!(".SS \"{usage}\"\n{}{}", sections(&verb), verbs(&verb));
     }
     text
+}
+
+/// A command and all that are below it.
+fn all_of(command: &Command) -> Vec<&Command> {
+    let below = command
+        .get_subcommands()
+        .filter(|one| one.get_name() != "help");
+    std::iter::once(command)
+        .chain(below.flat_map(all_of))
+        .collect()
 }
 
 fn visible_verbs(command: &Command) -> Vec<String> {
@@ -147,8 +173,8 @@ fn options_and_verbs_are_those_that_there_are() {
     for program in PROGRAMS {
         let command = netnsctl::program(program).unwrap();
         let page = plain(&page(&format!("{program}.8")));
-        let commands = std::iter::once(&command).chain(command.get_subcommands());
-        for one in commands.filter(|one| !one.is_hide_set() && one.get_name() != "help") {
+        let commands = all_of(&command).into_iter();
+        for one in commands.filter(|one| !one.is_hide_set()) {
             for option in one.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 let Some(long) = option.get_long() else {
                     continue;
@@ -311,15 +337,12 @@ fn pages_are_well_formed() {
 fn help_fits_a_terminal_and_has_an_example() {
     for program in PROGRAMS {
         let mut command = netnsctl::program(program).unwrap();
-        let verbs: Vec<String> = command
-            .get_subcommands()
-            .map(|v| v.get_name().to_owned())
-            .collect();
         let mut helps = vec![(program.to_owned(), command.render_long_help())];
-        for verb in verbs.iter().filter(|verb| *verb != "help") {
-            let verb_command = command.find_subcommand_mut(verb).unwrap();
-            helps.push((format!("{program} {verb}"), verb_command.render_long_help()));
-            helps.push((format!("{program} {verb}"), verb_command.render_help()));
+        for one in all_of(&command).into_iter().skip(1) {
+            let mut one = one.clone();
+            let name = one.get_bin_name().unwrap_or_default().to_owned();
+            helps.push((name.clone(), one.render_long_help()));
+            helps.push((name, one.render_help()));
         }
         for (name, help) in helps {
             let help = help.to_string();

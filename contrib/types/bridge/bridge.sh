@@ -4,7 +4,7 @@
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH BRIDGE BRIDGE_IFADDR BRIDGE_GATEWAY BRIDGE_ROUTES
 # netns-variables: BRIDGE_DHCP BRIDGE_VLAN BRIDGE_IFNAME BRIDGE_IFNAME_OUTSIDE BRIDGE_IFNAME_INSIDE
-# netns-variables: BRIDGE_MAC BRIDGE_MTU
+# netns-variables: BRIDGE_MAC BRIDGE_MTU BRIDGE_CREATE BRIDGE_CREATE_IFADDR
 # netns-programs: ip bridge
 # netns-parents: BRIDGE
 
@@ -12,6 +12,8 @@
 source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/link.bash
 source /usr/share/systemd-netns/link.bash
+# shellcheck source=contrib/types/bridge.bash
+source /usr/share/systemd-netns/bridge.bash
 
 # Set here, so that configuration files can use it. It may be empty.
 : "${BRIDGE_IFNAME=bp-}"
@@ -26,12 +28,12 @@ _bridge_check() {
     netns_check_ifname BRIDGE_IFNAME_OUTSIDE
     netns_check_number BRIDGE_VLAN 1 4094
     netns_check_routes BRIDGE_ROUTES
-    netns_wait_for_link BRIDGE
+    netns_check_addresses BRIDGE_CREATE_IFADDR
+    netns_is_on BRIDGE_CREATE || netns_wait_for_link BRIDGE
     # The host answers in the network of the bridge for all of its addresses.
     netns_check_addresses_free BRIDGE_IFADDR
-    [[ $(ip -details link show dev "$BRIDGE") == *$'\n    bridge '* ]] ||
-        netns_reject BRIDGE 'not a bridge'
-    if [[ -n ${BRIDGE_VLAN-} && $(cat "/sys/class/net/$BRIDGE/bridge/vlan_filtering" 2>&1) != 1 ]]; then
+    netns_bridge_check BRIDGE
+    if [[ -n ${BRIDGE_VLAN-} && -e /sys/class/net/$BRIDGE && $(cat "/sys/class/net/$BRIDGE/bridge/vlan_filtering" 2>&1) != 1 ]]; then
         netns_reject BRIDGE_VLAN "$BRIDGE does not filter VLANs: run 'ip link set $BRIDGE type bridge vlan_filtering 1'"
     fi
     if ip link show dev "$BRIDGE_IFNAME_OUTSIDE" &>/dev/null; then
@@ -43,14 +45,13 @@ configure_bridge_up_outside() {
     local vlan
     _bridge_names
     _bridge_check
+    if netns_is_on BRIDGE_CREATE; then
+        netns_bridge_create "$BRIDGE" BRIDGE_CREATE_IFADDR ${BRIDGE_VLAN:+vlan_filtering 1}
+    fi
     # A bridge takes over the MTU of its smallest port unless its own is set: keep it as it is.
     netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" '' "${BRIDGE_MAC-}" \
         "${BRIDGE_MTU:-$(<"/sys/class/net/$BRIDGE/mtu")}"
-    # The bridge has the addresses, its ports have none.
-    if [[ -e /proc/sys/net/ipv6/conf/$BRIDGE_IFNAME_OUTSIDE ]]; then
-        echo 1 >"/proc/sys/net/ipv6/conf/$BRIDGE_IFNAME_OUTSIDE/disable_ipv6"
-    fi
-    ip link set dev "$BRIDGE_IFNAME_OUTSIDE" master "$BRIDGE"
+    netns_bridge_join "$BRIDGE" "$BRIDGE_IFNAME_OUTSIDE"
     if [[ -n ${BRIDGE_VLAN-} ]]; then
         # The bridge puts every new port into this VLAN.
         vlan=$(<"/sys/class/net/$BRIDGE/bridge/default_pvid")
@@ -72,5 +73,5 @@ configure_bridge_down_inside() {
 }
 
 configure_bridge_down_outside() {
-    netns_run_all netns_delete_links netns_dhcp_remove
+    netns_run_all netns_delete_links netns_bridge_release netns_dhcp_remove
 }

@@ -1,11 +1,10 @@
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
+use std::net::Ipv6Addr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use clap::Args;
 
 use crate::instance::paths::Root;
+use crate::pods::network::Network;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::terminal;
 
@@ -50,119 +49,15 @@ impl Address {
     }
 
     fn compute(&self) -> Result<String> {
-        let Self { cidr, .. } = self;
-        let last = cidr.pick(self.net, self.host)?;
-        let high = self.ipv6_template.or(cidr.high);
-        let address = match high {
-            Some(high) => IpAddr::from(with_end(high, last)),
-            None => IpAddr::from(Ipv4Addr::from(last)),
-        };
-        let wider = if high.is_some() { HIGH } else { 0 };
+        let found = self
+            .cidr
+            .host(self.net, self.host)?
+            .or_end_of(self.ipv6_template);
         Ok(match self.subnet {
-            None => address.to_string(),
-            Some(1) => format!("{address}/{}", cidr.length + wider),
-            Some(_) => format!("{address}/{}", cidr.subnet_length + wider),
+            None => found.address.to_string(),
+            Some(1) => format!("{}/{}", found.address, found.length),
+            Some(_) => format!("{}/{}", found.address, found.subnet_length),
         })
-    }
-}
-
-/// How many bits of an IPv6 address stay as they are.
-const HIGH: u8 = 96;
-
-fn with_end(address: Ipv6Addr, last: u32) -> Ipv6Addr {
-    let high = u128::from(address) & !u128::from(u32::MAX);
-    Ipv6Addr::from(high | u128::from(last))
-}
-
-/// A network that is cut into subnets of one size, in the last 32 bits of an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Network {
-    /// Of IPv6, the address that the 32 bits are the end of.
-    high: Option<Ipv6Addr>,
-    /// The base address, masked.
-    base: u32,
-    /// In bits, of 32.
-    length: u8,
-    /// In bits, of 32; not less than `length`.
-    subnet_length: u8,
-}
-
-impl Network {
-    fn pick(&self, net: u32, host: u32) -> Result<u32> {
-        let host_bits = 32 - self.subnet_length;
-        let nets = 1u64 << (self.subnet_length - self.length);
-        let hosts = 1u64 << host_bits;
-        let check = |option, value: u32, count: u64| {
-            ensure!(
-                u64::from(value) < count,
-                "{option} {value} is out of range: {self} has 0 to {}",
-                count - 1
-            );
-            Ok(u64::from(value))
-        };
-        let net = check("--net", net, nets)?;
-        let host = check("--host", host, hosts)?;
-        let last = u64::from(self.base) + (net << host_bits) + host;
-        u32::try_from(last).context("the address is beyond the last one")
-    }
-}
-
-impl FromStr for Network {
-    type Err = anyhow::Error;
-
-    fn from_str(word: &str) -> Result<Self> {
-        let mut parts = word.split('/');
-        let address = parts.next().unwrap_or_default();
-        let Ok(address) = address.parse::<IpAddr>() else {
-            bail!("'{address}' is not an IP address");
-        };
-        let (least, most) = match address {
-            IpAddr::V4(_) => (0, 32),
-            IpAddr::V6(_) => (HIGH + 1, 128),
-        };
-        let length = |text: &str| -> Result<u8> {
-            let digits = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-            match text.parse::<u8>() {
-                Ok(length) if digits && (least..=most).contains(&length) => Ok(length),
-                _ => bail!("prefix length '{text}' is not from {least} to {most}"),
-            }
-        };
-        let first = length(parts.next().context("the prefix length is missing")?)?;
-        let second = parts.next().map(length).transpose()?.unwrap_or(first);
-        ensure!(
-            parts.next().is_none(),
-            "it has more than two prefix lengths"
-        );
-        ensure!(
-            first <= second,
-            "subnets of prefix length {second} are larger than the network"
-        );
-        let (high, last) = match address {
-            IpAddr::V4(v4) => (None, u32::from(v4)),
-            IpAddr::V6(v6) => (Some(v6), u128::from(v6) as u32),
-        };
-        let length = first - (most - 32);
-        let mask = u32::MAX.checked_shl(u32::from(32 - length)).unwrap_or(0);
-        Ok(Self {
-            high,
-            base: last & mask,
-            length,
-            subnet_length: second - (most - 32),
-        })
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { base, .. } = self;
-        let (first, second) = (self.length, self.subnet_length);
-        match self.high {
-            None => write!(f, "{}/{first}/{second}", Ipv4Addr::from(*base)),
-            Some(high) => {
-                let (first, second) = (first + HIGH, second + HIGH);
-                write!(f, "{}/{first}/{second}", with_end(high, *base))
-            }
-        }
     }
 }
 

@@ -23,6 +23,7 @@ mod metrics;
 mod migrate;
 mod new;
 mod nft_save;
+mod pods;
 mod publish;
 mod rebind;
 mod relay;
@@ -65,6 +66,7 @@ enum Verb {
     Migrate(migrate::Migrate),
     New(new::New),
     NftSave(nft_save::NftSave),
+    Pods(pods::Pods),
     Publish(publish::Publish),
     Rebind(rebind::Rebind),
     Relay(relay::Relay),
@@ -100,6 +102,7 @@ impl Ctl {
             Verb::Migrate(verb) => verb.run(root),
             Verb::New(verb) => verb.run(root),
             Verb::NftSave(verb) => verb.run(root),
+            Verb::Pods(verb) => verb.run(root),
             Verb::Publish(verb) => verb.run(root),
             Verb::Rebind(verb) => verb.run(root),
             Verb::Relay(verb) => verb.run(),

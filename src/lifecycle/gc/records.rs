@@ -34,6 +34,15 @@ pub fn find(root: &Root) -> Result<Vec<Leftover>> {
             function: "netns_parent_release",
         }));
     }
+    for path in file::entries(&root.bridges_dir())? {
+        let what = format!("bridge {} kept", file_name(&path));
+        found.extend(marks(&path, "")?.map(|instance| Leftover::HostChange {
+            instance,
+            what: what.clone(),
+            library: "bridge.bash",
+            function: "netns_bridge_release",
+        }));
+    }
     for path in file::entries(&root.nat_ports_dir())? {
         let instance = file_name(&path).parse().ok();
         found.extend(instance.map(|instance| Leftover::Ports { instance }));

@@ -15,6 +15,7 @@ mod lan;
 mod life;
 mod metrics;
 mod order;
+mod pods;
 mod resolv;
 mod support;
 mod type_bridge;
@@ -25,6 +26,7 @@ mod type_nft;
 mod type_openvpn;
 mod type_phys;
 mod type_support;
+mod type_tunnel;
 mod type_veth;
 mod type_vip;
 mod type_wireguard;
@@ -42,6 +44,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
     ("order", order::CASES),
+    ("pods", pods::CASES),
     ("dhcp_client", dhcp_client::CASES),
     ("docs", docs::CASES),
     ("ctl", ctl::CASES),
@@ -54,6 +57,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_phys", type_phys::CASES),
     ("type_bridge", type_bridge::CASES),
     ("type_nat", type_nat::CASES),
+    ("type_tunnel", type_tunnel::CASES),
     ("type_nft", type_nft::CASES),
     ("type_openvpn", type_openvpn::CASES),
     ("type_vip", type_vip::CASES),

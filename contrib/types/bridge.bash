@@ -1,0 +1,120 @@
+# shellcheck shell=bash
+#
+# What types share whose links are ports of a bridge of the host. For types:
+#
+#     source /usr/share/systemd-netns/types.bash
+#     source /usr/share/systemd-netns/bridge.bash
+#
+# A bridge that does not exist is created for its first instance, and deleted with the last one.
+# /run/systemd-netns/bridges/BRIDGE/NSTYPE@NSNAME exists for each instance that needs such a bridge.
+# shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
+
+# shellcheck source=contrib/types/types.bash
+[[ -n ${netns_group-} ]] || source /usr/share/systemd-netns/types.bash
+
+_netns_bridges=/run/systemd-netns/bridges
+
+# Exits with 6 unless the variable names a bridge, or nothing that exists.
+#   netns_bridge_check VARIABLE
+netns_bridge_check() {
+    local line
+    netns_require "$1"
+    netns_check_ifname "$1"
+    line=$(ip -details -oneline link show dev "${!1}" 2>/dev/null) || return 0
+    [[ $line == *'\    bridge '* ]] || netns_reject "$1" 'not a bridge'
+}
+
+# Creates a bridge unless it exists, in `up outside`. One that this library created gets the addresses, too;
+# the arguments are those of `ip link add type bridge`.
+#   netns_bridge_create BRIDGE IFADDR_VARIABLE [ARGUMENT...]
+netns_bridge_create() {
+    netns_undo netns_bridge_release
+    (flock --timeout 30 9 && _netns_bridge_create "$@") 9</run
+}
+
+_netns_bridge_create() {
+    local address random
+    local -a REPLY words
+    if ip link show dev "$1" &>/dev/null; then
+        # Without a directory, it is the administrator's.
+        [[ -d $_netns_bridges/$1 ]] || return 0
+        mkdir -p "$_netns_bridges/$1"
+        : >"$_netns_bridges/$1/$NSTYPE@$NSNAME"
+    else
+        # First: what is killed in between is released by `down`.
+        mkdir -p "$_netns_bridges/$1"
+        : >"$_netns_bridges/$1/$NSTYPE@$NSNAME"
+        # An address of its own, which does not change with the ports. The group marks it as ours.
+        read -r random </proc/sys/kernel/random/uuid
+        ip link add name "$1" group "$netns_group" \
+            address "fa:${random:0:2}:${random:2:2}:${random:4:2}:${random:6:2}:${random:9:2}" type bridge "${@:3}"
+        [[ ! -e /proc/sys/net/ipv6/conf/$1 ]] || echo 0 >"/proc/sys/net/ipv6/conf/$1/accept_dad"
+        ip link set dev "$1" up
+    fi
+    netns_addresses "$2"
+    for address in "${REPLY[@]}"; do
+        read -r -a words <<<"$address"
+        ip address replace "${words[@]}" dev "$1"
+    done
+}
+
+# Makes a link a port of a bridge.
+#   netns_bridge_join BRIDGE INTERFACE
+netns_bridge_join() {
+    # The bridge has the addresses, its ports have none.
+    [[ ! -e /proc/sys/net/ipv6/conf/$2 ]] || echo 1 >"/proc/sys/net/ipv6/conf/$2/disable_ipv6"
+    ip link set dev "$2" master "$1"
+}
+
+# Makes an interface of the host a port of a bridge, unless it is one. One that is a port of another bridge
+# is refused.
+#   netns_bridge_uplink BRIDGE UPLINK_VARIABLE
+netns_bridge_uplink() {
+    (flock --timeout 30 9 && _netns_bridge_uplink "$@") 9</run
+    netns_parent_up "${!2}"
+}
+
+_netns_bridge_uplink() {
+    local line
+    line=$(ip -oneline link show dev "${!2}")
+    case $line in
+        *" master $1 "*) ;;
+        *' master '*)
+            line=${line#* master }
+            netns_reject "$2" "it is a port of ${line%% *}"
+            ;;
+        *) ip link set dev "${!2}" master "$1" ;;
+    esac
+}
+
+# Gives up the bridge, in `down outside`: the last instance deletes it, unless others than UPLINK are ports.
+#   netns_bridge_release [UPLINK]
+netns_bridge_release() {
+    [[ -d $_netns_bridges ]] || return 0
+    (flock --timeout 30 9 && _netns_bridge_release "$@") 9</run
+}
+
+_netns_bridge_release() {
+    local mark user name line ports
+    for mark in "$_netns_bridges"/*/"$NSTYPE@$NSNAME"; do
+        [[ -e $mark ]] || continue
+        name=${mark%/*} name=${name##*/}
+        rm -f "$mark"
+        for user in "$_netns_bridges/$name"/*; do
+            # One whose state is gone will never release it.
+            [[ -e /run/systemd-netns/instances/${user##*/} ]] || rm -f "$user"
+        done
+        # Another instance still needs it.
+        rmdir "$_netns_bridges/$name" 2>/dev/null || continue
+        line=$(ip -details -oneline link show dev "$name" 2>/dev/null) || continue
+        # Another of that name was created after ours was deleted.
+        [[ $line == *" group $netns_group "*'\    bridge '* ]] || continue
+        ports=$(ip -oneline link show master "$name" | sed 's/^[0-9]*: \([^:@]*\).*/\1/' | grep -vxF -- "${1-}") || :
+        if [[ -n $ports ]]; then
+            echo "keeping the bridge $name, which has other ports: ${ports//$'\n'/ }"
+        else
+            ip link delete dev "$name"
+        fi
+    done
+    rmdir "$_netns_bridges" 2>/dev/null || :
+}

@@ -1,0 +1,31 @@
+use anyhow::Result;
+use clap::Args;
+
+use super::Numbers;
+use crate::instance::paths::Root;
+use crate::pods::set::{self, Selection};
+use crate::pods::settings::Settings;
+
+/// Delete pods, all of this node by default
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl pods delete")]
+pub struct Delete {
+    #[command(flatten)]
+    numbers: Numbers,
+
+    /// Delete N pods at a time [default: 4 for each processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+}
+
+impl Delete {
+    pub fn run(&self, root: &Root, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
+        let Numbers { count, first } = self.numbers;
+        let wanted = match count {
+            // The names depend on the settings, and all pods are known without.
+            None => Selection::All,
+            count => Selection::of(&settings()?, count, first)?,
+        };
+        set::delete(root, &wanted, self.jobs.map(usize::from))
+    }
+}

@@ -1,0 +1,36 @@
+use anyhow::Result;
+use clap::Args;
+
+use crate::pods::routes::{self, Between};
+use crate::pods::settings::Settings;
+
+/// Route to the pods of the other nodes
+///
+/// Adds a route to the subnets of each other node, IPv4 and IPv6: through
+/// 192.168.NET.NODE and PREFIX:192.168.NET.NODE, which must be addresses of
+/// the nodes. The node must forward, as with 'netnsctl pods create --gateway'.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: netnsctl pods route --nodes 2")]
+pub struct Route {
+    /// Number of the network between the nodes
+    #[arg(long, value_name = "NET", default_value_t = 1)]
+    net: u8,
+
+    /// Send packets through IPv6 tunnels between the nodes, for networks that
+    /// do not know the addresses of pods
+    #[arg(long)]
+    overlay: bool,
+
+    /// Remove what this verb has added
+    #[arg(long, conflicts_with_all = ["overlay", "net"])]
+    delete: bool,
+}
+
+impl Route {
+    pub fn run(&self, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
+        match self.delete {
+            true => routes::delete(),
+            false => routes::add(&settings()?, Between { net: self.net }, self.overlay),
+        }
+    }
+}
