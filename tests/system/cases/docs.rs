@@ -109,6 +109,11 @@ fn command(line: &str) -> String {
 }
 
 fn run(machine: &Machine, page: &str) -> Result<()> {
+    // Nothing there makes WireGuard interfaces: type_wireguard tests what is said of it.
+    if machine.suite() == "bullseye" && page.contains("netns-wireguard@") {
+        machine.run("(! type -P wireguard-go)")?;
+        return Ok(());
+    }
     let parts = parts(page);
     ensure!(!parts.is_empty(), "the page has nothing to run");
     for Part { line, script } in parts {
