@@ -68,13 +68,13 @@ const WORDS: &str = r#"
 
 /// A part of a page that is run, and the line where it begins.
 #[derive(Debug, PartialEq)]
-struct Part {
-    line: usize,
-    script: String,
+pub struct Part {
+    pub line: usize,
+    pub script: String,
 }
 
 /// What is run of a page, in order.
-fn parts(page: &str) -> Vec<Part> {
+pub fn parts(page: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut skip = false;
     let mut lines = (1..).zip(page.lines());
