@@ -242,6 +242,17 @@ fn no_server(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-openvpn@a")?;
     expect_in(&journal, "(OPENVPN_TIMEOUT): ")?;
     machine.sh("cp /root/ca.crt /etc/openvpn/client/keys/ca.crt; systemctl stop server; systemctl reset-failed")?;
+    // What openvpn does not understand is no reason to wait.
+    machine
+        .sh("echo nonsense >>/etc/openvpn/client/a.conf; rm /etc/conf.d/netns/openvpn-a.conf")?;
+    machine.fails(&format!("timeout 20 systemctl start {UNIT}"), 1)?;
+    let journal = machine.journal("netns_outside-openvpn@a")?;
+    expect_in(
+        &journal,
+        "/etc/openvpn/client/a.conf: openvpn says: Options error: Unrecognized option",
+    )?;
+    expect_in(&journal, "status=6/NOTCONFIGURED")?;
+    machine.sh("sed -i '$d' /etc/openvpn/client/a.conf; systemctl reset-failed")?;
     // Without waiting, it is cut off until the server is there.
     machine.run("echo OPENVPN_TIMEOUT=0 >/etc/conf.d/netns/openvpn-a.conf")?;
     machine.run(&format!("systemctl start {UNIT}"))?;
