@@ -17,6 +17,7 @@ mod metrics;
 mod order;
 mod pods;
 mod resolv;
+mod states;
 mod support;
 mod type_bridge;
 mod type_ifupdown;
@@ -40,6 +41,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("metrics", metrics::CASES),
     ("check", check::CASES),
     ("failure", failure::CASES),
+    ("states", states::CASES),
     ("update", update::CASES),
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
