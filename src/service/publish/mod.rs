@@ -268,7 +268,7 @@ pub fn unpublish(
         bail!("port {ports}{from} is not published to '{name}'");
     }
     units.apply(&change, || {
-        // Before their files are removed.
+        // Before systemd knows that their files are gone.
         manager.map_or(Ok(()), |manager| manager.stop(&stopped))?;
         units.reload()
     })
