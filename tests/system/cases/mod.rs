@@ -19,6 +19,7 @@ mod pods;
 mod resolv;
 mod states;
 mod support;
+mod together;
 mod type_bridge;
 mod type_ifupdown;
 mod type_macvlan;
@@ -42,6 +43,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("check", check::CASES),
     ("failure", failure::CASES),
     ("states", states::CASES),
+    ("together", together::CASES),
     ("update", update::CASES),
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
