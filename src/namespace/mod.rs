@@ -361,7 +361,7 @@ pub fn delete(root: &Root, name: &NsName, force: bool) -> Result<()> {
 }
 
 /// Removes what is recorded of a namespace that has lost its name.
-fn forget(root: &Root, name: &NsName) -> Result<()> {
+pub fn forget(root: &Root, name: &NsName) -> Result<()> {
     remove(&root.pin(name))?;
     file::remove(&root.unit_namespace(name)).map(drop)
 }
