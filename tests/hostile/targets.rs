@@ -22,8 +22,11 @@ use systemd_netns::systemd::change::Units;
 use systemd_netns::systemd::unit::{self, UnitName};
 use systemd_netns::update::requires::literal;
 
+/// Panics if something does not hold for the input.
+pub type Target = fn(&[u8]);
+
 /// All of them, by the names of their directories in `fuzz/corpus`.
-pub const ALL: [(&str, fn(&[u8])); 10] = [
+pub const ALL: [(&str, Target); 10] = [
     ("names", names),
     ("file_names", file_names),
     ("argv", argv),
