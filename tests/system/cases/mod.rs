@@ -17,7 +17,9 @@ mod metrics;
 mod order;
 mod pods;
 mod resolv;
+mod states;
 mod support;
+mod together;
 mod type_bridge;
 mod type_ifupdown;
 mod type_macvlan;
@@ -40,6 +42,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("metrics", metrics::CASES),
     ("check", check::CASES),
     ("failure", failure::CASES),
+    ("states", states::CASES),
+    ("together", together::CASES),
     ("update", update::CASES),
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),
