@@ -174,7 +174,11 @@ mod tests {
             let all = std::iter::once(OsString::from("netnsctl")).chain(words);
             let by_clap = Ctl::try_parse_from(all).unwrap();
             let found = Some(Verb::Exec(found));
-            assert_eq!(format!("{found:?}"), format!("{:?}", by_clap.verb), "{line}");
+            assert_eq!(
+                format!("{found:?}"),
+                format!("{:?}", by_clap.verb),
+                "{line}"
+            );
         }
         assert_eq!(plain, 6);
     }
