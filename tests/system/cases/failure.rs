@@ -316,10 +316,14 @@ fn upgraded_while_up(machine: &Machine) -> Result<()> {
 /// Where even what cleans up is killed, gc knows what is left, and so does the next start.
 fn killed_last_resort(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
-    let die = "[Service]\nExecStop=\nExecStop=/bin/sh -c 'kill -KILL $$$$'\n\
-               ExecStopPost=\nExecStopPost=/bin/sh -c 'kill -KILL $$$$'\n";
-    for unit in ["netns-t@", "netns_outside-t@", "netns_name@"] {
-        machine.write(&format!("/root/die/{unit}.service.d/die.conf"), die)?;
+    for (unit, setting) in [
+        ("netns-t@", "ExecStop"),
+        ("netns_outside-t@", "ExecStop"),
+        ("netns_name@", "ExecStop"),
+        ("netns_undo", "ExecStart"),
+    ] {
+        let die = format!("[Service]\n{setting}=\n{setting}=/bin/sh -c 'kill -KILL $$$$'\n");
+        machine.write(&format!("/root/die/{unit}.service.d/die.conf"), &die)?;
     }
     for clean_up in [
         "netnsctl gc",
@@ -329,7 +333,7 @@ fn killed_last_resort(machine: &Machine) -> Result<()> {
         machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
         machine.wait_until("all units have failed", SOON, |machine| {
             let failed = "systemctl list-units --plain --no-legend --state=failed 'netns*' | wc -l";
-            Ok(machine.run(failed)?.stdout.trim() == "3")
+            Ok(machine.run(failed)?.stdout.trim() == "4")
         })?;
         machine.run("test -e /run/netns/a; systemctl reset-failed")?;
         machine.run("rm /run/systemd/system/*/die.conf; systemctl daemon-reload")?;
