@@ -218,7 +218,7 @@ check-vm: package
 check-fresh:
 	tests/fresh
 
-SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests packaging .ci)
+SCRIPTS = $(shell grep -rlE '^\#!/bin/(ba)?sh|^\# shellcheck shell=bash' src contrib tests benches packaging .ci)
 
 # What the compiler of a developer and ShellCheck say. A newer clippy may find more: no part of make check.
 lint:

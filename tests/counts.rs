@@ -19,10 +19,10 @@ const INSIDE: &str = "NETNS_COUNTS_INSIDE";
 
 /// A phase, and the most instructions and system calls that it may take.
 const LIMITS: [(&str, &str, u64, u64); 4] = [
-    ("up", "outside", 900_000, 170),
-    ("up", "inside", 900_000, 190),
-    ("down", "inside", 900_000, 190),
-    ("down", "outside", 900_000, 190),
+    ("up", "outside", 600_000, 170),
+    ("up", "inside", 600_000, 190),
+    ("down", "inside", 600_000, 190),
+    ("down", "outside", 600_000, 190),
 ];
 
 #[test]

@@ -4,7 +4,7 @@
 #
 # Arguments: ROUNDS ROW...
 set -euo pipefail
-rounds=$1
+rounds=$1 few=$(((rounds + 9) / 10 + 1))
 rows=" ${*:2} "
 
 # Every sample of one is followed by a sample of the other: what else the machine does meets both.
@@ -53,7 +53,7 @@ if wanted one; then
     done
 fi
 if wanted hundred; then
-    for ((i = 0; i < (rounds + 9) / 10; i++)); do
+    for ((i = 0; i < few; i++)); do
         for who in ours floor; do
             timed hundred-start "$who" "start_$who" {1..100}
             timed hundred-stop "$who" "stop_$who" {1..100}
@@ -61,7 +61,7 @@ if wanted hundred; then
     done
 fi
 if wanted thousand; then
-    for ((i = 0; i < (rounds + 9) / 10; i++)); do
+    for ((i = 0; i < few; i++)); do
         timed ten ours start_ours {1..10}
         stop_ours {1..10}
     done
@@ -84,7 +84,7 @@ if wanted update; then
         done
     done
     write_and_reload() { cp -t $units /root/copies/* && sync "${copies[@]}" "$units" && systemctl daemon-reload; }
-    for ((i = 0; i < (rounds + 9) / 10; i++)); do
+    for ((i = 0; i < few; i++)); do
         netnsupdate --clean >/dev/null
         timed update-new ours netnsupdate
         netnsupdate --clean >/dev/null

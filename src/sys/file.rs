@@ -205,12 +205,13 @@ pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let reading = || format!("reading {}", directory.display());
     let entries = rooted::target(directory).and_then(|directory| fs::read_dir(&*directory));
     let entries = entries.missing_ok().with_context(reading)?;
-    let mut paths = Vec::new();
+    // By names: paths would be compared component by component.
+    let mut names = Vec::new();
     for entry in entries.into_iter().flatten() {
-        paths.push(directory.join(entry.with_context(reading)?.file_name()));
+        names.push(entry.with_context(reading)?.file_name());
     }
-    paths.sort();
-    Ok(paths)
+    names.sort();
+    Ok(names.into_iter().map(|name| directory.join(name)).collect())
 }
 
 /// The UTF-8 file names in `directory`, sorted. Empty if it does not exist.

@@ -201,6 +201,9 @@ fn lists_traps(text: &str) -> bool {
 /// `#: WORD` or `#: !WORD` only those that `words` ask for.
 fn lines_for(script: &str, words: &[&str]) -> String {
     let is_wanted = |line: &&str| {
+        if line.trim_start().starts_with('#') {
+            return false;
+        }
         // By single characters: to search for a text takes far longer to prepare.
         let Some((_, comment)) = line.rsplit_once('#') else {
             return true;
@@ -210,7 +213,7 @@ fn lines_for(script: &str, words: &[&str]) -> String {
                 Some(word) => !words.contains(&word),
                 None => words.contains(&word),
             },
-            None => !line.trim_start().starts_with('#'),
+            None => true,
         }
     };
     script.split_inclusive('\n').filter(is_wanted).collect()

@@ -18,6 +18,9 @@ const LINES_MAX: usize = 64;
 /// # Errors
 /// The value cannot be read without running the file. The error begins with the line number.
 pub fn read(text: &str) -> Result<Option<(usize, Vec<Need>)>> {
+    if !text.contains(VARIABLE) {
+        return Ok(None);
+    }
     let lines: Vec<&str> = text.lines().collect();
     let mut needs = None;
     let mut index = 0;
