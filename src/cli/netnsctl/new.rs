@@ -7,7 +7,9 @@ use clap::Args;
 use crate::instance::name::NsType;
 use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
+use crate::sys::lock::Lock;
 use crate::sys::log;
+use crate::systemd::change::LOCK_TIMEOUT;
 
 /// Create a new type
 ///
@@ -47,6 +49,8 @@ impl New {
             }
         };
         file::make_directory(&root.conf_dir(), 0o755)?;
+        let _lock = Lock::take_within(&root.units_lock(), LOCK_TIMEOUT)?;
+        file::remove_temporary(&root.conf_dir())?;
         // A run that was killed has come so far.
         let script = file::read(&paths[0]).ok().flatten();
         if script.as_deref() == Some(texts[0].as_bytes()) && !file::exists(&paths[1]) {
