@@ -192,7 +192,7 @@ fn daemon_again(machine: &Machine) -> Result<()> {
     let before = machine.sh(look)?.stdout;
     // Twice, as the second time it is a child of another shell.
     for _ in 0..2 {
-        machine.run("pkill -KILL -f ^openvpn.--cd")?;
+        machine.run("pkill -KILL -f ^openvpn.--suppress")?;
         machine.wait_until("it is back", A_WHILE, |m| {
             Ok(m.try_run(PING)?.status == Some(0))
         })?;
@@ -219,7 +219,7 @@ fn daemon_again(machine: &Machine) -> Result<()> {
         Ok(m.try_run("ip netns exec a ping -c 1 -W 1 10.9.0.1")?.status == Some(0))
     })?;
     machine.run("grep -x 'nameserver 10.9.0.1' /etc/netns/a/resolv.conf; (! grep 10.8.0.1 /etc/netns/a/resolv.conf)")?;
-    machine.run("pkill -KILL -f ^openvpn.--cd")?;
+    machine.run("pkill -KILL -f ^openvpn.--suppress")?;
     machine.run(&format!("systemctl stop {UNIT}"))?;
     all_gone(machine)
 }
@@ -389,7 +389,7 @@ fn bad_files(machine: &Machine) -> Result<()> {
         ensure!(run.stderr.contains(line), "'{line}' is not in\n{run}");
         let made = machine.sh(
             "ip -oneline link | grep -v -e ' lo:' -e up0 || :; ls /etc/netns 2>/dev/null || :
-             ip -n a -oneline link | grep -v ' lo:' || :; pgrep -f '^openvpn --cd' || :",
+             ip -n a -oneline link | grep -v ' lo:' || :; pgrep -f '^openvpn --suppress' || :",
         )?;
         ensure!(made.stdout.is_empty(), "made: {}", made.stdout);
     }
@@ -479,7 +479,7 @@ fn killed(machine: &Machine) -> Result<()> {
     prepare(machine, "")?;
     machine.sh(
         "systemctl stop server; systemctl start --no-block netns-openvpn@a
-         for i in {1..100}; do ! pgrep -f '^openvpn --cd' || break; sleep 0.1; done
+         for i in {1..100}; do ! pgrep -f '^openvpn --suppress' || break; sleep 0.1; done
          systemctl kill --signal=KILL netns_outside-openvpn@a
          for i in {1..100}; do [[ $(systemctl is-active netns_name@a) == active ]] || break; sleep 0.1; done
          systemctl reset-failed; (! pgrep openvpn); (! ip -oneline link | grep ovpn)",
@@ -489,7 +489,7 @@ fn killed(machine: &Machine) -> Result<()> {
     machine.sh(PING)?;
     machine.run("ip netns delete a; sleep 0.5")?;
     machine.run(&format!("systemctl stop {UNIT}"))?;
-    machine.run("(! pgrep -f '^openvpn --cd'); [[ ! -e /etc/netns ]]")?;
+    machine.run("(! pgrep -f '^openvpn --suppress'); [[ ! -e /etc/netns ]]")?;
 
     machine.sh(
         "cd /etc/openvpn/client; cp a.conf odd:1.x@2-3.conf
