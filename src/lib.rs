@@ -21,5 +21,6 @@ pub mod inventory;
 pub mod lifecycle;
 
 pub mod pods;
+pub mod container;
 
 pub mod cli;
