@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
 use serde_json::Value as Json;
 
@@ -86,6 +87,24 @@ pub fn port(address: &str, host: u16, container: u16, protocol: &str) -> Result<
         container,
         protocol,
     })
+}
+
+impl FromStr for Port {
+    type Err = anyhow::Error;
+
+    /// `[ADDRESS:]PORT[:PORT_INSIDE][/PROTOCOL]`, as NAT_PUBLISH; an IPv6 address has brackets.
+    fn from_str(word: &str) -> Result<Self> {
+        let (ports, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+        let (address, ports) = match ports.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").context("'[' without ']:'")?,
+            None => match ports.split_once(':') {
+                Some((address, rest)) if address.contains('.') => (address, rest),
+                _ => ("", ports),
+            },
+        };
+        let (host, container) = ports.split_once(':').unwrap_or((ports, ports));
+        port(address, host.parse()?, container.parse()?, protocol)
+    }
 }
 
 /// The value of a bash variable.
@@ -341,6 +360,17 @@ mod tests {
         assert!(facts.variables(&veth(), &none).is_err());
         // It may look at the facts itself.
         assert!(facts.variables(&Declarations::default(), &none).is_ok());
+    }
+
+    #[test]
+    fn ports_are_read_as_they_are_written() {
+        for word in ["80:80/tcp", "192.0.2.1:8080:80/udp", "[2001:db8::1]:8080:80/tcp"] {
+            assert_eq!(word.parse::<Port>().unwrap().to_string(), word);
+        }
+        assert_eq!("8080".parse::<Port>().unwrap().to_string(), "8080:8080/tcp");
+        for bad in ["", "0", "x:80", "80:", "[::1:80", "70000", "80/sctp", "80:80:80"] {
+            assert!(bad.parse::<Port>().is_err(), "{bad}");
+        }
     }
 
     #[test]

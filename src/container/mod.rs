@@ -10,6 +10,8 @@ mod plugin;
 mod record;
 mod report;
 
+pub use facts::Port;
+
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;

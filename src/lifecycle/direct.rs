@@ -25,7 +25,7 @@ use crate::sys::process::{self, Steps};
 /// `given`, which others have created.
 pub fn up(root: &Root, instance: &Instance, given: Option<&NetNs>) -> Result<u8> {
     command::find("bash")?;
-    let mut work = Work::begin(root, instance)?;
+    let mut work = Work::begin(root, instance, given.is_some())?;
     match work.register.stage(&instance.nstype)? {
         Some(Stage::Up) => {
             log::info(&format!("{instance} is already up"));
@@ -73,9 +73,10 @@ pub fn up(root: &Root, instance: &Instance, given: Option<&NetNs>) -> Result<u8>
     Ok(end.status())
 }
 
-/// Takes an instance down, and deletes the namespace with the last type that shares it.
-pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
-    let mut work = Work::begin(root, instance)?;
+/// Takes an instance down, and deletes the namespace with the last type that shares it; one that was
+/// `given` loses only its name.
+pub fn down(root: &Root, instance: &Instance, given: bool) -> Result<u8> {
+    let mut work = Work::begin(root, instance, given)?;
     let Some(stage) = work.register.stage(&instance.nstype)? else {
         log::info(&format!("{instance} is not up"));
         return Ok(0);
@@ -107,6 +108,8 @@ struct Work<'a> {
     steps: Steps,
     /// In the environment of all that the functions start, as systemd's `$INVOCATION_ID`.
     invocation: String,
+    /// Whether others have created the namespace.
+    given: bool,
     _lock: Lock,
 }
 
@@ -114,7 +117,7 @@ const INVOCATION: &str = "INVOCATION_ID";
 
 impl<'a> Work<'a> {
     /// Waits until nobody else works on a namespace of this name.
-    fn begin(root: &'a Root, instance: &'a Instance) -> Result<Self> {
+    fn begin(root: &'a Root, instance: &'a Instance, given: bool) -> Result<Self> {
         const RANDOM: &str = "/proc/sys/kernel/random/uuid";
         let lock = Lock::take(&root.lock_of(&instance.nsname))?;
         let register = Register::of(root, &instance.nsname);
@@ -132,6 +135,7 @@ impl<'a> Work<'a> {
             register,
             steps: Steps::begin()?,
             invocation,
+            given,
             _lock: lock,
         })
     }
@@ -265,7 +269,10 @@ impl<'a> Work<'a> {
         self.stop_processes()?;
         let name = &self.instance.nsname;
         if self.others()?.is_empty() && namespace::made_by_us(self.root, name)?.is_some() {
-            namespace::delete(self.root, name, true)?;
+            match self.given {
+                true => namespace::release(self.root, name)?,
+                false => namespace::delete(self.root, name, true)?,
+            }
         }
         match Record::of(self.root, self.instance).is_set_up()? {
             true => Ok(()),

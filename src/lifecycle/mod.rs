@@ -42,7 +42,7 @@ pub fn up_in(root: &Root, instance: &Instance, namespace: &NetNs) -> Result<u8> 
 /// is no error.
 pub fn down_in(root: &Root, instance: &Instance) -> Result<u8> {
     require_root()?;
-    direct::down(root, instance)
+    direct::down(root, instance, true)
 }
 
 /// Takes down what the units of a namespace have left that were killed, or whose stop was. None of
@@ -100,6 +100,6 @@ pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
     require_root()?;
     match Manager::running(root)? {
         Some(manager) => systemd::down(&manager, instance),
-        None => direct::down(root, instance),
+        None => direct::down(root, instance, false),
     }
 }

@@ -399,6 +399,17 @@ pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
     }
 }
 
+/// Takes back the name that [`adopt`] has given.
+pub fn release(root: &Root, name: &NsName) -> Result<()> {
+    let _lock = lock_directory(&root.netns_dir())?;
+    let (named, ours) = (NetNs::open(root, name)?, made_by_us(root, name)?);
+    // Somebody else may have given the name to another.
+    if named.is_none_or(|named| Some(named.id) == ours) {
+        remove(&root.netns(name))?;
+    }
+    forget(root, name)
+}
+
 /// The namespace that we made under `name`, whatever has its name now, as far as the caller may know.
 pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     match NetNs::at(root.pin(name)) {

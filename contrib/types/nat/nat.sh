@@ -384,5 +384,7 @@ configure_nat_down_outside() {
     netns_sysctl_restore || status=$?
     netns_dns_remove || status=$?
     rm -f "$_nat_claim" || status=$?
+    # The next container has another name.
+    [[ -z ${CONTAINER_ID-} ]] || netns_release_subnet || status=$?
     return "$status"
 }

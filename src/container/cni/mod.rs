@@ -205,8 +205,10 @@ fn add(root: &Root, configuration: &Configuration) -> Result<Value> {
     match added {
         Ok(report) => Ok(result::of(configuration, &report, &facts, &netns)),
         Err(error) => match configuration.release_addresses(&call()) {
-            Ok(()) => Err(error),
-            Err(undo) => Err(error.context(format!("{undo:#}, after"))),
+            Err(undo) if undo.to_string() != error.to_string() => {
+                Err(error.context(format!("{undo:#}, after")))
+            }
+            _ => Err(error),
         },
     }
 }
@@ -215,10 +217,8 @@ fn delete(root: &Root, configuration: &Configuration) -> Result<Value> {
     let key = key()?;
     let locked = Locked::take(root, &key)?;
     let record = locked.record()?;
-    match record.filter(|record| record.network == configuration.name) {
-        Some(record) => interface::detach(root, &locked, &record)?,
-        // What an ADD that failed had taken was released then.
-        None => {}
+    if let Some(record) = record.filter(|record| record.network == configuration.name) {
+        interface::detach(root, &locked, &record)?;
     }
     configuration.release_addresses(&call())?;
     Ok(Value::Null)
