@@ -70,7 +70,10 @@ impl State {
         let call = self.call(netns);
         let plugins = self.plugins.iter().rev();
         let results = plugins.map(|plugin| self.run(&call, "DEL", plugin, &self.result));
-        results.filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+        results
+            .filter_map(Result::err)
+            .map(|error| format!("{error:#}"))
+            .collect()
     }
 
     fn write(&self, path: &Path) -> Result<()> {
@@ -98,9 +101,14 @@ fn plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
         name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_part),
         "the name '{name}' must be letters, digits and _ . -"
     );
-    let version = list["cniVersion"].as_str().context("it has no 'cniVersion'")?;
+    let version = list["cniVersion"]
+        .as_str()
+        .context("it has no 'cniVersion'")?;
     let plugins = match list.get("plugins") {
-        Some(plugins) => plugins.as_array().context("'plugins' is not an array")?.clone(),
+        Some(plugins) => plugins
+            .as_array()
+            .context("'plugins' is not an array")?
+            .clone(),
         None => vec![list.clone()],
     };
     ensure!(!plugins.is_empty(), "'plugins' is empty");
@@ -230,7 +238,9 @@ pub fn resolv_conf(result: &Value) -> String {
         words.filter_map(Value::as_str).collect()
     };
     let servers = words("nameservers").into_iter();
-    let mut text: String = servers.map(|server| format!("nameserver {server}\n")).collect();
+    let mut text: String = servers
+        .map(|server| format!("nameserver {server}\n"))
+        .collect();
     let search = words("search");
     if !search.is_empty() {
         text += &format!("search {}\n", search.join(" "));
@@ -268,7 +278,9 @@ fn netns(root: &Root, name: &NsName) -> String {
     let paths = [root.netns(name), root.pin(name)];
     let is_namespace = |path: &PathBuf| matches!(NetNs::at(path.clone()), Ok(Some(_)));
     let found = paths.into_iter().find(is_namespace);
-    found.map(|path| path.display().to_string()).unwrap_or_default()
+    found
+        .map(|path| path.display().to_string())
+        .unwrap_or_default()
 }
 
 /// The ID of a container that stands for a namespace. Not all names can be IDs.
@@ -279,7 +291,11 @@ fn container_id(name: &NsName) -> String {
         return name.to_owned();
     }
     let same = name.chars().filter(|c| is_part(*c));
-    format!("netns-{}-{:x}", same.collect::<String>(), hash(name.as_bytes()))
+    format!(
+        "netns-{}-{:x}",
+        same.collect::<String>(),
+        hash(name.as_bytes())
+    )
 }
 
 #[cfg(test)]
@@ -298,7 +314,10 @@ mod tests {
         let list = r#"{"cniVersion": "1.0.0", "name": "n", "plugins": [
             {"type": "a"}, {"type": "b", "capabilities": {"mac": true}}]}"#;
         let plugins = plugins_of(list, &runtime).unwrap();
-        assert_eq!(plugins[0], json!({"cniVersion": "1.0.0", "name": "n", "type": "a"}));
+        assert_eq!(
+            plugins[0],
+            json!({"cniVersion": "1.0.0", "name": "n", "type": "a"})
+        );
         assert_eq!(plugins[1]["runtimeConfig"]["mac"], "02:00:00:00:00:01");
         let single = r#"{"cniVersion": "0.4.0", "name": "n", "type": "a"}"#;
         assert_eq!(plugins_of(single, &Runtime::new()).unwrap().len(), 1);

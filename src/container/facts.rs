@@ -167,7 +167,7 @@ impl Facts {
         for (is_given, facts, what) in needed {
             ensure!(
                 !is_given || takes(facts),
-                "this NSTYPE cannot take {what} from the runtime or the address management"
+                "{what} cannot be given to this NSTYPE: its script does not declare it"
             );
         }
         Ok(())
@@ -178,10 +178,18 @@ impl Facts {
         let text = |text: &str| Value::Text(text.to_owned());
         let list = |words: Vec<String>| Value::List(words);
         let addresses = &self.addresses;
-        let alone = |address: &Address| IpNet::from(address.address.addr()).to_string();
+        // Nobody else can have them: they can be used at once.
+        let nodad = |address: &Address| match address.address {
+            IpNet::V4(_) => "",
+            IpNet::V6(_) => " nodad",
+        };
+        let alone = |address: &Address| {
+            let alone = IpNet::from(address.address.addr());
+            format!("{alone}{}", nodad(address))
+        };
         let outside = |address: &Address| {
-            let gateway = address.gateway?;
-            Some(format!("{gateway} peer {}", address.address.addr()))
+            let (gateway, peer) = (address.gateway?, address.address.addr());
+            Some(format!("{gateway} peer {peer}{}", nodad(address)))
         };
         let gateways = addresses.iter().filter_map(|address| self.gateway(address));
         let others = self.routes.iter().filter(|route| !is_default(route));
@@ -250,7 +258,11 @@ impl Value {
     /// A string, a number, a truth value, or an array of these.
     fn of_json(json: &Json) -> Result<Self> {
         match json {
-            Json::Array(items) => items.iter().map(word).collect::<Result<_>>().map(Self::List),
+            Json::Array(items) => items
+                .iter()
+                .map(word)
+                .collect::<Result<_>>()
+                .map(Self::List),
             json => word(json).map(Self::Text),
         }
     }
@@ -291,7 +303,15 @@ pub fn variables<'a>(
 /// that identify the run, nor one of ours, nor one that bash does not let anybody set.
 fn is_variable(name: &str) -> bool {
     const RESERVED: [&str; 10] = [
-        "NSTYPE", "NSNAME", "UPDOWN", "INOUT", "BASHOPTS", "BASHPID", "EUID", "PPID", "SHELLOPTS",
+        "NSTYPE",
+        "NSNAME",
+        "UPDOWN",
+        "INOUT",
+        "BASHOPTS",
+        "BASHPID",
+        "EUID",
+        "PPID",
+        "SHELLOPTS",
         "UID",
     ];
     const OURS: [&str; 3] = [PREFIX, "__netns", "BASH_"];
@@ -316,7 +336,9 @@ pub fn file(variables: &Variables) -> Vec<u8> {
             }
         }
     }
-    let words = words.into_iter().flat_map(|word| (word + "\0").into_bytes());
+    let words = words
+        .into_iter()
+        .flat_map(|word| (word + "\0").into_bytes());
     words.collect()
 }
 
@@ -364,11 +386,17 @@ mod tests {
 
     #[test]
     fn ports_are_read_as_they_are_written() {
-        for word in ["80:80/tcp", "192.0.2.1:8080:80/udp", "[2001:db8::1]:8080:80/tcp"] {
+        for word in [
+            "80:80/tcp",
+            "192.0.2.1:8080:80/udp",
+            "[2001:db8::1]:8080:80/tcp",
+        ] {
             assert_eq!(word.parse::<Port>().unwrap().to_string(), word);
         }
         assert_eq!("8080".parse::<Port>().unwrap().to_string(), "8080:8080/tcp");
-        for bad in ["", "0", "x:80", "80:", "[::1:80", "70000", "80/sctp", "80:80:80"] {
+        for bad in [
+            "", "0", "x:80", "80:", "[::1:80", "70000", "80/sctp", "80:80:80",
+        ] {
             assert!(bad.parse::<Port>().is_err(), "{bad}");
         }
     }
@@ -392,7 +420,10 @@ mod tests {
             r#"{"A": "\u0000"}"#,
         ] {
             let json: Json = serde_json::from_str(bad).unwrap();
-            assert!(super::variables(json.as_object().unwrap()).is_err(), "{bad}");
+            assert!(
+                super::variables(json.as_object().unwrap()).is_err(),
+                "{bad}"
+            );
         }
     }
 }

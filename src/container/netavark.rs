@@ -96,12 +96,13 @@ pub fn answer(root: &Root, words: &[OsString]) -> (bool, String) {
     }
 }
 
-/// Checks a new network, which stays as it is.
+/// Checks a new network. Names of containers are not resolved there: it has no name server of ours.
 fn create(root: &Root) -> Result<Value> {
-    let json: Value = read()?;
+    let mut json: Value = read()?;
     let network = Network::deserialize(&json).context("reading the network")?;
     let plan = network.plan(None)?;
     interface::can_run(root, &plan.nstype)?;
+    json["dns_enabled"] = false.into();
     Ok(json)
 }
 
@@ -109,7 +110,9 @@ fn setup(root: &Root, netns: &str) -> Result<Value> {
     let request: Request = read()?;
     interface::namespace(netns)?;
     let key = request.key()?;
-    let plan = request.network.plan(request.network_options.options.as_ref())?;
+    let plan = request
+        .network
+        .plan(request.network_options.options.as_ref())?;
     let facts = request.facts()?;
     let locked = Locked::take(root, &key)?;
     if let Some(record) = locked.record()? {
@@ -210,7 +213,12 @@ impl Network {
 impl PortMapping {
     fn ports(&self) -> Result<Vec<facts::Port>> {
         let each = (0..self.range.max(1)).map(|offset| {
-            let beyond = || format!("a range of ports that begins at {} has no end", self.host_port);
+            let beyond = || {
+                format!(
+                    "a range of ports that begins at {} has no end",
+                    self.host_port
+                )
+            };
             let host = self.host_port.checked_add(offset).with_context(beyond)?;
             let container = self.container_port.checked_add(offset);
             let container = container.with_context(beyond)?;

@@ -182,7 +182,8 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
         }
         Ok(())
     };
-    or_remove(root, name, make()).with_context(|| format!("creating network namespace '{name}'"))?;
+    or_remove(root, name, make())
+        .with_context(|| format!("creating network namespace '{name}'"))?;
     log::info(&format!("created network namespace '{name}'"));
     Ok(())
 }

@@ -188,6 +188,8 @@ _nat_claim_ports() {
                     _nat_reject_port "$port/$protocol" "is already published by ${file##*/}"
             done <"$file"
         done
+        # A container runtime may hold the ports itself, for itself.
+        [[ -z ${CONTAINER_ID-} ]] || continue
         while read -r _ _ _ theirs rest; do
             [[ ${theirs##*:} == "$port" ]] || continue
             theirs=${theirs%:*} theirs=${theirs%%%*} theirs=${theirs#[} theirs=${theirs%]}

@@ -138,7 +138,9 @@ impl Configuration {
         let bad = Code::BadConfiguration;
         for ip in &self.runtime.ips {
             let address: Result<IpNet, _> = ip.parse();
-            let address = address.with_context(|| format!("'ips': '{ip}'")).or_code(bad)?;
+            let address = address
+                .with_context(|| format!("'ips': '{ip}'"))
+                .or_code(bad)?;
             facts.addresses.push(Address {
                 address,
                 gateway: None,

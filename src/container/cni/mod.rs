@@ -136,7 +136,8 @@ fn run(root: &Root, version: &mut String) -> Result<Value> {
         "STATUS" => since("1.1.0", status),
         "GC" => since("1.1.0", collect),
         other => {
-            let error = anyhow!("CNI_COMMAND '{other}' is none of ADD, DEL, CHECK, VERSION, STATUS, GC");
+            let error =
+                anyhow!("CNI_COMMAND '{other}' is none of ADD, DEL, CHECK, VERSION, STATUS, GC");
             Err(error).or_code(Code::BadEnvironment)
         }
     }
@@ -261,9 +262,15 @@ fn collect(root: &Root, configuration: &Configuration) -> Result<Value> {
         }
         let locked = Locked::take(root, &key)?;
         // Another process may have taken it down meanwhile.
-        let Some(record) = locked.record()? else { continue };
+        let Some(record) = locked.record()? else {
+            continue;
+        };
         if let Err(error) = interface::detach(root, &locked, &record) {
-            failed.push(format!("{} of {}: {error:#}", key.ifname(), key.container()));
+            failed.push(format!(
+                "{} of {}: {error:#}",
+                key.ifname(),
+                key.container()
+            ));
         }
     }
     configuration.delegate("GC", &call())?;

@@ -19,7 +19,11 @@ pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: 
     let first = interfaces.len();
     let inside = report.inside.iter().map(|link| (link, Some(netns)));
     let outside = report.outside.iter().map(|link| (link, None));
-    interfaces.extend(inside.chain(outside).map(|(link, sandbox)| interface(link, sandbox, version)));
+    interfaces.extend(
+        inside
+            .chain(outside)
+            .map(|(link, sandbox)| interface(link, sandbox, version)),
+    );
     let mut ips = list("ips");
     ips.extend(report.addresses.iter().map(|(link, address)| {
         let mut ip = json!({"address": address.address.to_string(), "interface": first + link});
@@ -43,7 +47,9 @@ pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: 
         }
     }
     let before = previous.map(|previous| previous["dns"].clone());
-    let own = [&facts.dns, &report.dns].into_iter().find(|dns| **dns != Dns::default());
+    let own = [&facts.dns, &report.dns]
+        .into_iter()
+        .find(|dns| **dns != Dns::default());
     let dns = match (own, before) {
         (None, Some(before @ Value::Object(_))) => before,
         (own, _) => own.map_or_else(|| json!({}), dns),
