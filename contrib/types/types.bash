@@ -336,6 +336,19 @@ netns_add_gateways() {
     done
 }
 
+# Adds routes through an interface to those addresses of a variable whose prefix length gives none.
+#   netns_add_host_routes INTERFACE VARIABLE [IP_OPTION...]
+netns_add_host_routes() {
+    local address
+    local -a REPLY
+    netns_addresses "$2"
+    for address in "${REPLY[@]}"; do
+        address=${address%% *}
+        [[ $address == */* && $address != */32 && $address != *:*/128 ]] ||
+            ip "${@:3}" route add "${address%/*}" dev "$1"
+    done
+}
+
 # Splits a variable of routes, an array with one in each element or a string with one in each line, into
 # the array REPLY. A route is the words of `ip route add`, the destination first.
 _netns_routes() {

@@ -187,10 +187,14 @@ impl Facts {
             let alone = IpNet::from(address.address.addr());
             format!("{alone}{}", nodad(address))
         };
-        let outside = |address: &Address| {
-            let (gateway, peer) = (address.gateway?, address.address.addr());
-            Some(format!("{gateway} peer {peer}{}", nodad(address)))
+        let gateway = |address: &Address| {
+            let gateway = IpNet::from(address.gateway?);
+            Some(format!("{gateway}{}", nodad(address)))
         };
+        // Two addresses may have the same.
+        let mut outside: Vec<String> = addresses.iter().filter_map(gateway).collect();
+        outside.sort();
+        outside.dedup();
         let gateways = addresses.iter().filter_map(|address| self.gateway(address));
         let others = self.routes.iter().filter(|route| !is_default(route));
         let route = |route: &Route| match route.gateway.or_else(|| self.gateway_of(route)) {
@@ -207,10 +211,7 @@ impl Facts {
                 list(addresses.iter().map(|a| a.address.to_string()).collect()),
             ),
             ("IFADDR_HOST", list(addresses.iter().map(alone).collect())),
-            (
-                "IFADDR_OUTSIDE",
-                list(addresses.iter().filter_map(outside).collect()),
-            ),
+            ("IFADDR_OUTSIDE", list(outside)),
             ("GATEWAY", list(gateways.map(|g| g.to_string()).collect())),
             ("ROUTES", list(others.map(route).collect())),
             ("DNS", list(self.dns.servers.clone())),
@@ -367,7 +368,7 @@ mod tests {
         let list = |word: &str| Value::List(vec![word.into()]);
         assert_eq!(variables["IN"], Value::Text("eth0".into()));
         assert_eq!(variables["ADDR"], list("10.0.0.5/32"));
-        assert_eq!(variables["OUT"], list("10.0.0.1 peer 10.0.0.5"));
+        assert_eq!(variables["OUT"], list("10.0.0.1/32"));
         assert_eq!(variables["GW"], Value::Text("10.0.0.9".into()));
         assert_eq!(variables["CONTAINER_GATEWAY"], list("10.0.0.1"));
     }

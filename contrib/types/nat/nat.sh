@@ -317,7 +317,7 @@ configure_nat_up_outside() {
     netns_undo _nat_delete_table
     _nat_rules | nft -f -
     ip link set dev "$NAT_IFNAME_OUTSIDE" up
-    _nat_add_host_routes
+    netns_add_host_routes "$NAT_IFNAME_OUTSIDE" "$_nat_inside"
     [[ -z ${NAT_PUBLISH-} ]] || _nat_open_loopback
     netns_undo netns_sysctl_restore
     netns_forward
@@ -336,18 +336,6 @@ _nat_warn_of_firewalls() {
                 ;;
         esac
     done < <(nft list chains)
-}
-
-# Adds routes to addresses whose prefix length gives the host none.
-_nat_add_host_routes() {
-    local address
-    local -a REPLY
-    netns_addresses "$_nat_inside"
-    for address in "${REPLY[@]}"; do
-        address=${address%% *}
-        [[ $address == */* && $address != */32 && $address != *:*/128 ]] ||
-            ip route add "${address%/*}" dev "$NAT_IFNAME_OUTSIDE"
-    done
 }
 
 # Lets published ports be used through 127.0.0.1 and ::1 too: by default, the kernel sends and accepts

@@ -69,6 +69,9 @@ configure_veth_up_outside() {
         "${VETH_MAC_OUTSIDE-}" "${VETH_MAC_INSIDE-}" "${VETH_MTU-}" "${_veth_outside[@]}"
     netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
     ip "${_veth_outside[@]}" link set dev "$VETH_IFNAME_OUTSIDE" up
+    # Containers share the subnet that their addresses are from.
+    [[ -z ${CONTAINER_ID-} ]] ||
+        netns_add_host_routes "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_INSIDE "${_veth_outside[@]}"
     netns_dns_configure
 }
 

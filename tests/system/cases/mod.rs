@@ -6,6 +6,7 @@ mod attach;
 mod bench;
 mod check;
 mod compat_units;
+mod containers;
 mod ctl;
 mod dhcp_client;
 mod dns;
@@ -47,6 +48,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("pods", pods::CASES),
     ("dhcp_client", dhcp_client::CASES),
     ("docs", docs::CASES),
+    ("containers", containers::CASES),
     ("ctl", ctl::CASES),
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),
