@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::support::SOON;
 use super::type_support::{look, looks_like};
 use crate::harness::{Case, Machine};
 
@@ -67,7 +68,7 @@ const NETWORKS: [(&str, &str, &str); 3] = [
     ),
     (
         "lan",
-        r#""nstype": "bridge", "variables": {"BRIDGE": "br0"}, "nsname": "lan-{id:4}", "ipam": {
+        r#""nstype": "bridge", "capabilities": {"mac": true}, "variables": {"BRIDGE": "br0"}, "nsname": "lan-{id:4}", "ipam": {
             "type": "host-local",
             "ranges": [[{"subnet": "10.46.0.0/24"}], [{"subnet": "fd00:46::/64"}]]}"#,
         "--opt nstype=bridge --opt BRIDGE=br0 --opt nsname=lan-{id:4} --subnet 10.46.0.0/24 --ipv6 --subnet fd00:46::/64",
@@ -93,28 +94,33 @@ fn write_conflist(machine: &Machine, name: &str, plugin: &str) -> Result<()> {
     )
 }
 
-/// The addresses that the only container has, by which its web server is reached from the host.
-fn reach(machine: &Machine) -> Result<()> {
-    let addresses = machine
-        .sh("netnsctl list --json | tr ',[' '\n' | grep -o '\"[0-9a-f.:]*/[0-9]*\"' | tr -d '\"' | sort -u")?
-        .stdout;
-    let addresses: Vec<&str> = addresses
+/// The addresses of an interface `eth0` in a namespace of ours, an IPv4 and an IPv6 address.
+fn addresses(machine: &Machine) -> Result<Vec<String>> {
+    let list = "for name in $(ls -A /run/systemd-netns/namespaces); do
+            ip -n $name -oneline address show dev eth0 scope global 2>/dev/null || :
+        done | sed -n 's,.* inet6* \\([^ /]*\\).*,\\1,p'";
+    let mut found: Vec<String> = machine
+        .run(list)?
+        .stdout
         .lines()
-        .filter_map(|line| line.split('/').next())
-        .filter(|address| {
-            !address.starts_with("fe80") && !address.starts_with("127") && *address != "::1"
-        })
+        .map(str::to_owned)
         .collect();
-    ensure!(addresses.len() >= 2, "{addresses:?}");
-    for family in [".", ":"] {
-        let address = addresses.iter().find(|address| address.contains(family));
-        let address = address.with_context(|| format!("no address with {family}"))?;
-        let url = match family {
-            ":" => format!("http://[{address}]/true"),
-            _ => format!("http://{address}/true"),
+    found.sort_by_key(|address| address.contains(':'));
+    Ok(found)
+}
+
+/// Fails unless the web server of the only container is reached from the host, by both address families.
+fn reach(machine: &Machine) -> Result<()> {
+    let has_both = |machine: &Machine| Ok(addresses(machine)?.len() == 2);
+    machine.wait_until("the container has two addresses", SOON, has_both)?;
+    for address in addresses(machine)? {
+        let host = if address.contains(':') {
+            format!("[{address}]")
+        } else {
+            address
         };
         machine.sh(&format!(
-            "curl --silent --fail --retry 20 --retry-all-errors --retry-delay 1 --max-time 5 -o /dev/null '{url}'"
+            "curl --silent --fail --retry 8 --retry-all-errors --max-time 5 -o /dev/null 'http://{host}/true'"
         ))?;
     }
     Ok(())
@@ -151,9 +157,9 @@ fn podman(machine: &Machine) -> Result<()> {
         "podman run --rm --network lab --network out {IMAGE} sh -c 'ip link show eth0 && ip link show eth1'"
     ))?;
     looks_like(machine, &before)?;
-    // A type that cannot publish; and one that fails.
+    // A multicast address, which the functions refuse.
     let refused = machine.try_run(&format!(
-        "podman run --rm --network lan -e X=1 --mac-address 03:00:00:00:00:01 {IMAGE} true"
+        "podman run --rm --network lan --mac-address 03:00:00:00:00:01 {IMAGE} true"
     ))?;
     ensure!(refused.status != Some(0), "{refused}");
     machine.sh("podman rm -fa -t 0")?;
@@ -170,8 +176,7 @@ fn containerd(machine: &Machine) -> Result<()> {
         write_conflist(machine, name, plugin)?;
         // In the foreground, as else it never takes the network down.
         machine.sh(&format!(
-            "systemd-run --quiet --unit=c ctr run --cpu-shares 0 --rm --cni {IMAGE}:latest c httpd -f -h /bin
-             for i in $(seq 100); do [[ ! $(netnsctl list | grep eth0) ]] || break; sleep 0.1; done"
+            "systemd-run --quiet --unit=c ctr run --cpu-shares 0 --rm --cni {IMAGE}:latest c httpd -f -h /bin"
         ))?;
         reach(machine).with_context(|| format!("network {name}"))?;
         machine.sh(
