@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde_json::Value as Json;
 
 use crate::check::Declarations;
+use crate::instance::name::NsType;
 
 /// What the runtime, the network and its address management have decided.
 #[derive(Debug, Default)]
@@ -125,10 +126,15 @@ impl Facts {
     ///
     /// # Errors
     /// The type has declared what it can take, and this is not among it.
-    pub fn variables(&self, declared: &Declarations, given: &Variables) -> Result<Variables> {
+    pub fn variables(
+        &self,
+        nstype: &NsType,
+        declared: &Declarations,
+        given: &Variables,
+    ) -> Result<Variables> {
         let facts = self.by_name();
         if !declared.container.is_empty() {
-            self.require_taken(declared, given)?;
+            self.require_taken(nstype, declared, given)?;
         }
         let mut variables = Variables::new();
         for (fact, variable) in &declared.container {
@@ -143,7 +149,12 @@ impl Facts {
         Ok(variables)
     }
 
-    fn require_taken(&self, declared: &Declarations, given: &Variables) -> Result<()> {
+    fn require_taken(
+        &self,
+        nstype: &NsType,
+        declared: &Declarations,
+        given: &Variables,
+    ) -> Result<()> {
         let takes = |facts: &[&str]| {
             let mut taken = declared.container.iter();
             taken.any(|(fact, variable)| {
@@ -156,7 +167,7 @@ impl Facts {
                 &["IFADDR", "IFADDR_HOST"],
                 "addresses",
             ),
-            (self.mac.is_some(), &["MAC"], "a MAC address"),
+            (self.mac.is_some(), &["MAC"], "MAC address"),
             (!self.ports.is_empty(), &["PUBLISH"], "published ports"),
             (
                 self.routes.iter().any(|route| !is_default(route)),
@@ -167,7 +178,7 @@ impl Facts {
         for (is_given, facts, what) in needed {
             ensure!(
                 !is_given || takes(facts),
-                "{what} cannot be given to this NSTYPE: its script does not declare it"
+                "NSTYPE {nstype} takes no {what} from a container runtime"
             );
         }
         Ok(())
@@ -364,7 +375,9 @@ mod tests {
             ..Facts::default()
         };
         let given = Variables::from([("GW".into(), Value::Text("10.0.0.9".into()))]);
-        let variables = facts.variables(&veth(), &given).unwrap();
+        let variables = facts
+            .variables(&"veth".parse().unwrap(), &veth(), &given)
+            .unwrap();
         let list = |word: &str| Value::List(vec![word.into()]);
         assert_eq!(variables["IN"], Value::Text("eth0".into()));
         assert_eq!(variables["ADDR"], list("10.0.0.5/32"));
@@ -379,10 +392,13 @@ mod tests {
             mac: Some("02:00:00:00:00:01".into()),
             ..Facts::default()
         };
-        let none = Variables::new();
-        assert!(facts.variables(&veth(), &none).is_err());
+        let variables = |declared: &Declarations| {
+            facts.variables(&"veth".parse().unwrap(), declared, &Variables::new())
+        };
+        let error = variables(&veth()).unwrap_err().to_string();
+        assert!(error.contains("takes no MAC address"), "{error}");
         // It may look at the facts itself.
-        assert!(facts.variables(&Declarations::default(), &none).is_ok());
+        assert!(variables(&Declarations::default()).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::instance::trust::Trust;
 use crate::lifecycle;
 use crate::namespace::{self, Id, NetNs};
 use crate::sys::command;
+use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 use crate::sys::user::require_root;
 
@@ -91,7 +92,8 @@ pub fn attach(
         let of_file = Declarations::of(&String::from_utf8_lossy(&source.content));
         declared.container.extend(of_file.container);
     }
-    let variables = facts.variables(&declared, &plan.variables)?;
+    let variables = facts.variables(&plan.nstype, &declared, &plan.variables);
+    let variables = variables.or_exit(Exit::Config)?;
     require_free(root, &instance)?;
     let before = report::links(namespace(netns)?)?;
     let namespace = namespace(netns)?;

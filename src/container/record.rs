@@ -7,6 +7,7 @@
 //!     CONTAINER:IFNAME:lock   locked by the process that works on it
 //! ```
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,8 @@ pub fn check_ifname(name: &str) -> Result<()> {
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
+    /// How long the log was when this process began to write.
+    log_begin: Cell<u64>,
     _lock: Lock,
 }
 
@@ -107,7 +110,12 @@ impl Locked {
     pub fn take(root: &Root, key: &Key) -> Result<Self> {
         let path = root.containers_dir().join(key.file_name());
         let _lock = Lock::take(&path.with_added("lock"))?;
-        Ok(Self { path, _lock })
+        let log_begin = Cell::new(0);
+        Ok(Self {
+            path,
+            log_begin,
+            _lock,
+        })
     }
 
     /// `None` where it is down.
@@ -141,15 +149,18 @@ impl Locked {
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);
         let file = options.open(&log).with_context(opening)?;
+        let length = file.metadata().with_context(opening)?.len();
+        self.log_begin.set(length);
         dup2_stdout(&file).with_context(opening)?;
         dup2_stderr(&file).with_context(opening)
     }
 
-    /// The last lines of the log, less the name of this program.
+    /// The last lines that this process has written into the log, less the name of this program.
     pub fn last_lines(&self) -> Vec<String> {
         const MOST: usize = 20;
-        let text = file::read_text(&self.log()).ok().flatten();
-        let text = text.unwrap_or_default();
+        let text = file::read(&self.log()).ok().flatten().unwrap_or_default();
+        let begin = text.len().min(self.log_begin.get() as usize);
+        let text = String::from_utf8_lossy(&text[begin..]);
         let lines: Vec<&str> = text.lines().collect();
         let lines = &lines[lines.len().saturating_sub(MOST)..];
         let line = |line: &&str| line.strip_prefix("netns-cni: ").unwrap_or(line).to_owned();

@@ -134,7 +134,7 @@ impl Configuration {
         if self.previous().is_none() {
             facts.ifname = Some(key.ifname().to_owned());
         }
-        facts.mac.clone_from(&self.runtime.mac);
+        facts.mac = self.runtime.mac.clone().or(facts.mac);
         let bad = Code::BadConfiguration;
         for ip in &self.runtime.ips {
             let address: Result<IpNet, _> = ip.parse();

@@ -280,18 +280,19 @@ fn collect(root: &Root, configuration: &Configuration) -> Result<Value> {
     }
 }
 
-/// The name of the container, where the runtime says it as Kubernetes does.
-fn container_name(arguments: &str) -> String {
-    let mut pairs = arguments.split(';').filter_map(|pair| pair.split_once('='));
-    let found = pairs.find(|(key, _)| *key == "K8S_POD_NAME");
-    found.map(|(_, name)| name.to_owned()).unwrap_or_default()
-}
-
-/// What the environment tells of the container.
+/// What the environment tells of the container. `CNI_ARGS` has its name as Kubernetes gives it, and
+/// the MAC address that Podman 4 asks for.
 fn facts_of_environment(key: &Key) -> Facts {
+    let arguments = env::var("CNI_ARGS").unwrap_or_default();
+    let argument = |key: &str| {
+        let mut pairs = arguments.split(';').filter_map(|pair| pair.split_once('='));
+        let (_, value) = pairs.find(|(found, _)| *found == key)?;
+        Some(value.to_owned())
+    };
     Facts {
         id: key.container().to_owned(),
-        name: container_name(&env::var("CNI_ARGS").unwrap_or_default()),
+        name: argument("K8S_POD_NAME").unwrap_or_default(),
+        mac: argument("MAC"),
         ..Facts::default()
     }
 }
