@@ -40,17 +40,20 @@ END
     printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >/etc/containerd/config.toml
     systemctl start containerd
     ctr image import /root/image.tar
+    # ctr looks for plugins only there.
+    ln -s /usr/lib/cni/{host-local,loopback} /opt/cni/bin/
+"#;
+
+/// A bridge of the host; without a port that is up, it would have no carrier.
+const BRIDGE: &str = "
     ip link add br0 type bridge
     ip address add 10.46.0.1/24 dev br0
     ip address add fd00:46::1/64 dev br0 nodad
     ip link set br0 up
-    # A bridge without a port that is up has no carrier.
     ip link add p0 type veth peer name p1
     ip link set p0 master br0 up
     ip link set p1 up
-    # ctr looks for plugins only there.
-    ln -s /usr/lib/cni/{host-local,loopback} /opt/cni/bin/
-"#;
+";
 
 /// The networks, each with the configuration of its plugin and the options of `podman network create`.
 const NETWORKS: [(&str, &str, &str); 3] = [
@@ -131,6 +134,7 @@ fn podman(machine: &Machine) -> Result<()> {
         return played(machine);
     }
     prepare(machine)?;
+    machine.sh(BRIDGE)?;
     let cni = machine.sh("podman --version")?.stdout.contains(" 4.");
     for (name, plugin, options) in NETWORKS {
         match cni {
@@ -171,6 +175,7 @@ fn containerd(machine: &Machine) -> Result<()> {
         return played(machine);
     }
     prepare(machine)?;
+    machine.sh(BRIDGE)?;
     let before = look(machine)?;
     for (name, plugin, _) in NETWORKS {
         write_conflist(machine, name, plugin)?;

@@ -20,6 +20,7 @@ mod pods;
 mod resolv;
 mod support;
 mod type_bridge;
+mod type_cni;
 mod type_ifupdown;
 mod type_macvlan;
 mod type_nat;
@@ -58,6 +59,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_macvlan", type_macvlan::CASES),
     ("type_phys", type_phys::CASES),
     ("type_bridge", type_bridge::CASES),
+    ("type_cni", type_cni::CASES),
     ("type_nat", type_nat::CASES),
     ("type_tunnel", type_tunnel::CASES),
     ("type_nft", type_nft::CASES),
