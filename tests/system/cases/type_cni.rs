@@ -44,7 +44,7 @@ const CHECK: &str = "netnsctl cni check --state /run/systemd-netns/instances/cni
 
 fn networks(machine: &Machine) -> Result<()> {
     make_lan(machine)?;
-    let bridge = r#"{"type": "bridge", "bridge": "cni-lab", "isDefaultGateway": true, IPAM}"#;
+    let bridge = r#"{"type": "bridge", "bridge": "cni-lab", "isGateway": true, IPAM}"#;
     let loopback = r#"{"type": "loopback"}"#;
     for (plugins, gateways) in [
         (bridge, ["10.22.0.1", "fd00:22::1"]),
@@ -67,7 +67,7 @@ fn networks(machine: &Machine) -> Result<()> {
             machine.run(&format!("systemctl {command} netns-cni@web"))?;
             for gateway in gateways {
                 machine
-                    .sh(&format!("ip netns exec web ping -c 1 -W 2 {gateway}"))
+                    .sh(&format!("ip netns exec web ping -c 4 -i 0.5 -W 1 {gateway}"))
                     .with_context(context)?;
             }
         }
@@ -83,7 +83,7 @@ fn networks(machine: &Machine) -> Result<()> {
             "systemctl start netns-cni@web; ip netns delete web; systemctl stop netns-cni@web",
         )?;
         looks_like(machine, &before).with_context(context)?;
-        machine.sh("(! ls /var/lib/cni/networks/lab/*[.:]*[0-9])")?;
+        machine.sh("(! ls /var/lib/cni/networks/lab | grep -v '[j-t]')")?;
     }
     network(machine, loopback, "CNI_IFNAME=lo")?;
     machine.sh("systemctl start netns-cni@web; ip netns exec web ping -c 1 ::1; systemctl stop netns-cni@web")?;
@@ -91,7 +91,7 @@ fn networks(machine: &Machine) -> Result<()> {
 }
 
 fn publishes(machine: &Machine) -> Result<()> {
-    let plugins = r#"{"type": "bridge", "bridge": "cni-lab", "isDefaultGateway": true, "ipMasq": true, IPAM,
+    let plugins = r#"{"type": "bridge", "bridge": "cni-lab", "isGateway": true, "ipMasq": true, IPAM,
         "capabilities": {"mac": true, "ips": true}, "dns": {"nameservers": ["192.0.2.53"], "search": ["example.com"]}},
         {"type": "portmap", "capabilities": {"portMappings": true}}"#;
     let more = "CNI_PUBLISH=(8080:80/tcp 5007:7/udp) CNI_MAC=02:00:00:00:00:22";
@@ -139,7 +139,7 @@ fn failures(machine: &Machine) -> Result<()> {
     machine
         .run("systemctl start netns-cni@web; touch /run/fail-DEL; systemctl stop netns-cni@web")?;
     expect_instance(machine, "cni", "web", [DOWN, FAILED, DOWN])?;
-    machine.sh("(! ls /var/lib/cni/networks/lab/*[.:]*[0-9])")?;
+    machine.sh("(! ls /var/lib/cni/networks/lab | grep -v '[j-t]')")?;
     machine.run("rm /run/fail-DEL; systemctl reset-failed")?;
     machine.run("systemctl start netns-cni@web; systemctl stop netns-cni@web")?;
     looks_like(machine, &before)
