@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::facts::{self, Facts, Variables};
-use super::record::{Locked, Record};
+use super::record::{Addresses, Locked, Record};
 use super::report::{self, Report};
 use crate::check::Declarations;
 use crate::instance::name::{Instance, NsType};
@@ -27,6 +27,7 @@ pub struct Plan {
     /// The template of NSNAME; without one, it is made from the ID of the container.
     pub nsname: Option<String>,
     pub variables: Variables,
+    pub addresses: Option<Addresses>,
 }
 
 /// The functions of an NSTYPE have failed; what they had set up is taken down.
@@ -97,7 +98,8 @@ pub fn attach(
     require_free(root, &instance)?;
     let before = report::links(namespace(netns)?)?;
     let namespace = namespace(netns)?;
-    locked.set(&Record::new(&facts.network, &instance))?;
+    let addresses = plan.addresses.clone();
+    locked.set(&Record::new(&facts.network, &instance, netns, addresses))?;
     let up = || {
         write_values(root, &instance, &variables)?;
         locked.divert_output()?;
@@ -155,7 +157,6 @@ fn forget(root: &Root, locked: &Locked, instance: &Instance) -> Result<()> {
 /// Takes down what is recorded of an interface; nothing is recorded of one that is down.
 pub fn detach(root: &Root, locked: &Locked, record: &Record) -> Result<()> {
     let instance = record.instance()?;
-    locked.divert_output()?;
     if lifecycle::down_in(root, &instance)? != 0 {
         return Err(not_up(locked, &instance).into());
     }

@@ -1,6 +1,7 @@
 //! Networks of containers: every NSTYPE as a plugin of CNI and of netavark, and the plugins of others
 //! for NSTYPE cni.
 
+pub mod abandoned;
 pub mod chain;
 mod cni;
 mod facts;

@@ -122,6 +122,7 @@ fn setup(root: &Root, netns: &str) -> Result<Value> {
             key.ifname(),
             record.network
         );
+        locked.divert_output()?;
         interface::detach(root, &locked, &record)?;
     }
     let report = interface::attach(root, &locked, &plan, &facts, key.ifname(), netns)?;
@@ -134,6 +135,7 @@ fn teardown(root: &Root, _netns: &str) -> Result<Value> {
     let locked = Locked::take(root, &key)?;
     match locked.record()? {
         Some(record) if record.network == request.network.name => {
+            locked.divert_output()?;
             interface::detach(root, &locked, &record)?;
         }
         _ => {}
@@ -161,6 +163,7 @@ impl Network {
             nstype: nstype.parse()?,
             nsname,
             variables: facts::variables(&variables)?,
+            addresses: None,
         })
     }
 }

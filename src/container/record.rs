@@ -35,12 +35,34 @@ pub struct Record {
     pub network: String,
     /// `NSTYPE@NSNAME`.
     instance: String,
+    /// The path of the namespace of the container, as the runtime has given it.
+    pub netns: String,
+    /// What gives addresses back.
+    pub addresses: Option<Addresses>,
+}
+
+/// The plugin that manages addresses, as it was called.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Addresses {
+    pub plugin: String,
+    pub configuration: serde_json::Value,
+    /// `CNI_PATH`.
+    pub path: String,
 }
 
 impl Record {
-    pub fn new(network: &str, instance: &Instance) -> Self {
-        let (network, instance) = (network.to_owned(), instance.to_string());
-        Self { network, instance }
+    pub fn new(
+        network: &str,
+        instance: &Instance,
+        netns: &str,
+        addresses: Option<Addresses>,
+    ) -> Self {
+        Self {
+            network: network.to_owned(),
+            instance: instance.to_string(),
+            netns: netns.to_owned(),
+            addresses,
+        }
     }
 
     pub fn instance(&self) -> Result<Instance> {
@@ -100,8 +122,8 @@ pub fn check_ifname(name: &str) -> Result<()> {
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
-    /// How long the log was when this process began to write.
-    log_begin: Cell<u64>,
+    /// How long the log was when this process began to write into it.
+    log_begin: Cell<Option<u64>>,
     _lock: Lock,
 }
 
@@ -110,7 +132,7 @@ impl Locked {
     pub fn take(root: &Root, key: &Key) -> Result<Self> {
         let path = root.containers_dir().join(key.file_name());
         let _lock = Lock::take(&path.with_added("lock"))?;
-        let log_begin = Cell::new(0);
+        let log_begin = Cell::new(None);
         Ok(Self {
             path,
             log_begin,
@@ -150,7 +172,7 @@ impl Locked {
         options.append(true).create(true).mode(0o600);
         let file = options.open(&log).with_context(opening)?;
         let length = file.metadata().with_context(opening)?.len();
-        self.log_begin.set(length);
+        self.log_begin.set(Some(length));
         dup2_stdout(&file).with_context(opening)?;
         dup2_stderr(&file).with_context(opening)
     }
@@ -158,8 +180,11 @@ impl Locked {
     /// The last lines that this process has written into the log, less the name of this program.
     pub fn last_lines(&self) -> Vec<String> {
         const MOST: usize = 20;
+        let Some(begin) = self.log_begin.get() else {
+            return Vec::new();
+        };
         let text = file::read(&self.log()).ok().flatten().unwrap_or_default();
-        let begin = text.len().min(self.log_begin.get() as usize);
+        let begin = text.len().min(begin as usize);
         let text = String::from_utf8_lossy(&text[begin..]);
         let lines: Vec<&str> = text.lines().collect();
         let lines = &lines[lines.len().saturating_sub(MOST)..];

@@ -442,7 +442,7 @@ pub fn of_processes() -> Result<impl Iterator<Item = (u32, Result<Id>)>> {
 }
 
 /// The processes in a namespace that this process may look at.
-fn processes(id: Id) -> Result<Vec<u32>> {
+pub fn processes(id: Id) -> Result<Vec<u32>> {
     let inside =
         of_processes()?.filter(|(_, other)| other.as_ref().is_ok_and(|other| *other == id));
     Ok(inside.map(|(pid, _)| pid).collect())

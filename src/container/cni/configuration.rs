@@ -11,7 +11,7 @@ use super::{Code, OrCode, facts_of_environment};
 use crate::container::facts::{self, Address, Facts, Port, Route};
 use crate::container::interface::Plan;
 use crate::container::plugin::Call;
-use crate::container::record::Key;
+use crate::container::record::{Addresses, Key};
 
 /// The versions of the specification that are supported, from the oldest.
 pub const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -107,6 +107,14 @@ impl Configuration {
         let nstype = keys.nstype.parse();
         let nstype = nstype.context("'nstype'").or_code(Code::BadConfiguration)?;
         let variables = facts::variables(&keys.variables);
+        let addresses = json["ipam"]["type"]
+            .as_str()
+            .filter(|ipam| !ipam.is_empty());
+        let addresses = addresses.map(|ipam| Addresses {
+            plugin: ipam.to_owned(),
+            configuration: json.clone(),
+            path: std::env::var("CNI_PATH").unwrap_or_default(),
+        });
         Ok(Self {
             version: json["cniVersion"].as_str().unwrap_or_default().to_owned(),
             name: keys.name,
@@ -116,6 +124,7 @@ impl Configuration {
                 variables: variables
                     .context("'variables'")
                     .or_code(Code::BadConfiguration)?,
+                addresses,
             },
             runtime: keys.runtime_config,
             json,
@@ -160,8 +169,8 @@ impl Configuration {
 
     /// The plugin that manages addresses.
     fn ipam(&self) -> Option<&str> {
-        let ipam = self.json.get("ipam")?.get("type")?.as_str()?;
-        (!ipam.is_empty()).then_some(ipam)
+        let addresses = self.plan.addresses.as_ref();
+        addresses.map(|addresses| addresses.plugin.as_str())
     }
 
     /// Takes addresses from the plugin that manages them.

@@ -188,6 +188,7 @@ fn add(root: &Root, configuration: &Configuration) -> Result<Value> {
             return Err(error).or_code(Code::Exists);
         }
         // Of an ADD that was interrupted.
+        locked.divert_output()?;
         interface::detach(root, &locked, &record)?;
         configuration.release_addresses(&call())?;
     }
@@ -219,6 +220,7 @@ fn delete(root: &Root, configuration: &Configuration) -> Result<Value> {
     let locked = Locked::take(root, &key)?;
     let record = locked.record()?;
     if let Some(record) = record.filter(|record| record.network == configuration.name) {
+        locked.divert_output()?;
         interface::detach(root, &locked, &record)?;
     }
     configuration.release_addresses(&call())?;
@@ -265,7 +267,8 @@ fn collect(root: &Root, configuration: &Configuration) -> Result<Value> {
         let Some(record) = locked.record()? else {
             continue;
         };
-        if let Err(error) = interface::detach(root, &locked, &record) {
+        let divert = locked.divert_output();
+        if let Err(error) = divert.and_then(|()| interface::detach(root, &locked, &record)) {
             failed.push(format!(
                 "{} of {}: {error:#}",
                 key.ifname(),

@@ -67,7 +67,9 @@ fn networks(machine: &Machine) -> Result<()> {
             machine.run(&format!("systemctl {command} netns-cni@web"))?;
             for gateway in gateways {
                 machine
-                    .sh(&format!("ip netns exec web ping -c 4 -i 0.5 -W 1 {gateway}"))
+                    .sh(&format!(
+                        "ip netns exec web ping -c 4 -i 0.5 -W 1 {gateway}"
+                    ))
                     .with_context(context)?;
             }
         }
