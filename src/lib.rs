@@ -20,7 +20,7 @@ pub mod check;
 pub mod inventory;
 pub mod lifecycle;
 
-pub mod pods;
 pub mod container;
+pub mod pods;
 
 pub mod cli;

@@ -44,7 +44,7 @@ pub fn find(root: &Root) -> Result<Vec<Abandoned>> {
 
 fn is_abandoned(root: &Root, record: &Record) -> Result<bool> {
     let name = record.instance()?.nsname;
-    let Some(ours) = namespace::made_by_us(root, &name) else {
+    let Some(ours) = namespace::made_by_us(root, &name)? else {
         return Ok(true);
     };
     // As long as we hold it, no other namespace has its identity.

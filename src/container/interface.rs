@@ -178,7 +178,7 @@ pub fn check(root: &Root, record: &Record, ifname: Option<&str>, netns: &str) ->
     let instance = record.instance()?;
     ensure!(is_up(root, record)?, "{instance} is not up");
     let given = namespace(netns)?;
-    let ours = namespace::made_by_us(root, &instance.nsname);
+    let ours = namespace::made_by_us(root, &instance.nsname)?;
     if ours != Some(given.id) {
         bail!("{instance} is up in another network namespace than {netns}");
     }

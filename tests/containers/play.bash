@@ -4,7 +4,8 @@
 # A container, and the namespace of its network.
 unshare --net sleep 1000 &
 container=$!
-netns=/proc/$container/ns/net
+netns=/run/container
+ln -s "/proc/$container/ns/net" "$netns"
 for ((i = 0; i < 200; i++)); do
     [[ $netns -ef /proc/self/ns/net ]] || break
     sleep 0.01

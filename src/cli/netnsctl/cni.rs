@@ -24,23 +24,37 @@ pub struct Cni {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run ADD, and print the name servers of the result as lines of resolv.conf(5)
+    #[command(override_usage = "netnsctl cni add OPTION... --state FILE NSNAME")]
+    #[command(
+        hide = true,
+        after_help = "Example: netnsctl cni add --state FILE --conflist FILE --path DIR web"
+    )]
+    /// Run ADD, and print the name servers of the result as in resolv.conf(5)
     Add {
         #[command(flatten)]
         interface: Interface,
         #[command(flatten)]
         network: Network,
     },
+    #[command(hide = true, after_help = "Example: netnsctl cni del --state FILE web")]
     /// Run DEL
     Del {
         #[command(flatten)]
         interface: Interface,
     },
+    #[command(
+        hide = true,
+        after_help = "Example: netnsctl cni check --state FILE web"
+    )]
     /// Run CHECK
     Check {
         #[command(flatten)]
         interface: Interface,
     },
+    #[command(
+        hide = true,
+        after_help = "Example: netnsctl cni verify --conflist FILE --path DIR"
+    )]
     /// Check that the configuration can be read and that its plugins exist
     Verify {
         #[command(flatten)]

@@ -111,7 +111,10 @@ impl Call<'_> {
         words.push(lines_for(MORE, &[]).into());
         words.push(self.report.into());
         words.push(files.len().to_string().into());
-        let errexit = self.sources.scripts().filter(|source| self.errexit(source.slot));
+        let errexit = self
+            .sources
+            .scripts()
+            .filter(|source| self.errexit(source.slot));
         words.push(errexit.count().to_string().into());
         words.extend(files.iter().map(|source| source.path.clone().into()));
         words.push(nstype.as_str().into());

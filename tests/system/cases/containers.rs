@@ -2,11 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::docs::parts;
 use super::support::SOON;
 use super::type_support::{look, looks_like};
 use crate::harness::{Case, Machine};
 
-pub const CASES: &[Case] = &[("podman", podman), ("containerd", containerd)];
+pub const CASES: &[Case] = &[
+    ("podman", podman),
+    ("containerd", containerd),
+    ("page", page),
+];
 
 /// Of busybox, which serves its own programs by HTTP.
 pub const IMAGE: &str = "docker.io/library/busybox";
@@ -206,4 +211,70 @@ fn played(machine: &Machine) -> Result<()> {
         ip netns delete c
     "#)?;
     looks_like(machine, &before)
+}
+
+const PAGE: &str = include_str!("../../../docs/containers.md");
+
+/// What must be so after the block of the page that holds a text.
+const EFFECTS: [(&str, &str); 6] = [
+    (
+        "--opt nstype=nat out",
+        "curl --silent --fail --retry 8 --retry-all-errors -o /dev/null http://127.0.0.1:8080/true",
+    ),
+    ("podman rm -f -t 0 web", "[[ ! $(ls -A /run/netns) ]]"),
+    ("network lan", "[[ ! $(ls -A /run/netns) ]]"),
+    (
+        "ctr run",
+        "[[ ! $(ls -A /run/netns) ]]; (! ls /var/lib/cni/networks/lab/10.44.*)",
+    ),
+    ("ns:/run/netns/web", "systemctl is-active netns-nat@web"),
+    (
+        "/host/opt/cni/bin",
+        "cmp /dist/usr/lib/cni/netns-cni /opt/cni/bin/netns-cni
+         diff -r /dist/usr/share/systemd-netns /usr/share/systemd-netns
+         CNI_COMMAND=VERSION /opt/cni/bin/netns-cni <<<'{}'; netnsctl list",
+    ),
+];
+
+/// Makes what the section about installation assumes, and breaks what it has to replace.
+const DISTRIBUTE: &str = "
+    mkdir /dist /host
+    cp -a --parents /usr/lib/cni/netns-cni /usr/sbin/netnsctl /usr/share/systemd-netns /dist
+    mount --bind / /host
+    rm -r /opt/cni /usr/lib/cni/netns-cni /usr/sbin/netnsctl /usr/share/systemd-netns/nat.sh
+    touch /usr/share/systemd-netns/old.sh
+";
+
+/// The sections of the page for this release, with the engines that it has.
+fn page(machine: &Machine) -> Result<()> {
+    let engine = match machine.suite() {
+        "bookworm" => "Podman 4",
+        _ => "Podman 5",
+    };
+    let mut sections = vec!["Install on every node"];
+    if has_runtimes(machine) {
+        prepare(machine)?;
+        sections.splice(0..0, [engine, "containerd", "In a namespace that exists"]);
+    }
+    for section in sections {
+        if section.starts_with("Install") {
+            machine.sh(DISTRIBUTE)?;
+        }
+        let (_, text) = PAGE
+            .split_once(&format!("\n## {section}\n"))
+            .with_context(|| format!("there is no section '{section}'"))?;
+        let parts = parts(text.split("\n## ").next().unwrap_or_default());
+        ensure!(!parts.is_empty(), "'{section}' has no commands");
+        for part in parts {
+            let script = &part.script;
+            // A machine that is a container itself has no controller for it.
+            machine.sh(&script.replace("ctr run", "ctr run --cpu-shares 0"))?;
+            for (_, effect) in EFFECTS.iter().filter(|(text, _)| script.contains(text)) {
+                machine
+                    .sh(effect)
+                    .with_context(|| format!("after\n{script}"))?;
+            }
+        }
+    }
+    Ok(())
 }
