@@ -94,7 +94,7 @@ LINKS = netnsupdate:$(SBINDIR)/netns-update \
 # Directories of our own. That of the administrator goes only if it is empty.
 DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package
+.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package bench
 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
@@ -179,6 +179,15 @@ demo:
 	@$(MAKE) --no-print-directory package >/dev/null
 	@tests/system/demo $(PACKAGE)
 	@tests/system/demo-direct $(PACKAGE)
+
+# What a start costs, beside the least that it could. ROWS chooses rows, ROUNDS how often each is run.
+ROWS ?=
+ROUNDS ?= 200
+bench: deps package trees
+	@tests/support/ticking 'building the bench (1 to 2 minutes the first time)' \
+		$(CARGO) test --locked --no-run --bench bench
+	@NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' \
+		$(CARGO) test --quiet --locked --bench bench -- --rounds $(ROUNDS) $(ROWS)
 
 # All tests, for users and developers alike. Those that need root fail without it.
 check: deps test check-package check-vm

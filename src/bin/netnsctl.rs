@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use systemd_netns::cli::arguments::parse;
 use systemd_netns::cli::netnsctl::Ctl;
 use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit;
 
 fn main() -> ExitCode {
-    exit::main("netnsctl", || parse::<Ctl>().run(&Root::default()))
+    exit::main("netnsctl", || {
+        Ctl::parse_command_line().run(&Root::default())
+    })
 }

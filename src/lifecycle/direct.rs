@@ -268,10 +268,12 @@ impl<'a> Work<'a> {
     fn leave(&self) -> Result<()> {
         self.stop_processes()?;
         let name = &self.instance.nsname;
-        if self.others()?.is_empty() && namespace::made_by_us(self.root, name)?.is_some() {
-            match self.given {
-                true => namespace::release(self.root, name)?,
-                false => namespace::delete(self.root, name, true)?,
+        if self.others()?.is_empty() {
+            match namespace::made_by_us(self.root, name)? {
+                Some(_) if self.given => namespace::release(self.root, name)?,
+                Some(_) => namespace::delete(self.root, name, true)?,
+                // What an interrupted deletion has left.
+                None => namespace::forget(self.root, name)?,
             }
         }
         match Record::of(self.root, self.instance).is_set_up()? {

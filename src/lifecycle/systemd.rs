@@ -19,6 +19,10 @@ use crate::update::{self, UpdateRequest};
 /// How often the states of units are polled.
 const INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often all their properties are asked for while they stop. systemd loads a stopped unit each time, and stops
+/// no unneeded units before it has dealt with those: several callers that ask all the time would keep it from that.
+const SHOW_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long an unneeded unit may take to stop: twice the default of systemd.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -169,15 +173,15 @@ impl<'a> Units<'a> {
     fn settle(&self) -> Result<()> {
         let mut progress = Progress::begin();
         let begin = Instant::now();
+        let mut shown: Option<Instant> = None;
         loop {
-            let units = self.show()?;
-            let mut waiting = None;
-            for unit in &units {
-                if !self.is_settled(unit)? {
-                    waiting = Some(short(get(unit, "Id")));
-                    break;
+            let waiting = match shown {
+                Some(last) if last.elapsed() < SHOW_INTERVAL => self.stopping()?,
+                _ => {
+                    shown = Some(Instant::now());
+                    self.not_settled()?
                 }
-            }
+            };
             let Some(waiting) = waiting else {
                 return Ok(());
             };
@@ -188,9 +192,30 @@ impl<'a> Units<'a> {
                     PATIENCE.as_secs()
                 );
             }
-            progress.tell(|| Some(waiting.to_owned()));
+            progress.tell(|| Some(waiting));
             thread::sleep(INTERVAL);
         }
+    }
+
+    /// One that runs, of those that systemd has in memory: asking for them does not load others.
+    fn stopping(&self) -> Result<Option<String>> {
+        let units = self.manager.units(&self.names)?;
+        let mut units = units.into_iter();
+        let running = units.find(|unit| {
+            let started_again = unit.name == self.names[0] && unit.active == "active";
+            !matches!(&*unit.active, "inactive" | "failed") && !started_again
+        });
+        Ok(running.map(|unit| short(&unit.name).to_owned()))
+    }
+
+    /// One that has not stopped, and is not needed any more.
+    fn not_settled(&self) -> Result<Option<String>> {
+        for unit in &self.show()? {
+            if !self.is_settled(unit)? {
+                return Ok(Some(short(get(unit, "Id")).to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a unit has stopped, or keeps running because it is needed.

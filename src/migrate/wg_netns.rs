@@ -54,6 +54,13 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
 
 fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Result<()> {
     let profile = object(profile)?;
+    if profile.get("name") == Some(&Value::Null) {
+        plan.note(
+            path,
+            "name: null was not translated: its interfaces are in no namespace",
+        );
+        return Ok(());
+    }
     let name = text(profile, "name")?.unwrap_or_else(|| stem(path).to_owned());
     let mut conf = Conf::new(root, "wireguard", &name, path)?;
     unknown(plan, path, profile, 0);

@@ -4,6 +4,7 @@ pub mod record;
 pub mod script;
 mod undo;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -94,17 +95,30 @@ fn call(
     record: &LockedRecord,
     sources: &Sources,
 ) -> Result<u8> {
-    let call = Call {
-        instance: &request.instance,
-        parameters: &request.parameters,
-        phase: request.phase,
-        sources,
-        undo: request.undo && record.unfinished(request.phase.side)?,
-        report: &record.report(),
+    let run = |sources: &Sources| {
+        let call = Call {
+            instance: &request.instance,
+            parameters: &request.parameters,
+            phase: request.phase,
+            sources,
+            undo: request.undo && record.unfinished(request.phase.side)?,
+            report: &record.report(),
+        };
+        call.run()
     };
-    let outcome = call.run()?;
+    let mut outcome = run(sources)?;
+    let mut used = Cow::Borrowed(sources);
+    if request.phase.direction == Direction::Down && outcome.is_of_a_file() {
+        // Files may have been removed or changed since they were checked.
+        let live = sources::find(root, &request.instance, Trust::from_environment());
+        let usable = sources_for_down(root, &request.instance, live, record, request.phase.side)?;
+        if usable != *sources {
+            outcome = run(&usable)?;
+            used = Cow::Owned(usable);
+        }
+    }
     settle(record, request.phase, &outcome)?;
-    tell(root, request, sources, &outcome);
+    tell(root, request, &used, &outcome);
     Ok(outcome.status())
 }
 
@@ -316,6 +330,10 @@ fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcom
         Outcome::Skipped { file } => log::warn(&format!(
             "{instance}: {} exited with status 0, and no function was called",
             or_a_file(file.as_deref())
+        )),
+        Outcome::Broken(Broken::Syntax { file }) if !file.exists() => log::error(&format!(
+            "{instance}: {} was removed while it was used",
+            file.display()
         )),
         Outcome::Broken(Broken::Syntax { file }) => {
             log::error(&format!("{instance}: syntax error in {}", file.display()));

@@ -135,14 +135,14 @@ impl Record {
         exists(&self.begun(side))
     }
 
-    /// Whether `up` on this side did not succeed, or systemd, which stops what it has started, has set
-    /// up something that no `down` has tried to its end to take down.
+    /// Whether something is set up on this side by an `up` that did not succeed, or by a unit.
+    pub fn has_to_stop(&self, side: Side) -> Result<bool> {
+        Ok(self.unfinished(side)? || (exists(&self.path(side))? && self.is_of_systemd()?))
+    }
+
+    /// The same, and no `down` has tried to its end to take it down.
     pub fn interrupted(&self, side: Side) -> Result<bool> {
-        if self.unfinished(side)? {
-            return Ok(true);
-        }
-        let to_stop = exists(&self.path(side))? && !exists(&self.failed(side))?;
-        Ok(to_stop && self.is_of_systemd()?)
+        Ok(self.has_to_stop(side)? && !exists(&self.failed(side))?)
     }
 
     fn first_line(&self, side: Side) -> Result<Option<String>> {
@@ -211,7 +211,8 @@ impl LockedRecord {
             options.open(&unfinished)?.write_all(&content)?;
             fs::rename(&unfinished, &path)
         };
-        write().with_context(|| format!("writing {}", path.display()))
+        write().with_context(|| format!("writing {}", path.display()))?;
+        file::remove(&self.record.failed(side)).map(drop)
     }
 
     /// Records that `up` on this side has succeeded.

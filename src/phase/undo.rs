@@ -41,15 +41,19 @@ fn request(instance: &Instance, side: Side) -> PhaseRequest {
     }
 }
 
-/// Takes down what an earlier start or stop by systemd was killed in, before a phase begins. systemd
-/// starts only what is down, and stops the outside part last.
+/// Takes down what an earlier start or stop by systemd was killed in, and before a start also what a stop
+/// that failed has left. systemd starts only what is down, and stops the outside part last.
 pub(super) fn earlier(root: &Root, record: &Record, next: &PhaseRequest) -> Result<()> {
     let side = match (next.phase.direction, next.phase.side) {
         (Direction::Up, side) => side,
         (Direction::Down, Side::Outside) => Side::Inside,
         (Direction::Down, Side::Inside) => return Ok(()),
     };
-    match record.interrupted(side)? {
+    let is_left = match next.phase.direction {
+        Direction::Up => record.has_to_stop(side)?,
+        Direction::Down => record.interrupted(side)?,
+    };
+    match is_left {
         true => apart(root, &next.instance, side),
         false => Ok(()),
     }
@@ -59,10 +63,14 @@ pub(super) fn earlier(root: &Root, record: &Record, next: &PhaseRequest) -> Resu
 /// enters a namespace stays there. A failure is only printed.
 pub fn apart(root: &Root, instance: &Instance, side: Side) -> Result<()> {
     log::warn(&format!(
-        "previous start or stop of {instance} was interrupted; cleaning up {side}"
+        "previous start or stop of {instance} was interrupted or failed; cleaning up {side}"
     ));
-    let undo = request(instance, side);
-    let end = Steps::begin()?.run(|| run(root, &undo))?;
+    let down = PhaseRequest {
+        // Else a `down` that has failed would not run again.
+        undo: Record::of(root, instance).interrupted(side)?,
+        ..request(instance, side)
+    };
+    let end = Steps::begin()?.run(|| run(root, &down))?;
     if !end.success() {
         log::warn(&format!("{instance}: cleaning up {side} {end}"));
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -40,9 +40,21 @@ impl Lock {
     /// Takes the lock at `path`.
     ///
     /// # Errors
-    /// Another process holds it for longer than `limit`.
+    /// One other process holds it for longer than `limit`. Many may come first, each for a short time.
     pub fn take_within(path: &Path, limit: Duration) -> Result<Self> {
-        within(limit, || Self::try_take(path))?.with_context(|| locked(path))
+        // Each of them makes a file of its own.
+        let file = || {
+            fs::metadata(path)
+                .map(|found| (found.ino(), found.ctime_nsec()))
+                .ok()
+        };
+        loop {
+            let held = file();
+            if let Some(lock) = within(limit, || Self::try_take(path))? {
+                return Ok(lock);
+            }
+            ensure!(file() != held, locked(path));
+        }
     }
 
     /// Locks an existing directory. `None` if another process holds the lock for longer than `limit`.

@@ -177,13 +177,7 @@ impl<'a> Units<'a> {
         }
         if let Some(manager) = self.manager {
             manager.reload()?;
-            let running = match undo.started.as_slice() {
-                [] => Vec::new(),
-                started => manager.active(started)?,
-            };
-            if !running.is_empty() {
-                manager.stop(&running)?;
-            }
+            manager.stop(&undo.started)?;
         }
         file::remove(&self.root.units_journal())?;
         Ok(())

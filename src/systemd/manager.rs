@@ -60,9 +60,16 @@ impl Manager {
         Ok(())
     }
 
-    /// Stops units, and waits for them.
+    /// Stops those of these units that run, and waits for them. It is an error to systemctl to stop a
+    /// unit that systemd does not know, such as one whose file is gone.
     pub fn stop(&self, units: &[String]) -> Result<()> {
-        self.call("stop", units)?;
+        let running = match units {
+            [] => Vec::new(),
+            units => self.active(units)?,
+        };
+        if !running.is_empty() {
+            self.call("stop", &running)?;
+        }
         Ok(())
     }
 

@@ -211,12 +211,11 @@ _openvpn_write() {
 _openvpn_run() {
     local line help log
     local -a options=(
-        --cd "${OPENVPN_CONFIG%/*}/" --config "$netns_state/openvpn.conf"
+        --suppress-timestamps --cd "${OPENVPN_CONFIG%/*}/" --config "$netns_state/openvpn.conf"
         --dev "$_openvpn_born" --dev-type "$_openvpn_kind"
         # openvpn-up does this inside.
         --ifconfig-noexec --route-noexec
         --script-security 2 --up "/usr/share/systemd-netns/openvpn-up $NSNAME"
-        --suppress-timestamps
     )
     [[ -z ${OPENVPN_AUTH-} ]] || options+=(--auth-user-pass "$OPENVPN_AUTH")
     help=$(openvpn --help)
@@ -237,15 +236,19 @@ _openvpn_run() {
     exec openvpn "${options[@]}" >&"$log" 2>&1
 }
 
-# Waits until openvpn-up has set up the interface, or fails after OPENVPN_TIMEOUT seconds.
+# Waits until openvpn-up has set up the interface. Fails after OPENVPN_TIMEOUT seconds, or at once if
+# openvpn rejects the configuration.
 _openvpn_wait() {
     local seconds=$((10#${OPENVPN_TIMEOUT:-30})) end fault=''
     ((seconds)) || return 0
     end=$((SECONDS + seconds))
     until [[ -e $netns_state/openvpn.up ]]; do
-        if ((SECONDS >= end)); then
-            [[ ! -s $netns_state/openvpn.fault ]] || fault=": $(<"$netns_state/openvpn.fault")"
-            echo "no tunnel within $seconds seconds (OPENVPN_TIMEOUT)$fault (journalctl -t openvpn-$NSNAME)" >&2
+        [[ ! -s $netns_state/openvpn.fault ]] || fault=$(<"$netns_state/openvpn.fault")
+        # What a server pushes is rejected with such a line, too, and does not end openvpn.
+        if [[ $fault == *'Options error: '* && $fault != *'[PUSH-OPTIONS]'* ]]; then
+            netns_reject_file "$OPENVPN_CONFIG" "openvpn says: ${fault//"$netns_state/openvpn.conf"/the file}"
+        elif ((SECONDS >= end)); then
+            echo "no tunnel within $seconds seconds (OPENVPN_TIMEOUT)${fault:+: $fault} (journalctl -t openvpn-$NSNAME)" >&2
             exit 1
         fi
         sleep 0.1

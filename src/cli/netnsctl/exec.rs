@@ -58,6 +58,28 @@ pub struct Exec {
 const HOST_NAME_MAX: usize = 64;
 
 impl Exec {
+    /// Reads `exec NSNAME [--] COMMAND...` without options, which needs no parser: clap would first
+    /// build the options of all verbs, which takes longer than the rest. `None` for all else.
+    pub fn plain(words: &[OsString]) -> Option<Self> {
+        let [verb, name, command @ ..] = words else {
+            return None;
+        };
+        let command = match command {
+            [dashes, command @ ..] if dashes == "--" => command,
+            [first, ..] if first.as_bytes().starts_with(b"-") => return None,
+            command => command,
+        };
+        let name = name.to_str().filter(|name| !name.starts_with('-'))?;
+        (verb == "exec" && !command.is_empty()).then_some(Self {
+            user: None,
+            preserve_fds: 0,
+            hostname: false,
+            variables: Vec::new(),
+            name: NsName::of_any(name).ok()?,
+            command: command.to_vec(),
+        })
+    }
+
     pub fn run(&self, root: &Root) -> Result<u8> {
         let Self { name, .. } = self;
         let variables = self.variables().or_exit(Exit::Usage)?;

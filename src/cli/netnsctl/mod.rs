@@ -1,9 +1,11 @@
 //! netnsctl: one file for each verb, with its arguments and what it does. No verb uses another.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::{Command, CommandFactory, Parser, Subcommand};
 
-use crate::cli::arguments::{Init, Update};
+use crate::cli::arguments::{Init, Update, parse};
 use crate::instance::paths::Root;
 
 mod address;
@@ -81,6 +83,17 @@ enum Verb {
 }
 
 impl Ctl {
+    /// Parses the command line of this process, or ends it.
+    pub fn parse_command_line() -> Self {
+        let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+        match exec::Exec::plain(&words) {
+            Some(exec) => Self {
+                verb: Some(Verb::Exec(exec)),
+            },
+            None => parse(),
+        }
+    }
+
     /// Runs the verb and returns the exit status.
     pub fn run(self, root: &Root) -> Result<u8> {
         match self
@@ -130,4 +143,46 @@ pub fn program(name: &str) -> Option<Command> {
     };
     command.build();
     Some(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_exec_is_read_as_clap_reads_it() {
+        let mut plain = 0;
+        for line in [
+            "exec a true",
+            "exec a -- true",
+            "exec a -- -x",
+            "exec a -- --",
+            "exec a true -- -x --user b",
+            "exec a true --help",
+            "exec a --",
+            "exec a",
+            "exec -- a true",
+            "exec --user b a true",
+            "exec a --user b true",
+            "exec a -h",
+            "exec a/b true",
+            "exec",
+            "list a true",
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let Some(found) = exec::Exec::plain(&words) else {
+                continue;
+            };
+            plain += 1;
+            let all = std::iter::once(OsString::from("netnsctl")).chain(words);
+            let by_clap = Ctl::try_parse_from(all).unwrap();
+            let found = Some(Verb::Exec(found));
+            assert_eq!(
+                format!("{found:?}"),
+                format!("{:?}", by_clap.verb),
+                "{line}"
+            );
+        }
+        assert_eq!(plain, 6);
+    }
 }

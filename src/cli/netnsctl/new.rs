@@ -35,9 +35,6 @@ impl New {
         let Self { nstype, from } = self;
         let [script, _] = root.scripts(nstype);
         let paths = [script, root.type_conf(nstype)];
-        for path in &paths {
-            refuse(path)?;
-        }
         let texts = match from {
             Some(from) => shipped(root, from)?.map(|text| renamed(&text, from, nstype)),
             None => {
@@ -50,7 +47,14 @@ impl New {
             }
         };
         file::make_directory(&root.conf_dir(), 0o755)?;
-        write(&paths, &texts)?;
+        // A run that was killed has come so far.
+        let script = file::read(&paths[0]).ok().flatten();
+        if script.as_deref() == Some(texts[0].as_bytes()) && !file::exists(&paths[1]) {
+            file::write_new(&paths[1], texts[1].as_bytes(), 0o644)?;
+        } else {
+            paths.iter().try_for_each(|path| refuse(path))?;
+            write(&paths, &texts)?;
+        }
         for path in &paths {
             log::info(&format!("created {}", path.display()));
         }

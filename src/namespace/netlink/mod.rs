@@ -21,7 +21,7 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use serde::Serialize;
 
-mod parse;
+pub mod parse;
 
 /// What the kernel says of one link (network device).
 #[derive(Debug, Clone, PartialEq, Eq)]

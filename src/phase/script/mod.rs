@@ -205,15 +205,20 @@ fn lists_traps(text: &str) -> bool {
 /// The lines of a script of ours that bash has to read: no comments, and of those that end with
 /// `#: WORD` or `#: !WORD` only those that `words` ask for.
 fn lines_for(script: &str, words: &[&str]) -> String {
-    let lines = script.split_inclusive('\n').filter(|line| {
-        let (code, word) = line.rsplit_once("#: ").unwrap_or((line, ""));
-        let wanted = match word.trim_end().strip_prefix('!') {
-            Some(word) => !words.contains(&word),
-            None => word.is_empty() || words.contains(&word.trim_end()),
+    let is_wanted = |line: &&str| {
+        // By single characters: to search for a text takes far longer to prepare.
+        let Some((_, comment)) = line.rsplit_once('#') else {
+            return true;
         };
-        wanted && !code.trim_start().starts_with('#')
-    });
-    lines.collect()
+        match comment.strip_prefix(": ").map(str::trim_end) {
+            Some(word) => match word.strip_prefix('!') {
+                Some(word) => !words.contains(&word),
+                None => words.contains(&word),
+            },
+            None => !line.trim_start().starts_with('#'),
+        }
+    };
+    script.split_inclusive('\n').filter(is_wanted).collect()
 }
 
 /// A file without a name, which nothing that bash runs inherits.

@@ -62,6 +62,14 @@ pub struct FailedCommand {
 }
 
 impl Outcome {
+    /// Whether the run ended in a file, before the function was called.
+    pub fn is_of_a_file(&self) -> bool {
+        matches!(
+            self,
+            Outcome::Broken(Broken::Syntax { .. }) | Outcome::FailedInFile { .. }
+        )
+    }
+
     /// The exit status of the run.
     pub fn status(&self) -> u8 {
         match self {

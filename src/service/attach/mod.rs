@@ -1,6 +1,6 @@
 //! Attaches services to namespaces, and detaches them.
 
-mod dropin;
+pub mod dropin;
 mod etc;
 pub mod rebind;
 

@@ -268,7 +268,7 @@ pub fn unpublish(
         bail!("port {ports}{from} is not published to '{name}'");
     }
     units.apply(&change, || {
-        // Before their files are removed.
+        // Before systemd knows that their files are gone.
         manager.map_or(Ok(()), |manager| manager.stop(&stopped))?;
         units.reload()
     })
@@ -278,7 +278,12 @@ pub fn unpublish(
 fn proxy(root: &Root) -> Result<String> {
     let places = ["/usr/lib/systemd", "/lib/systemd"];
     let paths = places.map(|place| format!("{place}/systemd-socket-proxyd"));
-    let found = paths.iter().find(|path| root.path(path).exists()).cloned();
+    let mut found = None;
+    for path in &paths {
+        if found.is_none() && file::metadata(&root.path(path))?.is_some() {
+            found = Some(path.clone());
+        }
+    }
     found
         .with_context(|| format!("systemd-socket-proxyd is not in {}", places.join(" or ")))
         .or_exit(Exit::NotInstalled)

@@ -3,7 +3,7 @@
 //! [`read`] parses it; netnsupdate and `netnsctl require` write it as drop-ins.
 
 mod by_hand;
-mod literal;
+pub mod literal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -34,6 +34,8 @@ pub const CASES: &[Case] = &[
     ("namespace_exists_already", namespace_exists_already),
     ("sandboxed_by_a_drop_in", sandboxed_by_a_drop_in),
     ("untrusted_file", untrusted_file),
+    ("upgraded_while_up", upgraded_while_up),
+    ("killed_last_resort", killed_last_resort),
 ];
 
 /// The recording type, with a command appended to the function of one phase.
@@ -288,4 +290,55 @@ fn untrusted_file(machine: &Machine) -> Result<()> {
     nothing_left(machine)?;
     machine.run("chmod go-w /etc/conf.d/netns/t.conf")?;
     recovers(machine)
+}
+
+/// Records of the release before this one do not say whose they are, and the original makes none.
+fn upgraded_while_up(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    for forget in [
+        "sed -i '1s/ by systemd$//' /run/systemd-netns/instances/t@a/*; rm -r /run/systemd-netns/by-systemd",
+        "umount /run/systemd-netns/namespaces/a; rm -r /run/systemd-netns",
+    ] {
+        for next in ["restart", "stop"] {
+            machine.run("systemctl start netns-t@a")?;
+            machine.run(forget)?;
+            machine.run(&format!(
+                "systemctl daemon-reload; systemctl {next} netns-t@a"
+            ))?;
+            machine.run("systemctl stop netns-t@a")?;
+            expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
+            nothing_left(machine)?;
+        }
+    }
+    recovers(machine)
+}
+
+/// Where even what cleans up is killed, gc knows what is left, and so does the next start.
+fn killed_last_resort(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    for (unit, setting) in [
+        ("netns-t@", "ExecStop"),
+        ("netns_outside-t@", "ExecStop"),
+        ("netns_name@", "ExecStop"),
+        ("netns_undo", "ExecStart"),
+    ] {
+        let die = format!("[Service]\n{setting}=\n{setting}=/bin/sh -c 'kill -KILL $$$$'\n");
+        machine.write(&format!("/root/die/{unit}.service.d/die.conf"), &die)?;
+    }
+    for clean_up in [
+        "netnsctl gc",
+        "systemctl start netns-t@a; systemctl stop netns-t@a",
+    ] {
+        machine.run("cp -r /root/die/. /run/systemd/system; systemctl daemon-reload")?;
+        machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
+        machine.wait_until("all units have failed", SOON, |machine| {
+            let failed = "systemctl list-units --plain --no-legend --state=failed 'netns*' | wc -l";
+            Ok(machine.run(failed)?.stdout.trim() == "4")
+        })?;
+        machine.run("test -e /run/netns/a; systemctl reset-failed")?;
+        machine.run("rm /run/systemd/system/*/die.conf; systemctl daemon-reload")?;
+        machine.run(clean_up)?;
+        nothing_left(machine)?;
+    }
+    Ok(())
 }

@@ -18,7 +18,9 @@ mod metrics;
 mod order;
 mod pods;
 mod resolv;
+mod states;
 mod support;
+mod together;
 mod type_bridge;
 mod type_cni;
 mod type_ifupdown;
@@ -42,6 +44,8 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("metrics", metrics::CASES),
     ("check", check::CASES),
     ("failure", failure::CASES),
+    ("states", states::CASES),
+    ("together", together::CASES),
     ("update", update::CASES),
     ("attach", attach::CASES),
     ("resolv", resolv::CASES),

@@ -17,6 +17,7 @@ pub const CASES: &[Case] = &[
     ("bad_files_are_refused", bad_files),
     ("what_the_server_pushes_is_not_trusted", hostile_server),
     ("a_password_and_an_ethernet_tunnel", tap_with_password),
+    ("nothing_is_left_of_what_was_killed", killed),
 ];
 
 /// Makes keys and certificates: `ca`, `server` and `client`, in the current directory.
@@ -241,6 +242,17 @@ fn no_server(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-openvpn@a")?;
     expect_in(&journal, "(OPENVPN_TIMEOUT): ")?;
     machine.sh("cp /root/ca.crt /etc/openvpn/client/keys/ca.crt; systemctl stop server; systemctl reset-failed")?;
+    // What openvpn does not understand is no reason to wait.
+    machine
+        .sh("echo nonsense >>/etc/openvpn/client/a.conf; rm /etc/conf.d/netns/openvpn-a.conf")?;
+    machine.fails(&format!("timeout 20 systemctl start {UNIT}"), 1)?;
+    let journal = machine.journal("netns_outside-openvpn@a")?;
+    expect_in(
+        &journal,
+        "/etc/openvpn/client/a.conf: openvpn says: Options error: Unrecognized option",
+    )?;
+    expect_in(&journal, "status=6/NOTCONFIGURED")?;
+    machine.sh("sed -i '$d' /etc/openvpn/client/a.conf; systemctl reset-failed")?;
     // Without waiting, it is cut off until the server is there.
     machine.run("echo OPENVPN_TIMEOUT=0 >/etc/conf.d/netns/openvpn-a.conf")?;
     machine.run(&format!("systemctl start {UNIT}"))?;
@@ -459,5 +471,33 @@ fn tap_with_password(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-openvpn@a")?;
     expect_in(&journal, "AUTH_FAILED")?;
     machine.run("(! journalctl --boot | grep 'secret w'); systemctl stop netns-openvpn@b.of-a-long-name; systemctl reset-failed")?;
+    all_gone(machine)
+}
+
+/// A start that is killed, a namespace that is deleted, an odd name, and no systemd.
+fn killed(machine: &Machine) -> Result<()> {
+    prepare(machine, "")?;
+    machine.sh(
+        "systemctl stop server; systemctl start --no-block netns-openvpn@a
+         for i in {1..100}; do ! pgrep -f '^openvpn --cd' || break; sleep 0.1; done
+         systemctl kill --signal=KILL netns_outside-openvpn@a
+         for i in {1..100}; do [[ $(systemctl is-active netns_name@a) == active ]] || break; sleep 0.1; done
+         systemctl reset-failed; (! pgrep openvpn); (! ip -oneline link | grep ovpn)",
+    )?;
+    machine.sh(SERVE)?;
+    machine.run(&format!("systemctl start {UNIT}"))?;
+    machine.sh(PING)?;
+    machine.run("ip netns delete a; sleep 0.5")?;
+    machine.run(&format!("systemctl stop {UNIT}"))?;
+    machine.run("(! pgrep -f '^openvpn --cd'); [[ ! -e /etc/netns ]]")?;
+
+    machine.sh(
+        "cd /etc/openvpn/client; cp a.conf odd:1.x@2-3.conf
+         systemctl start netns-openvpn@odd:1.x@2-3; ip netns exec odd:1.x@2-3 ping -c 1 -W 5 10.8.0.1
+         systemctl restart netns-openvpn@odd:1.x@2-3; systemctl restart netns-openvpn@odd:1.x@2-3
+         ip netns exec odd:1.x@2-3 ping -c 1 -W 5 fd08::1; systemctl stop netns-openvpn@odd:1.x@2-3
+         mkdir /run/systemd/hidden; mount --bind /run/systemd/hidden /run/systemd/system
+         netnsctl up openvpn@a; netnsctl down openvpn@a; umount /run/systemd/system",
+    )?;
     all_gone(machine)
 }

@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# Runs in a booted machine and prints one sample a line: ROW WHO MICROSECONDS. WHO is `ours`, or `floor`
+# for what systemd takes with units of the same shape that run /bin/true.
+#
+# Arguments: ROUNDS ROW...
+set -euo pipefail
+rounds=$1
+rows=" ${*:2} "
+
+# Every sample of one is followed by a sample of the other: what else the machine does meets both.
+timed() {
+    local begin=${EPOCHREALTIME/./}
+    "${@:3}" >/dev/null 2>&1
+    echo "$1 $2 $((${EPOCHREALTIME/./} - begin))"
+}
+
+wanted() { [[ $rows == *" $1 "* ]]; }
+
+# All three units are named, for systemctl to wait until the last of them has stopped.
+start_ours() { systemctl start "${@/#/netns-t@}"; }
+stop_ours() { systemctl stop "${@/#/netns-t@}" "${@/#/netns_outside-t@}" "${@/#/netns_name@}"; }
+start_floor() { systemctl start "${@/#/floor@}"; }
+stop_floor() { systemctl stop "${@/#/floor@}" "${@/#/floor_outside@}" "${@/#/floor_name@}"; }
+both_ours() { start_ours "$@" && stop_ours "$@"; }
+both_floor() { start_floor "$@" && stop_floor "$@"; }
+
+service=$'[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/bin/true\n'
+lower=$'StopWhenUnneeded=yes\n'
+units=/etc/systemd/system
+echo "[Unit]
+$lower$service" >$units/floor_name@.service
+echo "[Unit]
+Requires=floor_name@%i.service
+After=floor_name@%i.service network.target
+PartOf=floor@%i.service
+$lower$service" >$units/floor_outside@.service
+echo "[Unit]
+Requires=floor_outside@%i.service
+After=floor_outside@%i.service
+$service" >$units/floor@.service
+mkdir -p /etc/conf.d/netns
+for phase in up_outside up_inside down_inside down_outside; do
+    echo "configure_t_$phase() { :; }"
+done >/etc/conf.d/netns/t.conf
+netnsupdate --daemon-reload >/dev/null
+both_ours warm
+both_floor warm
+
+if wanted one; then
+    for ((i = 0; i < rounds; i++)); do
+        timed one ours both_ours one
+        timed one floor both_floor one
+    done
+fi
+if wanted hundred; then
+    for ((i = 0; i < (rounds + 9) / 10; i++)); do
+        for who in ours floor; do
+            timed hundred-start "$who" "start_$who" {1..100}
+            timed hundred-stop "$who" "stop_$who" {1..100}
+        done
+    done
+fi
+if wanted thousand; then
+    for ((i = 0; i < (rounds + 9) / 10; i++)); do
+        timed ten ours start_ours {1..10}
+        stop_ours {1..10}
+    done
+    timed thousand ours start_ours {1..1000}
+    stop_ours {1..1000}
+fi
+if wanted update; then
+    for ((i = 0; i < 200; i++)); do echo ":" >"/etc/conf.d/netns/u$i.conf"; done
+    netnsupdate >/dev/null
+    for ((i = 0; i < rounds; i++)); do
+        timed update-none ours netnsupdate
+        timed update-none floor systemctl reset-failed 'no-such-unit@*'
+    done
+    mkdir /root/copies
+    copies=()
+    for ((i = 0; i < 200; i++)); do
+        for unit in netns netns_outside; do
+            cp "$units/$unit-u$i@.service" "/root/copies/floor-$unit-u$i@.service"
+            copies+=("$units/floor-$unit-u$i@.service")
+        done
+    done
+    write_and_reload() { cp -t $units /root/copies/* && sync "${copies[@]}" "$units" && systemctl daemon-reload; }
+    for ((i = 0; i < (rounds + 9) / 10; i++)); do
+        netnsupdate --clean >/dev/null
+        timed update-new ours netnsupdate
+        netnsupdate --clean >/dev/null
+        timed update-new floor write_and_reload
+        rm "${copies[@]}"
+        systemctl daemon-reload
+    done
+fi

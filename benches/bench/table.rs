@@ -1,0 +1,87 @@
+//! The table that a run prints, a line as soon as it is known.
+
+/// Times in microseconds.
+#[derive(Debug, Default, Clone)]
+pub struct Samples {
+    pub wall: Vec<f64>,
+    /// Of the processor, in user and kernel mode; empty where nobody has counted it.
+    pub cpu: Vec<f64>,
+}
+
+impl Samples {
+    pub fn median(&self) -> f64 {
+        quantile(&self.wall, 0.5)
+    }
+}
+
+/// What a row has to come to.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal {
+    /// At most this many times the floor.
+    Ratio(f64),
+    /// There is none for this row: it stands for comparison.
+    None,
+}
+
+pub struct Row<'a> {
+    pub what: &'a str,
+    pub ours: &'a Samples,
+    /// What it is compared with.
+    pub floor: (&'a str, &'a Samples),
+    pub goal: Goal,
+}
+
+pub fn head() {
+    println!(
+        "| what | ours (10 % to 90 %) | compared with | its time | ratio | of CPU time | goal |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+}
+
+pub fn print(row: &Row) {
+    let (name, floor) = row.floor;
+    let ratio = row.ours.median() / floor.median();
+    let cpu = match (&row.ours.cpu[..], &floor.cpu[..]) {
+        ([], _) | (_, []) => "-".to_owned(),
+        (ours, floor) => format!("{:.2}", quantile(ours, 0.5) / quantile(floor, 0.5)),
+    };
+    let goal = match row.goal {
+        Goal::Ratio(most) if ratio <= most => format!("{most}, reached"),
+        Goal::Ratio(most) => format!("{most}, missed"),
+        Goal::None => "-".to_owned(),
+    };
+    println!(
+        "| {} | {} ({} to {}) | {name} | {} | {ratio:.2} | {cpu} | {goal} |",
+        row.what,
+        shown(row.ours.median()),
+        shown(quantile(&row.ours.wall, 0.1)),
+        shown(quantile(&row.ours.wall, 0.9)),
+        shown(floor.median()),
+    );
+}
+
+/// A row that is no time.
+pub fn print_size(what: &str, bytes: u64, most: u64) {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let (size, limit) = (bytes as f64 / MIB, most as f64 / MIB);
+    let word = if bytes <= most { "reached" } else { "missed" };
+    println!("| {what} | {size:.2} MiB | - | - | - | - | {limit} MiB, {word} |");
+}
+
+fn shown(microseconds: f64) -> String {
+    match microseconds {
+        time if time >= 1e6 => format!("{:.2} s", time / 1e6),
+        time if time >= 1e5 => format!("{:.0} ms", time / 1e3),
+        time => format!("{:.2} ms", time / 1e3),
+    }
+}
+
+fn quantile(samples: &[f64], part: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().saturating_sub(1) as f64;
+    sorted
+        .get((last * part).round() as usize)
+        .copied()
+        .unwrap_or(f64::NAN)
+}

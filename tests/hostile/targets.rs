@@ -1,0 +1,202 @@
+//! What has to hold for any input: for the property tests of `main.rs`, and for cargo-fuzz (`fuzz/`).
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use clap::Parser;
+use systemd_netns::cli::arguments::{Init, Update};
+use systemd_netns::cli::netnsctl::Ctl;
+use systemd_netns::instance::name::{Instance, NsName, NsType};
+use systemd_netns::instance::paths::Root;
+use systemd_netns::instance::phase::Side;
+use systemd_netns::instance::resolv_conf::ResolvConf;
+use systemd_netns::instance::types::Scope;
+use systemd_netns::namespace::netlink::parse;
+use systemd_netns::phase::record::Record;
+use systemd_netns::phase::script::Outcome;
+use systemd_netns::service::attach::dropin;
+use systemd_netns::sys::command::Termination;
+use systemd_netns::sys::terminal::{clean, cut, width};
+use systemd_netns::systemd::change::Units;
+use systemd_netns::systemd::unit::{self, UnitName};
+use systemd_netns::update::requires::literal;
+
+/// Panics if something does not hold for the input.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names of their directories in `fuzz/corpus`.
+pub const ALL: [(&str, Target); 10] = [
+    ("names", names),
+    ("file_names", file_names),
+    ("argv", argv),
+    ("terminal", terminal),
+    ("record", record),
+    ("report", report),
+    ("drop_in", drop_in),
+    ("requires", requires),
+    ("netlink", netlink),
+    ("journal", journal),
+];
+
+/// Nothing in it moves the cursor, changes colours or turns the direction of text.
+fn is_plain(text: &str) {
+    let raw = |c: &char| {
+        let bidi = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+        bidi || (c.is_control() && *c != '\n' && *c != '\t')
+    };
+    assert_eq!(text.chars().find(raw), None, "{text:?}");
+}
+
+/// A name is a file name of its own directory, a part of a unit's name, and one word of a shell.
+pub fn names(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let root = Root::at("/root-of-a-test");
+    let word = |name: &str, more: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        assert!(!name.is_empty() && name.chars().all(allowed), "{name:?}");
+        assert!(
+            !name.starts_with('-') && name != "." && name != "..",
+            "{name:?}"
+        );
+    };
+    match text.parse::<NsType>() {
+        Ok(nstype) => word(nstype.as_str(), "_"),
+        Err(error) => is_plain(&error.to_string()),
+    }
+    match text.parse::<Instance>() {
+        Ok(instance) => {
+            word(instance.nsname.as_str(), ":_.@-");
+            assert_eq!(instance.to_string(), text);
+            let paths = [
+                (root.record(&instance), root.records_dir()),
+                (root.instance_conf(&instance), root.conf_dir()),
+                (root.netns(&instance.nsname), root.netns_dir()),
+                (root.pin(&instance.nsname), root.pins_dir()),
+            ];
+            for (path, directory) in paths {
+                assert_eq!(path.parent(), Some(&*directory), "{}", path.display());
+            }
+            for side in [Side::Outside, Side::Inside] {
+                let parsed = UnitName::parse(&unit::of(side, &instance));
+                assert_eq!(parsed, Some(UnitName::Instance(side, instance.clone())));
+            }
+        }
+        Err(error) => is_plain(&error.to_string()),
+    }
+    if let Ok(name) = NsName::of_any(&text) {
+        assert_eq!(root.netns(&name).parent(), Some(&*root.netns_dir()));
+    }
+    let _ = UnitName::parse(&text);
+}
+
+/// The file of an instance is the one that is read for it.
+pub fn file_names(input: &[u8]) {
+    let root = Root::at("/root-of-a-test");
+    if input.contains(&b'/') || input.contains(&0) {
+        return;
+    }
+    let path = root.conf_dir().join(std::ffi::OsStr::from_bytes(input));
+    match Scope::of(&path) {
+        Ok(Some(Scope::Instance(instance))) => assert_eq!(root.instance_conf(&instance), path),
+        Ok(Some(Scope::Type(nstype))) => {
+            let [script, _] = root.scripts(&nstype);
+            assert!(
+                path == script || path == root.type_conf(&nstype),
+                "{}",
+                path.display()
+            );
+        }
+        Ok(Some(Scope::All)) => assert_eq!(path, root.default_conf()),
+        Ok(None) => {}
+        Err(error) => is_plain(&clean(&format!("{error:#}"))),
+    }
+}
+
+/// Words, each ended by a NUL.
+pub fn argv(input: &[u8]) {
+    let words = input
+        .split(|byte| *byte == 0)
+        .map(std::ffi::OsStr::from_bytes);
+    let words: Vec<_> = std::iter::once("program".as_ref()).chain(words).collect();
+    let _ = Init::try_parse_from(&words);
+    let _ = Update::try_parse_from(&words);
+    let _ = Ctl::try_parse_from(&words);
+}
+
+pub fn terminal(input: &[u8]) {
+    let text = clean(&String::from_utf8_lossy(input));
+    is_plain(&text);
+    for columns in [0, 1, 7, 80] {
+        assert!(width(&cut(&text, columns)) <= columns.max(1), "{text:?}");
+    }
+}
+
+/// The files of a record stay in its directory.
+pub fn record(input: &[u8]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = Root::at(directory.path());
+    let instance: Instance = "veth@web".parse().expect("a name");
+    let record = root.record(&instance);
+    fs::create_dir_all(&record).expect("a directory");
+    fs::write(record.join("inside"), input).expect("a file");
+    let _ = Record::of(&root, &instance).namespace();
+    let locked = Record::of(&root, &instance).lock().expect("a lock");
+    if let Ok(Some(sources)) = locked.sources(Side::Inside) {
+        for source in &sources.files {
+            assert_eq!(source.path.parent(), Some(&*record));
+        }
+    }
+}
+
+pub fn report(input: &[u8]) {
+    for end in [
+        Termination::Exited(0),
+        Termination::Exited(6),
+        Termination::Killed(9),
+    ] {
+        // A function that has failed is never a success.
+        assert!(Outcome::read(input, end).status() != 0 || end.success());
+    }
+}
+
+pub fn drop_in(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if let Some(written) = dropin::read(&text) {
+        assert_eq!(written.nsname.to_string().parse(), Ok(written.nsname));
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = Root::at(directory.path());
+    let name: NsName = "web".parse().expect("a name");
+    let file = root.netns_etc(&name).join("resolv.conf");
+    fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
+    fs::write(&file, input).expect("a file");
+    let conf = ResolvConf::of(&root, &name);
+    // What somebody else has written there stays when a part comes and goes.
+    if conf.set("veth@web", "nameserver 192.0.2.53\n").is_ok() {
+        let part = conf.part("veth@web").expect("it can be read");
+        assert!(part.is_none_or(|part| part.contains("192.0.2.53")));
+    }
+}
+
+pub fn requires(input: &[u8]) {
+    let _ = literal::read(&String::from_utf8_lossy(input));
+}
+
+pub fn netlink(input: &[u8]) {
+    let _ = parse::link(input);
+}
+
+/// A journal of changes that cannot be read stops everything, and changes nothing.
+pub fn journal(input: &[u8]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = Root::at(directory.path());
+    fs::create_dir_all(root.unit_dir()).expect("a directory");
+    // An object may be a journal, which is root's own.
+    if input.trim_ascii_start().starts_with(b"{") {
+        return;
+    }
+    fs::write(root.units_journal(), input).expect("a file");
+    assert!(Units::lock(&root, None).is_err());
+    assert!(Path::new(&root.units_journal()).exists());
+}
