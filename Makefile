@@ -25,6 +25,10 @@ FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
 # where the zsh of the distribution looks
 ZSHDIR ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 CONFDIR = $(SYSCONFDIR)/conf.d/netns
+# where container runtimes look for plugins: those of the distribution, and all others
+CNIDIR ?= $(PREFIX)/lib/cni
+OPTCNIDIR ?= /opt/cni/bin
+NETAVARKDIR ?= $(PREFIX)/lib/netavark
 
 CARGO ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
@@ -39,7 +43,7 @@ CARGOFLAGS = --locked --release --target $(TARGET) --config 'target.$(TARGET).ru
 PROGRAMS = netnsinit netnsupdate netnsctl
 TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 
-# Every file that is installed, as MODE:SOURCE:DESTINATION.
+# Every file that is installed, as MODE:SOURCE:DESTINATION, or link:TARGET:DESTINATION.
 FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(program)) \
 	$(foreach unit,$(wildcard systemd/*.service systemd/*.socket systemd/*.path),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	$(foreach library,$(wildcard contrib/types/*.bash),0644:$(library):$(DATADIR)/$(notdir $(library))) \
@@ -60,6 +64,9 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:contrib/completions/netnsctl.bash:$(BASHDIR)/netnsctl \
 	0644:contrib/completions/netnsctl.fish:$(FISHDIR)/netnsctl.fish \
 	0644:contrib/completions/_netnsctl:$(ZSHDIR)/_netnsctl \
+	0755:$(BUILD)/netns-cni:$(CNIDIR)/netns-cni \
+	link:$(CNIDIR)/netns-cni:$(OPTCNIDIR)/netns-cni \
+	link:$(CNIDIR)/netns-cni:$(NETAVARKDIR)/netns \
 	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
 	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
@@ -111,8 +118,10 @@ install_files = set -e; [ -z '$(DESTDIR)' ] || mkdir -p '$(DESTDIR)'; made=; for
 		mode=$${file%%:*}; file=$${file\#*:}; source=$${file%%:*}; file=$${file\#*:}; destination='$(DESTDIR)'$$file; \
 		directory=$${file%/*}; while [ ! -d '$(DESTDIR)'$$directory ]; do \
 			made="$$made $$directory"; directory=$${directory%/*}; done; \
-		case $$source in \
-		$(BUILD)/*) install -D -m $$mode $$source "$$destination" ;; \
+		install -d "$${destination%/*}"; \
+		case $$mode:$$source in \
+		link:*) ln -sf $$source "$$destination" ;; \
+		*:$(BUILD)/*) install -D -m $$mode $$source "$$destination" ;; \
 		*) sed '$(PLACES)' $$source | install -D -m $$mode /dev/stdin "$$destination" ;; \
 		esac; \
 	done; [ -z "$$made" ] || printf '%s\n' $$made >>'$(DESTDIR)$(MADE)'

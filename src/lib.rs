@@ -20,6 +20,7 @@ pub mod check;
 pub mod inventory;
 pub mod lifecycle;
 
+pub mod container;
 pub mod pods;
 
 pub mod cli;

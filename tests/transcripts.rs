@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 const ANYTHING: &str = "[..]";
 
-const GROUPS: [&str; 4] = ["configs", "namespaces", "verbs", "check"];
+const GROUPS: [&str; 5] = ["configs", "namespaces", "verbs", "check", "containers"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -109,6 +109,11 @@ netns_take_subnet() {
     exec {lock}<&-
 }
 
+# Gives the subnet of this instance back, for an instance that does not come again.
+netns_release_subnet() {
+    rm -f "$_netns_subnet_state/$NSTYPE@$NSNAME"
+}
+
 _netns_is_free() {
     local begin end
     while read -r begin end; do

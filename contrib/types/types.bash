@@ -331,8 +331,34 @@ netns_add_gateways() {
     local -a REPLY
     netns_words "$2"
     for gateway in "${REPLY[@]}"; do
+        # A container may have several networks: the first one has its default route.
+        if [[ -n ${CONTAINER_ID-} && -n $(_netns_default_route "$gateway" "${@:3}") ]]; then
+            echo "$1: not adding a default route via $gateway, as there is another"
+            continue
+        fi
         # onlink: a gateway need not be in the subnet of an address, as with a /32.
         ip "${@:3}" route add default via "$gateway" dev "$1" onlink
+    done
+}
+
+# Prints the default route of the family of an address.
+#   _netns_default_route ADDRESS [IP_OPTION...]
+_netns_default_route() {
+    local family=-4
+    [[ $1 != *:* ]] || family=-6
+    ip "$family" "${@:2}" route show default
+}
+
+# Adds routes through an interface to those addresses of a variable whose prefix length gives none.
+#   netns_add_host_routes INTERFACE VARIABLE [IP_OPTION...]
+netns_add_host_routes() {
+    local address
+    local -a REPLY
+    netns_addresses "$2"
+    for address in "${REPLY[@]}"; do
+        address=${address%% *}
+        [[ $address == */* && $address != */32 && $address != *:*/128 ]] ||
+            ip "${@:3}" route add "${address%/*}" dev "$1"
     done
 }
 

@@ -13,6 +13,9 @@ pub struct Declarations {
     pub parents: Vec<String>,
     /// `netns-reads`: directories of files that only root can read.
     pub reads: Vec<PathBuf>,
+    /// `netns-container: FACT=VARIABLE`: the variables that take what a container's network says of an
+    /// interface; empty where the script does not say.
+    pub container: Vec<(String, String)>,
     /// `netns-forwards: yes`: the host passes packets on to and from the namespace.
     pub forwards: bool,
 }
@@ -31,6 +34,10 @@ impl Declarations {
                 "variables" => declared.variables.get_or_insert_default().extend(words),
                 "programs" => declared.programs.extend(words),
                 "reads" => declared.reads.extend(words.map(PathBuf::from)),
+                "container" => declared.container.extend(words.filter_map(|word| {
+                    let (fact, variable) = word.split_once('=')?;
+                    Some((fact.to_owned(), variable.to_owned()))
+                })),
                 "parents" => declared.parents.extend(words),
                 "forwards" => declared.forwards |= words.into_iter().any(|word| word == "yes"),
                 _ => {}
@@ -53,12 +60,14 @@ mod tests {
     fn declarations_are_read_and_other_comments_are_not() {
         let declared = Declarations::of(
             "# netns-variables: A B\n# netns-variables: C\n#netns-programs: x\n\
-             # netns-programs: ip nft\n# netns-parents: P\n# netns-reads: /r\n# netns-forwards: yes\n# netns-x\n",
+             # netns-programs: ip nft\n# netns-parents: P\n# netns-reads: /r\n# netns-forwards: yes\n# netns-x\n\
+             # netns-container: IFNAME=A\n",
         );
         assert_eq!(declared.variables.as_ref().unwrap(), &["A", "B", "C"]);
         assert_eq!(declared.programs, ["ip", "nft"]);
         assert!(declared.is_parent("P") && declared.is_parent("X_PARENT_IFNAME"));
         assert!(declared.forwards);
+        assert_eq!(declared.container, [("IFNAME".into(), "A".into())]);
         assert_eq!(Declarations::of("x=1\n"), Declarations::default());
         assert_eq!(
             Declarations::of("# netns-variables: \n").variables,

@@ -119,6 +119,16 @@ impl Root {
         self.records_dir().join(instance.to_string())
     }
 
+    /// The values of variables that a container's network gives to `instance`.
+    pub fn container_values(&self, instance: &Instance) -> PathBuf {
+        self.state_dir().join("values").join(instance.to_string())
+    }
+
+    /// What is recorded of the interfaces of containers.
+    pub fn containers_dir(&self) -> PathBuf {
+        self.state_dir().join("containers")
+    }
+
     /// The namespaces with instances that were brought up without systemd.
     pub fn direct_dir(&self) -> PathBuf {
         self.state_dir().join("direct")

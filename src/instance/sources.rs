@@ -13,8 +13,9 @@ use crate::sys::file;
 
 /// Shipped types that an administrator's type of the same name replaces: people had written their
 /// own `bridge.conf` before there was a `bridge.sh`.
-const YIELDING: [&str; 9] = [
+const YIELDING: [&str; 10] = [
     "bridge",
+    "cni",
     "ifupdown",
     "ipvlan",
     "nat",
@@ -32,6 +33,9 @@ pub enum Slot {
     Default,
     Type,
     Instance,
+    /// Not bash, but the values that the network of a container gives to variables. They are there
+    /// for all other files to use, and take precedence over what those set.
+    Container,
 }
 
 /// A file for bash to source.
@@ -51,13 +55,19 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Those that bash sources.
+    pub fn scripts(&self) -> impl DoubleEndedIterator<Item = &Source> {
+        let files = self.files.iter();
+        files.filter(|source| source.slot != Slot::Container)
+    }
+
     pub fn get(&self, slot: Slot) -> Option<&Source> {
         self.files.iter().find(|source| source.slot == slot)
     }
 
     /// The file and line that set a variable. Not the script, which sets defaults.
     pub fn line_that_sets(&self, variable: &str) -> Option<(&Path, u32)> {
-        let own = self.files.iter().filter(|file| file.slot != Slot::Script);
+        let own = self.scripts().filter(|file| file.slot != Slot::Script);
         own.rev().find_map(|file| {
             let text = String::from_utf8_lossy(&file.content);
             Some((&*file.path, line_that_sets(&text, variable)?))
@@ -117,7 +127,8 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
         None if !yields => source(Slot::Script, &shipped)?,
         own => own,
     };
-    let configured = configuration.iter().any(Option::is_some);
+    let container = source(Slot::Container, &root.container_values(instance))?;
+    let configured = configuration.iter().any(Option::is_some) || container.is_some();
     if script.is_none() && !configured {
         bail!(
             "unknown NSTYPE '{}': there is no {}, {}, {} or {}",
@@ -130,6 +141,7 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
     }
     let unconfigured = script.is_some() && !configured;
     let files = [script, default].into_iter().chain(configuration);
+    let files = files.chain([container]);
     Ok(Sources {
         files: files.flatten().collect(),
         unconfigured,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::counters::{self, Counters};
-pub use super::inside::{Dns, Inside, Listening, Route};
+pub use super::inside::{Dns, Inside, Listening, Route, dns};
 pub use super::services::Stale;
 use super::{Inventory, Namespace, NamespaceState, inside, processes, services};
 use crate::instance::name::NsName;

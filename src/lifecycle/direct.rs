@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
@@ -21,10 +21,11 @@ use crate::sys::lock::Lock;
 use crate::sys::log;
 use crate::sys::process::{self, Steps};
 
-/// Brings an instance up, in a new namespace or in one that other types of its name share.
-pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
+/// Brings an instance up, in a new namespace or in one that other types of its name share; or in
+/// `given`, which others have created.
+pub fn up(root: &Root, instance: &Instance, given: Option<&NetNs>) -> Result<u8> {
     command::find("bash")?;
-    let mut work = Work::begin(root, instance)?;
+    let mut work = Work::begin(root, instance, given.is_some())?;
     match work.register.stage(&instance.nstype)? {
         Some(Stage::Up) => {
             log::info(&format!("{instance} is already up"));
@@ -40,10 +41,10 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
         }
         None => {}
     }
-    let shared = work.is_shared()?;
+    let shared = work.is_shared(given)?;
     work.enter(Phase::UP_OUTSIDE)?;
     if !shared {
-        let created = work.create_namespace();
+        let created = work.create_namespace(given);
         if !matches!(created, Ok(Termination::Exited(0))) {
             return work.give_up_namespace(created);
         }
@@ -72,9 +73,10 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     Ok(end.status())
 }
 
-/// Takes an instance down, and deletes the namespace with the last type that shares it.
-pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
-    let mut work = Work::begin(root, instance)?;
+/// Takes an instance down, and deletes the namespace with the last type that shares it; one that was
+/// `given` loses only its name.
+pub fn down(root: &Root, instance: &Instance, given: bool) -> Result<u8> {
+    let mut work = Work::begin(root, instance, given)?;
     let Some(stage) = work.register.stage(&instance.nstype)? else {
         log::info(&format!("{instance} is not up"));
         return Ok(0);
@@ -106,6 +108,8 @@ struct Work<'a> {
     steps: Steps,
     /// In the environment of all that the functions start, as systemd's `$INVOCATION_ID`.
     invocation: String,
+    /// Whether others have created the namespace.
+    given: bool,
     _lock: Lock,
 }
 
@@ -113,7 +117,7 @@ const INVOCATION: &str = "INVOCATION_ID";
 
 impl<'a> Work<'a> {
     /// Waits until nobody else works on a namespace of this name.
-    fn begin(root: &'a Root, instance: &'a Instance) -> Result<Self> {
+    fn begin(root: &'a Root, instance: &'a Instance, given: bool) -> Result<Self> {
         const RANDOM: &str = "/proc/sys/kernel/random/uuid";
         let lock = Lock::take(&root.lock_of(&instance.nsname))?;
         let register = Register::of(root, &instance.nsname);
@@ -131,6 +135,7 @@ impl<'a> Work<'a> {
             register,
             steps: Steps::begin()?,
             invocation,
+            given,
             _lock: lock,
         })
     }
@@ -145,15 +150,22 @@ impl<'a> Work<'a> {
     /// Whether the namespace is up already, for other types.
     ///
     /// # Errors
-    /// It was deleted or replaced behind their backs: nothing set up there would be of use.
-    fn is_shared(&self) -> Result<bool> {
+    /// It was deleted or replaced behind their backs: nothing set up there would be of use. Or it is
+    /// another one than `given`.
+    fn is_shared(&self, given: Option<&NetNs>) -> Result<bool> {
         let name = &self.instance.nsname;
         if !self.register.exists() {
             return Ok(false);
         }
         let found = NetNs::open(self.root, name)?.map(|namespace| namespace.id);
         let what = match (found, namespace::made_by_us(self.root, name)?) {
-            (Some(found), Some(ours)) if found == ours => return Ok(true),
+            (Some(found), Some(ours)) if found == ours => {
+                ensure!(
+                    given.is_none_or(|given| given.id == ours),
+                    "'{name}' is already the name of another network namespace"
+                );
+                return Ok(true);
+            }
             (None, _) => "deleted",
             (Some(_), _) => "replaced by another",
         };
@@ -178,11 +190,15 @@ impl<'a> Work<'a> {
             .collect())
     }
 
-    /// Creates the namespace, in a child: this process stays where it is.
-    fn create_namespace(&mut self) -> Result<Termination> {
+    /// Creates the namespace, in a child: this process stays where it is. One that is given gets
+    /// its name.
+    fn create_namespace(&mut self, given: Option<&NetNs>) -> Result<Termination> {
         let (root, name) = (self.root, &self.instance.nsname);
-        self.steps
-            .run(|| namespace::create(root, name, false).map(|()| 0))
+        let create = || match given {
+            Some(namespace) => namespace::adopt(root, name, namespace),
+            None => namespace::create(root, name, false),
+        };
+        self.steps.run(|| create().map(|()| 0))
     }
 
     /// Reports that the namespace was not created.
@@ -254,6 +270,7 @@ impl<'a> Work<'a> {
         let name = &self.instance.nsname;
         if self.others()?.is_empty() {
             match namespace::made_by_us(self.root, name)? {
+                Some(_) if self.given => namespace::release(self.root, name)?,
                 Some(_) => namespace::delete(self.root, name, true)?,
                 // What an interrupted deletion has left.
                 None => namespace::forget(self.root, name)?,

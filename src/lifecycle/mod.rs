@@ -7,7 +7,7 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
-use crate::namespace;
+use crate::namespace::{self, NetNs};
 use crate::phase;
 use crate::phase::record::Record;
 use crate::sys::file;
@@ -25,8 +25,24 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     sources::find(root, instance, Trust::from_environment())?;
     match Manager::running(root)? {
         Some(manager) => systemd::up(root, &manager, instance),
-        None => direct::up(root, instance),
+        None => direct::up(root, instance, None),
     }
+}
+
+/// Brings an instance up in a network namespace that others have created, such as that of a
+/// container, and gives the exit status. Without systemd: whoever created it decides when it ends.
+/// It has the name NSNAME in `/run/netns` until [`down_in`].
+pub fn up_in(root: &Root, instance: &Instance, namespace: &NetNs) -> Result<u8> {
+    require_root()?;
+    sources::find(root, instance, Trust::from_environment())?;
+    direct::up(root, instance, Some(namespace))
+}
+
+/// Takes down what [`up_in`] brought up, also where the container is gone. One that is down already
+/// is no error.
+pub fn down_in(root: &Root, instance: &Instance) -> Result<u8> {
+    require_root()?;
+    direct::down(root, instance, true)
 }
 
 /// Takes down what the units of a namespace have left that were killed, or whose stop was. None of
@@ -84,6 +100,6 @@ pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
     require_root()?;
     match Manager::running(root)? {
         Some(manager) => systemd::down(&manager, instance),
-        None => direct::down(root, instance),
+        None => direct::down(root, instance, false),
     }
 }

@@ -54,6 +54,17 @@ pub fn forget(root: &Root, name: &NsName) -> Result<()> {
     file::remove(&root.unit_namespace(name)).map(drop)
 }
 
+/// Takes back the name that [`super::adopt`] has given.
+pub fn release(root: &Root, name: &NsName) -> Result<()> {
+    let _lock = lock_directory(&root.netns_dir())?;
+    let (named, ours) = (NetNs::open(root, name)?, made_by_us(root, name)?);
+    // Somebody else may have given the name to another.
+    if named.is_none_or(|named| Some(named.id) == ours) {
+        remove(&root.netns(name))?;
+    }
+    forget(root, name)
+}
+
 /// Deletes the namespace that a unit has created, if it was killed before it has deleted it.
 pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
     if !file::exists(&root.unit_namespace(name)) {
@@ -70,7 +81,7 @@ pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
 }
 
 /// The processes in a namespace that this process may look at.
-fn processes(id: Id) -> Result<Vec<u32>> {
+pub fn processes(id: Id) -> Result<Vec<u32>> {
     let inside =
         of_processes()?.filter(|(_, other)| other.as_ref().is_ok_and(|other| *other == id));
     Ok(inside.map(|(pid, _)| pid).collect())

@@ -31,7 +31,7 @@ pub mod netlink;
 mod quarantine;
 mod visit;
 
-pub use delete::{delete, delete_interrupted, forget};
+pub use delete::{delete, delete_interrupted, forget, processes, release};
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
 use mounts::mount_on;
 pub use mounts::see_only;
@@ -167,6 +167,7 @@ pub fn join_hostname(path: &Path) -> Result<bool> {
 pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     let _lock = share_directory(root)?;
     claim_name(root, name)?;
+    let current = Path::new("/proc/self/ns/net");
     let make = || -> Result<()> {
         if for_systemd {
             file::make_directory(&root.unit_namespaces_dir(), 0o700)?;
@@ -174,9 +175,7 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
             File::create(&mark).with_context(|| format!("making {}", mark.display()))?;
         }
         unshare(CloneFlags::CLONE_NEWNET)?;
-        // First: if this is killed in between, gc finds a namespace without a name.
-        pin(root, name)?;
-        mount_current(&root.netns(name))?;
+        name_it(root, name, current)?;
         if for_systemd && !seen_by_pid_1(root, name, Id::current()?) {
             bail!(
                 "systemd would not see it: this unit has mounts of its own; look for settings \
@@ -185,16 +184,41 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
         }
         Ok(())
     };
-    let made = make().with_context(|| format!("creating network namespace '{name}'"));
-    made.map_err(|error| {
+    or_remove(root, name, make())
+        .with_context(|| format!("creating network namespace '{name}'"))?;
+    log::info(&format!("created network namespace '{name}'"));
+    Ok(())
+}
+
+/// Gives the name `name` to a namespace that others have created, until it is deleted here.
+///
+/// # Errors
+/// One of that name exists, which is then left as it is. Nothing is left of what was begun.
+pub fn adopt(root: &Root, name: &NsName, namespace: &NetNs) -> Result<()> {
+    let _lock = share_directory(root)?;
+    claim_name(root, name)?;
+    let descriptor = PathBuf::from(format!("/proc/self/fd/{}", namespace.as_raw_fd()));
+    let named = name_it(root, name, &descriptor);
+    or_remove(root, name, named)
+        .with_context(|| format!("naming {} '{name}'", namespace.path.display()))
+}
+
+/// Mounts the namespace that `source` stands for under a name that was claimed.
+fn name_it(root: &Root, name: &NsName, source: &Path) -> Result<()> {
+    // First: if this is killed in between, gc finds a namespace without a name.
+    pin(root, name, source)?;
+    mount_namespace(source, &root.netns(name))
+}
+
+/// Removes the files of a namespace if it could not be given its name.
+fn or_remove(root: &Root, name: &NsName, named: Result<()>) -> Result<()> {
+    named.map_err(|error| {
         let undo = remove(&root.netns(name)).and(forget(root, name));
         match undo {
             Ok(_) => error,
             Err(undo) => error.context(format!("{undo:#}, after")),
         }
-    })?;
-    log::info(&format!("created network namespace '{name}'"));
-    Ok(())
+    })
 }
 
 /// Whether systemd started us as part of a unit (`$INVOCATION_ID`, systemd.exec(5)).
@@ -212,26 +236,21 @@ fn new_file(path: &Path) -> io::Result<()> {
     options.open(path).map(drop)
 }
 
-fn mount_current(path: &Path) -> Result<()> {
-    mount_on(
-        path,
-        Some(Path::new("/proc/self/ns/net")),
-        None,
-        MsFlags::MS_BIND,
-    )
-    .with_context(|| format!("mounting the namespace on {}", path.display()))
+fn mount_namespace(source: &Path, path: &Path) -> Result<()> {
+    mount_on(path, Some(source), None, MsFlags::MS_BIND)
+        .with_context(|| format!("mounting the namespace on {}", path.display()))
 }
 
-/// Holds the namespace that we are in, whatever becomes of its name: until it is deleted here, the
+/// Holds a namespace, whatever becomes of its name: until it is deleted here, the
 /// outside ends of its links stay for `down` to find, and its identity is nobody else's.
-fn pin(root: &Root, name: &NsName) -> Result<()> {
+fn pin(root: &Root, name: &NsName, source: &Path) -> Result<()> {
     let path = root.pin(name);
     if let Some(directory) = path.parent() {
         file::make_directory(directory, 0o700)?;
     }
     remove(&path)?;
     new_file(&path).with_context(|| format!("making {}", path.display()))?;
-    mount_current(&path)
+    mount_namespace(source, &path)
 }
 
 /// How long an empty file may be on its way to become a namespace: `ip netns add` makes the file,

@@ -267,11 +267,12 @@ fn unfit(
                 Slot::Default => root.default_conf(),
                 Slot::Type => root.type_conf(&instance.nstype),
                 Slot::Instance => root.instance_conf(instance),
+                Slot::Container => root.container_values(instance),
             };
             return Ok(Some(format!("{} is gone", gone.display())));
         }
     }
-    for new in &live.files {
+    for new in live.scripts() {
         let same = recorded
             .get(new.slot)
             .is_some_and(|old| old.content == new.content);
@@ -313,7 +314,9 @@ fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcom
             let place = sources.line_that_sets(variable);
             log::error(&match place {
                 Some((file, line)) => format!("{instance}: {}:{line}: {fault}", file.display()),
-                None if variable.is_empty() => format!("{instance}: {fault}"),
+                None if variable.is_empty() || sources.get(Slot::Container).is_some() => {
+                    format!("{instance}: {fault}")
+                }
                 None => format!(
                     "{instance}: {fault} (set it in {})",
                     root.instance_conf(instance).display()

@@ -30,11 +30,12 @@ use crate::instance::sources::{Slot, Source, Sources};
 use crate::namespace::{self, Id};
 use crate::sys::file::{self, Missing};
 
-const SLOTS: [(Slot, &str); 4] = [
+const SLOTS: [(Slot, &str); 5] = [
     (Slot::Script, "1-script"),
     (Slot::Default, "2-default"),
     (Slot::Type, "3-type"),
     (Slot::Instance, "4-instance"),
+    (Slot::Container, "5-container"),
 ];
 
 /// The end of the first line of what a unit has set up.

@@ -155,6 +155,22 @@ pub fn try_output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Ou
         .with_context(|| format!("running '{}'", command_line(program, arguments)))
 }
 
+/// Runs a program to its end, whatever its status, with variables added to its environment and `input`
+/// as its standard input, and gives all that it wrote.
+pub fn filter(program: &Path, environment: &[(&str, &str)], input: Vec<u8>) -> Result<Output> {
+    let mut command = duct::cmd(program, std::iter::empty::<&str>());
+    for (name, value) in environment {
+        command = command.env(name, value);
+    }
+    command
+        .stdin_bytes(input)
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .with_context(|| format!("running '{}'", program.display()))
+}
+
 fn command_line<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> String {
     let arguments = arguments.iter().map(|word| word.as_ref().to_string_lossy());
     shell_words::join(std::iter::once(program.to_string_lossy()).chain(arguments))

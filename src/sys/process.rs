@@ -103,8 +103,7 @@ impl Steps {
     /// The child cannot be started. An error of `step` is printed by the child, and returned as its
     /// exit status.
     pub fn run(&mut self, step: impl FnOnce() -> Result<u8>) -> Result<Termination> {
-        let threads = fs::read_dir("/proc/self/task").context("reading /proc/self/task")?;
-        ensure!(threads.count() == 1, "other threads run: refusing to fork");
+        ensure!(is_single_thread()?, "other threads run: refusing to fork");
         let parent = Pid::this();
         // SAFETY: this is the only thread, so no lock is held by another one.
         match unsafe { fork() }.context("starting a child process")? {
@@ -149,6 +148,20 @@ impl Steps {
 impl Drop for Steps {
     fn drop(&mut self) {
         let _ = self.signals.thread_unblock();
+    }
+}
+
+/// Whether this is the only thread. One that was joined may stay in the list for a moment.
+fn is_single_thread() -> Result<bool> {
+    const TASKS: &str = "/proc/self/task";
+    let begin = Instant::now();
+    loop {
+        let threads = fs::read_dir(TASKS).with_context(|| format!("reading {TASKS}"))?;
+        let single = threads.count() == 1;
+        if single || begin.elapsed() > Duration::from_millis(100) {
+            return Ok(single);
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

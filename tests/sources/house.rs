@@ -8,10 +8,11 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::repository;
 
 /// A room may use those that come after it, and itself.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "bin",
     "cli",
     "pods",
+    "container",
     "lifecycle",
     "check",
     "inventory",

@@ -7,6 +7,8 @@
 # netns-variables: NAT_POOL NAT_IFADDR_OUTSIDE NAT_IFADDR_INSIDE IPADDR_OUTSIDE IPADDR NAT_GATEWAY
 # netns-variables: GATEWAY NAT_IFNAME NAT_IFNAME_OUTSIDE NAT_IFNAME_INSIDE NAT_MAC_OUTSIDE
 # netns-variables: NAT_MAC_INSIDE MACADDR NAT_MTU
+# netns-container: IFNAME=NAT_IFNAME_INSIDE MAC=NAT_MAC_INSIDE PUBLISH=NAT_PUBLISH DNS=NETNS_DNS
+# netns-container: DNS_SEARCH=NETNS_DNS_SEARCH
 # netns-programs: ip nft ss flock
 # netns-forwards: yes
 
@@ -186,6 +188,8 @@ _nat_claim_ports() {
                     _nat_reject_port "$port/$protocol" "is already published by ${file##*/}"
             done <"$file"
         done
+        # A container runtime may hold the ports itself, for itself.
+        [[ -z ${CONTAINER_ID-} ]] || continue
         while read -r _ _ _ theirs rest; do
             [[ ${theirs##*:} == "$port" ]] || continue
             theirs=${theirs%:*} theirs=${theirs%%%*} theirs=${theirs#[} theirs=${theirs%]}
@@ -313,7 +317,7 @@ configure_nat_up_outside() {
     netns_undo _nat_delete_table
     _nat_rules | nft -f -
     ip link set dev "$NAT_IFNAME_OUTSIDE" up
-    _nat_add_host_routes
+    netns_add_host_routes "$NAT_IFNAME_OUTSIDE" "$_nat_inside"
     [[ -z ${NAT_PUBLISH-} ]] || _nat_open_loopback
     netns_undo netns_sysctl_restore
     netns_forward
@@ -332,18 +336,6 @@ _nat_warn_of_firewalls() {
                 ;;
         esac
     done < <(nft list chains)
-}
-
-# Adds routes to addresses whose prefix length gives the host none.
-_nat_add_host_routes() {
-    local address
-    local -a REPLY
-    netns_addresses "$_nat_inside"
-    for address in "${REPLY[@]}"; do
-        address=${address%% *}
-        [[ $address == */* && $address != */32 && $address != *:*/128 ]] ||
-            ip route add "${address%/*}" dev "$NAT_IFNAME_OUTSIDE"
-    done
 }
 
 # Lets published ports be used through 127.0.0.1 and ::1 too: by default, the kernel sends and accepts
@@ -382,5 +374,7 @@ configure_nat_down_outside() {
     netns_sysctl_restore || status=$?
     netns_dns_remove || status=$?
     rm -f "$_nat_claim" || status=$?
+    # The next container has another name.
+    [[ -z ${CONTAINER_ID-} ]] || netns_release_subnet || status=$?
     return "$status"
 }

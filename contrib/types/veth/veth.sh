@@ -5,6 +5,9 @@
 # netns-variables: VETH_IFADDR_OUTSIDE VETH_IFADDR_INSIDE VETH_GATEWAY VETH_IFNAME
 # netns-variables: VETH_IFNAME_OUTSIDE VETH_IFNAME_INSIDE VETH_MAC_OUTSIDE VETH_MAC_INSIDE VETH_MTU
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH VETH_NSNAME_OUTSIDE
+# netns-container: IFNAME=VETH_IFNAME_INSIDE IFADDR_HOST=VETH_IFADDR_INSIDE
+# netns-container: IFADDR_OUTSIDE=VETH_IFADDR_OUTSIDE GATEWAY=VETH_GATEWAY MAC=VETH_MAC_INSIDE
+# netns-container: DNS=NETNS_DNS DNS_SEARCH=NETNS_DNS_SEARCH
 # netns-programs: ip
 
 # shellcheck source=contrib/types/types.bash
@@ -66,6 +69,9 @@ configure_veth_up_outside() {
         "${VETH_MAC_OUTSIDE-}" "${VETH_MAC_INSIDE-}" "${VETH_MTU-}" "${_veth_outside[@]}"
     netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
     ip "${_veth_outside[@]}" link set dev "$VETH_IFNAME_OUTSIDE" up
+    # Containers share the subnet that their addresses are from.
+    [[ -z ${CONTAINER_ID-} ]] ||
+        netns_add_host_routes "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_INSIDE "${_veth_outside[@]}"
     netns_dns_configure
 }
 

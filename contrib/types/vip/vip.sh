@@ -5,6 +5,7 @@
 #
 # netns-variables: GATEWAY_DEVICE VIP_ADDRESSES VIP_GATEWAY VIP_IFNAME VIP_MAC VIP_MTU
 # netns-variables: VIP_IFNAME_OUTSIDE VIP_HOOK
+# netns-container: IFNAME=VIP_IFNAME MAC=VIP_MAC
 # netns-programs: ip
 # netns-parents: GATEWAY_DEVICE
 

@@ -4,6 +4,8 @@
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH VLAN_PARENT_IFNAME VLAN_ID VLAN_IFADDR VLAN_GATEWAY
 # netns-variables: VLAN_DHCP VLAN_IFNAME VLAN_MAC VLAN_MTU
+# netns-container: IFNAME=VLAN_IFNAME IFADDR=VLAN_IFADDR GATEWAY=VLAN_GATEWAY MAC=VLAN_MAC
+# netns-container: DNS=NETNS_DNS DNS_SEARCH=NETNS_DNS_SEARCH
 # netns-programs: ip
 
 # shellcheck source=contrib/types/types.bash

@@ -5,6 +5,7 @@
 #
 # netns-variables: WIREGUARD_CONFIG WIREGUARD_IFNAME WIREGUARD_IFADDR WIREGUARD_DNS WIREGUARD_MTU
 # netns-variables: WIREGUARD_ROUTES WIREGUARD_HOOKS WIREGUARD_RERESOLVE_INTERVAL
+# netns-container: IFNAME=WIREGUARD_IFNAME
 # netns-programs: ip wg nsenter getent
 # netns-reads: /etc/wireguard
 

@@ -2,6 +2,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cli::output::warn_unreadable;
+use crate::container::abandoned;
 use crate::instance::paths::Root;
 use crate::lifecycle::gc;
 use crate::sys::exit::Exit;
@@ -15,7 +16,8 @@ use crate::systemd::manager::Manager;
 /// Leftovers are links, nftables tables, changed sysctls, records, and
 /// namespaces without a name. Only those that systemd-netns created are
 /// removed, and none of an instance that is up, is being started,
-/// or cannot be known to be down.
+/// or cannot be known to be down. The networks of containers that have ended
+/// are taken down.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl gc --dry-run")]
 pub struct Gc {
@@ -36,16 +38,16 @@ impl Gc {
         } else {
             Exit::Failure as u8
         };
-        if leftovers.is_empty() && not_seen.is_empty() {
+        let abandoned = abandoned::find(root)?;
+        if leftovers.is_empty() && abandoned.is_empty() && not_seen.is_empty() {
             log::info("no leftovers found");
         }
-        for leftover in &leftovers {
-            let said = terminal::clean(&leftover.to_string());
+        let mut remove = |what: String, remove: &dyn Fn() -> Result<bool>| -> Result<()> {
+            let said = terminal::clean(&what);
             if self.dry_run {
-                terminal::print(&format!("would remove {said}\n"))?;
-                continue;
+                return terminal::print(&format!("would remove {said}\n"));
             }
-            match leftover.remove(root, manager.as_ref()) {
+            match remove() {
                 Ok(true) => terminal::print(&format!("removed {said}\n"))?,
                 Ok(false) => {}
                 Err(error) => {
@@ -53,6 +55,14 @@ impl Gc {
                     status = Exit::Failure as u8;
                 }
             }
+            Ok(())
+        };
+        for interface in &abandoned {
+            remove(interface.to_string(), &|| interface.remove(root))?;
+        }
+        for leftover in &leftovers {
+            let manager = manager.as_ref();
+            remove(leftover.to_string(), &|| leftover.remove(root, manager))?;
         }
         Ok(status)
     }

@@ -11,6 +11,7 @@ use crate::instance::paths::Root;
 mod address;
 mod attach;
 mod check;
+mod cni;
 mod complete;
 mod create;
 mod delete;
@@ -54,6 +55,7 @@ enum Verb {
     Address(address::Address),
     Attach(attach::Attach),
     Check(check::Check),
+    Cni(cni::Cni),
     Complete(complete::Complete),
     Create(create::Create),
     Delete(delete::Delete),
@@ -101,6 +103,7 @@ impl Ctl {
             Verb::Address(verb) => verb.run(root),
             Verb::Attach(verb) => verb.run(root),
             Verb::Check(verb) => verb.run(root),
+            Verb::Cni(verb) => verb.run(root),
             Verb::Complete(verb) => verb.run(root, program),
             Verb::Create(verb) => verb.run(root),
             Verb::Delete(verb) => verb.run(root),

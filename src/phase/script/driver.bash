@@ -8,6 +8,7 @@
 #   STRICT  for how many files, from the first on, errexit holds for the file as a whole
 #
 # A line that ends with `#: WORD` is only there in a run that needs it, with `#: !WORD` in all others:
+#   container     the first file is not bash, but has values of variables
 #   blame         to find out which command fails; no file looks at traps, options or functions
 #   includes      a file sources others
 #   lenient       there are files for which errexit does not hold as a whole
@@ -60,6 +61,24 @@ exit() { #: blame
     __netns_exit "${1-$__netns_last}" #: blame
 } #: blame
 
+# Sets variables to the values in a file, which has for each, all NUL-terminated: its name; `string` and the
+# string, or the number of elements of an array and these.
+__netns_read_values() { #: container
+    local __netns_name __netns_kind __netns_element #: container
+    while IFS='' builtin read -r -d '' __netns_name; do #: container
+        IFS='' builtin read -r -d '' __netns_kind #: container
+        builtin unset -v "$__netns_name" #: container
+        if [[ $__netns_kind == string ]]; then #: container
+            IFS='' builtin read -r -d '' "${__netns_name?}" #: container
+            continue #: container
+        fi #: container
+        builtin declare -g -a "$__netns_name=()" #: container
+        for ((__netns_element = 0; __netns_element < __netns_kind; __netns_element++)); do #: container
+            IFS='' builtin read -r -d '' "${__netns_name}[$__netns_element]" #: container
+        done #: container
+    done <"$1" #: container
+} #: container
+
 # Traces what follows if the caller or a file asks for it.
 __netns_trace() { #: traced
     if [[ $__netns_options == *x* || ${NETNS_TRACE-} == 1 ]]; then builtin set -x; fi #: traced
@@ -72,6 +91,10 @@ __netns_main() {
     __netns_blames=yes #: blame
     set -E #: blame
     trap '{ __netns_failed "$?" "$BASH_COMMAND"; } 2>/dev/null' ERR #: blame
+    # For the files to use.
+    local __netns_values=${__netns_files[0]} #: container
+    __netns_files=("${__netns_files[@]:1}") #: container
+    __netns_read_values "$__netns_values" #: container
     for __netns_subject in "${__netns_files[@]}"; do
         # What fails while files are sourced is reported when it does.
         __netns_enter sourcing "$__netns_subject" #: !blame
@@ -91,6 +114,8 @@ __netns_main() {
             __netns_status=0 #: lenient
         fi #: lenient
     done
+    # They take precedence over what the files set.
+    __netns_read_values "$__netns_values" #: container
     if [[ -z ${NO_CONFIG_REQUIRED-} ]]; then #: unconfigured
         __netns_enter unconfigured '' #: unconfigured
         builtin exit 6 #: unconfigured

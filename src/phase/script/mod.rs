@@ -103,14 +103,18 @@ impl Call<'_> {
 
     fn arguments(&self) -> Vec<OsString> {
         let Instance { nstype, nsname } = self.instance;
-        let files = &self.sources.files;
+        let values = self.sources.get(Slot::Container).into_iter();
+        let files: Vec<_> = values.chain(self.sources.scripts()).collect();
         let mut words = ["--noprofile", "--norc", "-c"].map(OsString::from).to_vec();
         words.push(lines_for(DRIVER, &self.needs()).into());
         words.push("netnsinit".into());
         words.push(lines_for(MORE, &[]).into());
         words.push(self.report.into());
         words.push(files.len().to_string().into());
-        let errexit = files.iter().filter(|source| self.errexit(source.slot));
+        let errexit = self
+            .sources
+            .scripts()
+            .filter(|source| self.errexit(source.slot));
         words.push(errexit.count().to_string().into());
         words.extend(files.iter().map(|source| source.path.clone().into()));
         words.push(nstype.as_str().into());
@@ -127,13 +131,13 @@ impl Call<'_> {
         match slot {
             Slot::Script | Slot::Default => true,
             Slot::Type => self.sources.get(Slot::Script).is_none(),
-            Slot::Instance => false,
+            Slot::Instance | Slot::Container => false,
         }
     }
 
     /// What the driver needs for this run, in the words that its lines end with.
     fn needs(&self) -> Vec<&'static str> {
-        let files = self.sources.files.iter();
+        let files = self.sources.scripts();
         let texts: Vec<_> = files
             .map(|source| String::from_utf8_lossy(&source.content))
             .collect();
@@ -146,9 +150,10 @@ impl Call<'_> {
         let blame = !looks_inside;
         let includes = any(&["source", ". "]);
         let traced = includes || std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
-        let mut slots = self.sources.files.iter().map(|source| source.slot);
+        let mut slots = self.sources.scripts().map(|source| source.slot);
         let lenient = slots.any(|slot| !self.errexit(slot));
         let needs = [
+            ("container", self.sources.get(Slot::Container).is_some()),
             ("blame", blame),
             ("includes", blame && includes),
             ("lenient", lenient),
@@ -168,7 +173,7 @@ impl Call<'_> {
             return Ok(None);
         }
         let mut extglob = false;
-        for source in &self.sources.files {
+        for source in self.sources.scripts() {
             // Bash knows the patterns only after a file has asked for them.
             extglob |= String::from_utf8_lossy(&source.content).contains("extglob");
             let concerned = file.as_ref().is_none_or(|file| *file == source.path);

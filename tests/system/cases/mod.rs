@@ -6,6 +6,7 @@ mod attach;
 mod bench;
 mod check;
 mod compat_units;
+mod containers;
 mod ctl;
 mod dhcp_client;
 mod dns;
@@ -21,6 +22,7 @@ mod states;
 mod support;
 mod together;
 mod type_bridge;
+mod type_cni;
 mod type_ifupdown;
 mod type_macvlan;
 mod type_nat;
@@ -51,6 +53,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("pods", pods::CASES),
     ("dhcp_client", dhcp_client::CASES),
     ("docs", docs::CASES),
+    ("containers", containers::CASES),
     ("ctl", ctl::CASES),
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),
@@ -60,6 +63,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("type_macvlan", type_macvlan::CASES),
     ("type_phys", type_phys::CASES),
     ("type_bridge", type_bridge::CASES),
+    ("type_cni", type_cni::CASES),
     ("type_nat", type_nat::CASES),
     ("type_tunnel", type_tunnel::CASES),
     ("type_nft", type_nft::CASES),

@@ -1,0 +1,352 @@
+//! Lists of CNI plugins as a runtime runs them, for NSTYPE cni: ADD in order, each with the result of
+//! the one before; DEL in reverse, each whatever becomes of the others.
+//!
+//! A state file has the configurations and the result from ADD on, so that DEL and CHECK work with
+//! those that ADD has used (libcni keeps the same in its cache).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::interface::hash;
+use super::plugin::Call;
+use super::record::check_ifname;
+use crate::instance::name::NsName;
+use crate::instance::paths::Root;
+use crate::namespace::NetNs;
+use crate::sys::file;
+
+/// What a list of plugins is run for.
+#[derive(Debug)]
+pub struct Target {
+    pub nsname: NsName,
+    /// The name of the interface inside.
+    pub ifname: String,
+    /// The directories that plugins are in, with colons between them.
+    pub path: String,
+    /// Exists between ADD and DEL.
+    pub state: PathBuf,
+}
+
+/// For plugins that declare the capability: the keys of `runtimeConfig`.
+pub type Runtime = Map<String, Value>;
+
+/// What ADD has used, and its result.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    container: String,
+    ifname: String,
+    path: String,
+    plugins: Vec<Value>,
+    /// `Null` until the whole list has succeeded.
+    result: Value,
+}
+
+impl State {
+    fn call(&self, netns: String) -> Call {
+        Call {
+            container: self.container.clone(),
+            netns,
+            ifname: self.ifname.clone(),
+            // Old plugins refuse arguments that they do not know.
+            arguments: "IgnoreUnknown=1".to_owned(),
+            path: self.path.clone(),
+        }
+    }
+
+    /// Calls a plugin with the result of the one before.
+    fn run(&self, call: &Call, command: &str, plugin: &Value, previous: &Value) -> Result<Value> {
+        let mut configuration = plugin.clone();
+        if !previous.is_null() {
+            configuration["prevResult"] = previous.clone();
+        }
+        call.run(kind(plugin)?, command, &configuration)
+    }
+
+    /// Runs DEL for all plugins, the last one first, and gives what failed.
+    fn delete(&self, netns: String) -> Vec<String> {
+        let call = self.call(netns);
+        let plugins = self.plugins.iter().rev();
+        let results = plugins.map(|plugin| self.run(&call, "DEL", plugin, &self.result));
+        results
+            .filter_map(Result::err)
+            .map(|error| format!("{error:#}"))
+            .collect()
+    }
+
+    fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).context("writing JSON")?;
+        file::write(path, &text, 0o600)
+    }
+
+    fn read(path: &Path) -> Result<Option<Self>> {
+        let Some(text) = file::read(path)? else {
+            return Ok(None);
+        };
+        let state = serde_json::from_slice(&text);
+        state.with_context(|| format!("reading {}", path.display()))
+    }
+}
+
+/// Reads the configuration of a network: a list of plugins, or of a single one. Each of the plugins gets
+/// the name and the version of the list, and of `runtime` what it declares that it can take.
+fn plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
+    let text = file::read(path)?.with_context(|| format!("there is no {}", path.display()))?;
+    let list: Value = serde_json::from_slice(&text)?;
+    let name = list["name"].as_str().context("it has no 'name'")?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    ensure!(
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_part),
+        "the name '{name}' must be letters, digits and _ . -"
+    );
+    let version = list["cniVersion"]
+        .as_str()
+        .context("it has no 'cniVersion'")?;
+    let plugins = match list.get("plugins") {
+        Some(plugins) => plugins
+            .as_array()
+            .context("'plugins' is not an array")?
+            .clone(),
+        None => vec![list.clone()],
+    };
+    ensure!(!plugins.is_empty(), "'plugins' is empty");
+    let mut unused: Vec<&String> = runtime.keys().collect();
+    let complete = |mut plugin: Value| {
+        kind(&plugin)?;
+        plugin["name"] = name.into();
+        plugin["cniVersion"] = version.into();
+        for (key, value) in runtime {
+            if plugin["capabilities"][key] == true {
+                plugin["runtimeConfig"][key] = value.clone();
+                unused.retain(|unused| *unused != key);
+            }
+        }
+        Ok(plugin)
+    };
+    let plugins = plugins.into_iter().map(complete).collect::<Result<_>>()?;
+    match unused.first() {
+        Some(key) => bail!("no plugin has the capability '{key}'"),
+        None => Ok(plugins),
+    }
+}
+
+fn kind(plugin: &Value) -> Result<&str> {
+    plugin["type"].as_str().context("a plugin has no 'type'")
+}
+
+/// Checks the configuration of a network: it can be read, and all of its plugins are there.
+pub fn verify(configuration: &Path, runtime: &Runtime, path: &str) -> Result<()> {
+    let call = Call {
+        path: path.to_owned(),
+        ..Call::default()
+    };
+    let check = || -> Result<()> {
+        for plugin in plugins(configuration, runtime)? {
+            call.find(kind(&plugin)?)?;
+            if let Some(ipam) = plugin["ipam"]["type"].as_str() {
+                call.find(ipam)?;
+            }
+        }
+        Ok(())
+    };
+    check().with_context(|| configuration.display().to_string())
+}
+
+/// Runs ADD for each plugin of a network, and gives the result of the last one.
+///
+/// # Errors
+/// Names the plugin that failed. What those before it have set up is taken down.
+pub fn add(root: &Root, target: &Target, configuration: &Path, runtime: &Runtime) -> Result<Value> {
+    check_ifname(&target.ifname)?;
+    let plugins = plugins(configuration, runtime);
+    let plugins = plugins.with_context(|| configuration.display().to_string())?;
+    let mut state = State {
+        container: container_id(&target.nsname),
+        ifname: target.ifname.clone(),
+        path: target.path.clone(),
+        plugins,
+        result: Value::Null,
+    };
+    let netns = netns(root, &target.nsname);
+    // What a crash of the machine has left, such as addresses that are still reserved, must not be in
+    // the way. There is usually nothing.
+    state.delete(netns.clone());
+    state.write(&target.state)?;
+    let call = state.call(netns.clone());
+    let mut result = Value::Null;
+    for plugin in &state.plugins {
+        match state.run(&call, "ADD", plugin, &result) {
+            // A plugin that adds nothing may be silent.
+            Ok(Value::Null) => {}
+            Ok(added) => result = added,
+            Err(error) => return Err(undo(&state, target, netns, error)),
+        }
+    }
+    state.result = result;
+    if let Err(error) = state.write(&target.state) {
+        return Err(undo(&state, target, netns, error));
+    }
+    Ok(state.result)
+}
+
+fn undo(state: &State, target: &Target, netns: String, error: anyhow::Error) -> anyhow::Error {
+    let failed = state.delete(netns);
+    match failed.is_empty() {
+        true => match file::remove(&target.state) {
+            Ok(_) => error,
+            Err(undo) => error.context(format!("{undo:#}, after")),
+        },
+        false => error.context(format!("could not undo: {}; after", failed.join("; "))),
+    }
+}
+
+/// Runs DEL for each plugin that ADD has run, in reverse. That nothing was added is no error.
+///
+/// # Errors
+/// Names all plugins that failed; the state file stays, so that it can be tried again.
+pub fn delete(root: &Root, target: &Target) -> Result<()> {
+    let Some(state) = State::read(&target.state)? else {
+        return Ok(());
+    };
+    let failed = state.delete(netns(root, &target.nsname));
+    if !failed.is_empty() {
+        return Err(anyhow!("{}", failed.join("; ")));
+    }
+    file::remove(&target.state).map(drop)
+}
+
+/// Runs CHECK for each plugin.
+///
+/// # Errors
+/// Names the first plugin that finds a difference.
+pub fn check(root: &Root, target: &Target) -> Result<()> {
+    let state = State::read(&target.state)?;
+    let state = state.with_context(|| format!("'{}' is not up", target.nsname))?;
+    let call = state.call(netns(root, &target.nsname));
+    for plugin in &state.plugins {
+        state.run(&call, "CHECK", plugin, &state.result)?;
+    }
+    Ok(())
+}
+
+/// The name servers and search domains of a result, as lines of resolv.conf(5).
+pub fn resolv_conf(result: &Value) -> String {
+    let words = |key: &str| -> Vec<&str> {
+        let words = result["dns"][key].as_array().into_iter().flatten();
+        words.filter_map(Value::as_str).collect()
+    };
+    let servers = words("nameservers").into_iter();
+    let mut text: String = servers
+        .map(|server| format!("nameserver {server}\n"))
+        .collect();
+    let search = words("search");
+    if !search.is_empty() {
+        text += &format!("search {}\n", search.join(" "));
+    }
+    text
+}
+
+/// The keys of `runtimeConfig` for published ports, addresses and a MAC address.
+pub fn runtime(ports: &[super::Port], addresses: &[ipnet::IpNet], mac: Option<&str>) -> Runtime {
+    let mut runtime = Runtime::new();
+    if !ports.is_empty() {
+        let ports = ports.iter().map(|port| {
+            let mut json = json!({
+                "hostPort": port.host, "containerPort": port.container, "protocol": port.protocol,
+            });
+            if let Some(address) = port.address {
+                json["hostIP"] = address.to_string().into();
+            }
+            json
+        });
+        runtime.insert("portMappings".to_owned(), ports.collect());
+    }
+    if !addresses.is_empty() {
+        let addresses = addresses.iter().map(ToString::to_string);
+        runtime.insert("ips".to_owned(), addresses.collect());
+    }
+    if let Some(mac) = mac {
+        runtime.insert("mac".to_owned(), mac.into());
+    }
+    runtime
+}
+
+/// The path of a namespace: its name, else what we hold of it; empty where it is gone.
+fn netns(root: &Root, name: &NsName) -> String {
+    let paths = [root.netns(name), root.pin(name)];
+    let is_namespace = |path: &PathBuf| matches!(NetNs::at(path.clone()), Ok(Some(_)));
+    let found = paths.into_iter().find(is_namespace);
+    found
+        .map(|path| path.display().to_string())
+        .unwrap_or_default()
+}
+
+/// The ID of a container that stands for a namespace. Not all names can be IDs.
+fn container_id(name: &NsName) -> String {
+    let name = name.as_str();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_part) {
+        return name.to_owned();
+    }
+    let same = name.chars().filter(|c| is_part(*c));
+    format!(
+        "netns-{}-{:x}",
+        same.collect::<String>(),
+        hash(name.as_bytes())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plugins_of(text: &str, runtime: &Runtime) -> Result<Vec<Value>> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(&file, text)?;
+        plugins(file.path(), runtime)
+    }
+
+    #[test]
+    fn plugins_get_the_name_and_what_they_can_take() {
+        let runtime = runtime(&[], &[], Some("02:00:00:00:00:01"));
+        let list = r#"{"cniVersion": "1.0.0", "name": "n", "plugins": [
+            {"type": "a"}, {"type": "b", "capabilities": {"mac": true}}]}"#;
+        let plugins = plugins_of(list, &runtime).unwrap();
+        assert_eq!(
+            plugins[0],
+            json!({"cniVersion": "1.0.0", "name": "n", "type": "a"})
+        );
+        assert_eq!(plugins[1]["runtimeConfig"]["mac"], "02:00:00:00:00:01");
+        let single = r#"{"cniVersion": "0.4.0", "name": "n", "type": "a"}"#;
+        assert_eq!(plugins_of(single, &Runtime::new()).unwrap().len(), 1);
+        assert!(plugins_of(single, &runtime).is_err());
+    }
+
+    #[test]
+    fn broken_lists_are_refused() {
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"cniVersion": "1.0.0", "name": "n", "plugins": []}"#,
+            r#"{"cniVersion": "1.0.0", "name": "n", "plugins": [{}]}"#,
+            r#"{"cniVersion": "1.0.0", "name": "../n", "type": "a"}"#,
+            r#"{"name": "n", "type": "a"}"#,
+        ] {
+            assert!(plugins_of(bad, &Runtime::new()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_namespace_can_be_a_container() {
+        let id = |name: &str| container_id(&name.parse().unwrap());
+        assert_eq!(id("vm-001"), "vm-001");
+        let odd = ["a:b", "a@b", "_ab", "..."].map(id);
+        for id in &odd {
+            assert!(super::super::record::Key::new(id, "eth0").is_ok(), "{id}");
+        }
+        assert_ne!(odd[0], odd[1]);
+    }
+}

@@ -1,0 +1,125 @@
+//! The result of ADD, in the form of each version of the specification.
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value, json};
+
+use super::Configuration;
+use crate::container::facts::{Dns, Facts};
+use crate::container::report::{Interface, Report};
+
+/// The result of an ADD: that of the plugins before, and what the kernel has of this interface.
+pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: &str) -> Value {
+    let version = configuration.version.as_str();
+    let previous = configuration.previous();
+    let list = |key: &str| {
+        let list = previous.and_then(|previous| previous[key].as_array());
+        list.cloned().unwrap_or_default()
+    };
+    let mut interfaces = list("interfaces");
+    let first = interfaces.len();
+    let inside = report.inside.iter().map(|link| (link, Some(netns)));
+    let outside = report.outside.iter().map(|link| (link, None));
+    interfaces.extend(
+        inside
+            .chain(outside)
+            .map(|(link, sandbox)| interface(link, sandbox, version)),
+    );
+    let mut ips = list("ips");
+    ips.extend(report.addresses.iter().map(|(link, address)| {
+        let mut ip = json!({"address": address.address.to_string(), "interface": first + link});
+        if let Some(gateway) = address.gateway {
+            ip["gateway"] = gateway.to_string().into();
+        }
+        if version < "1.0.0" {
+            let v4 = address.address.addr().is_ipv4();
+            ip["version"] = if v4 { "4" } else { "6" }.into();
+        }
+        ip
+    }));
+    let mut routes = list("routes");
+    for route in &report.routes {
+        let mut json = json!({"dst": route.destination.to_string()});
+        if let Some(gateway) = route.gateway {
+            json["gw"] = gateway.to_string().into();
+        }
+        if !routes.contains(&json) {
+            routes.push(json);
+        }
+    }
+    let before = previous.map(|previous| previous["dns"].clone());
+    let own = [&facts.dns, &report.dns]
+        .into_iter()
+        .find(|dns| **dns != Dns::default());
+    let dns = match (own, before) {
+        (None, Some(before @ Value::Object(_))) => before,
+        (own, _) => own.map_or_else(|| json!({}), dns),
+    };
+    json!({"cniVersion": version, "interfaces": interfaces, "ips": ips, "routes": routes, "dns": dns})
+}
+
+fn interface(link: &Interface, sandbox: Option<&str>, version: &str) -> Value {
+    let mut json = json!({"name": link.name});
+    if !link.mac.is_empty() {
+        json["mac"] = link.mac.clone().into();
+    }
+    if let Some(sandbox) = sandbox {
+        json["sandbox"] = sandbox.into();
+    }
+    if version >= "1.1.0" {
+        json["mtu"] = link.mtu.into();
+    }
+    json
+}
+
+fn dns(dns: &Dns) -> Value {
+    let mut json = Map::new();
+    for (key, words) in [("nameservers", &dns.servers), ("search", &dns.search)] {
+        if !words.is_empty() {
+            json.insert(key.to_owned(), words.clone().into());
+        }
+    }
+    json.into()
+}
+
+/// Compares a result with what the kernel has now.
+///
+/// # Errors
+/// Names the first interface, address or route of this container that is missing.
+pub fn compare(previous: &Value, report: &Report) -> Result<()> {
+    let entries = |key: &str| previous[key].as_array().into_iter().flatten();
+    let interfaces: Vec<&Value> = entries("interfaces").collect();
+    for interface in &interfaces {
+        let (name, mac) = (interface["name"].as_str(), interface["mac"].as_str());
+        let links = match interface["sandbox"].as_str().unwrap_or_default() {
+            // Those of other plugins are not known here.
+            "" => continue,
+            _ => &report.inside,
+        };
+        let found = links.iter().find(|link| Some(link.name.as_str()) == name);
+        match found {
+            None => bail!("the interface {} is gone", name.unwrap_or_default()),
+            Some(link) if mac.is_some_and(|mac| !mac.eq_ignore_ascii_case(&link.mac)) => bail!(
+                "the interface {} has the MAC address {}, not {}",
+                link.name,
+                link.mac,
+                mac.unwrap_or_default()
+            ),
+            Some(_) => {}
+        }
+    }
+    for ip in entries("ips") {
+        let address = ip["address"].as_str().unwrap_or_default();
+        let mut all = report.addresses.iter();
+        if !all.any(|(_, known)| known.address.to_string() == address) {
+            bail!("the address {address} is gone");
+        }
+    }
+    for route in entries("routes") {
+        let destination = route["dst"].as_str().unwrap_or_default();
+        let mut all = report.routes.iter();
+        if !all.any(|known| known.destination.to_string() == destination) {
+            bail!("the route to {destination} is gone");
+        }
+    }
+    Ok(())
+}

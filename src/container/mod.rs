@@ -1,0 +1,71 @@
+//! Networks of containers: every NSTYPE as a plugin of CNI and of netavark, and the plugins of others
+//! for NSTYPE cni.
+
+pub mod abandoned;
+pub mod chain;
+mod cni;
+mod facts;
+mod interface;
+mod netavark;
+mod plugin;
+mod record;
+mod report;
+
+pub use facts::Port;
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use nix::unistd::{dup, dup2_stdout};
+
+use crate::instance::paths::Root;
+use crate::sys::{log, process};
+
+/// The whole of the program `netns-cni`: the netavark plugin where there is a command line, and else
+/// the CNI plugin, which is called by environment variables.
+pub fn main(root: &Root) -> ExitCode {
+    process::reset_signals();
+    log::set_program("netns-cni");
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let answer = claim_stdout().and_then(|stdout| {
+        let (success, answer) = match words.is_empty() {
+            true => cni::answer(root),
+            false => netavark::answer(root, &words),
+        };
+        print(stdout, &answer).map(|()| success)
+    });
+    match answer {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            log::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes stdout for the answer alone: what functions print goes to stderr.
+fn claim_stdout() -> Result<std::fs::File> {
+    let stdout = dup(io::stdout()).context("keeping stdout")?;
+    dup2_stdout(io::stderr()).context("redirecting stdout")?;
+    process::close_from(3)?;
+    Ok(stdout.into())
+}
+
+fn print(mut stdout: std::fs::File, answer: &str) -> Result<()> {
+    match answer.is_empty() {
+        true => Ok(()),
+        false => writeln!(stdout, "{answer}").context("writing to stdout"),
+    }
+}
+
+/// What the caller has written to stdin.
+fn read_stdin() -> Result<Vec<u8>> {
+    let mut input = Vec::new();
+    io::stdin()
+        .read_to_end(&mut input)
+        .context("reading stdin")?;
+    Ok(input)
+}

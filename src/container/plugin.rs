@@ -1,0 +1,95 @@
+//! Calls of CNI plugins, and their errors.
+//!
+//! https://www.cni.dev/docs/spec/ is the specification.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::sys::command::{self, Termination};
+
+/// An error as the specification has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginError {
+    pub code: u32,
+    pub msg: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub details: String,
+}
+
+impl fmt::Display for PluginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (code {}", self.msg, self.code)?;
+        match self.details.is_empty() {
+            true => f.write_str(")"),
+            false => write!(f, "; {})", self.details),
+        }
+    }
+}
+
+impl std::error::Error for PluginError {}
+
+/// How plugins are called for one interface of one container.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    pub container: String,
+    /// The path of its network namespace; empty where that is gone.
+    pub netns: String,
+    pub ifname: String,
+    /// `CNI_ARGS`: `KEY=VALUE` with semicolons between them.
+    pub arguments: String,
+    /// The directories that plugins are in, with colons between them.
+    pub path: String,
+}
+
+impl Call {
+    /// Finds a plugin.
+    pub fn find(&self, name: &str) -> Result<PathBuf> {
+        let is_name = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+        let mut directories = self.path.split(':').filter(|_| is_name);
+        let found = directories.find_map(|directory| {
+            let plugin = Path::new(directory).join(name);
+            (!directory.is_empty() && plugin.is_file()).then_some(plugin)
+        });
+        found.with_context(|| format!("there is no plugin '{name}' in {}", self.path))
+    }
+
+    /// Runs a plugin with a configuration and gives its answer, `Null` where that is empty.
+    ///
+    /// # Errors
+    /// A [`PluginError`] where the plugin gave one.
+    pub fn run(&self, name: &str, command: &str, configuration: &Value) -> Result<Value> {
+        let plugin = self.find(name)?;
+        let input = serde_json::to_vec(configuration).context("writing a configuration")?;
+        let environment = [
+            ("CNI_COMMAND", command),
+            ("CNI_CONTAINERID", &self.container),
+            ("CNI_NETNS", &self.netns),
+            ("CNI_IFNAME", &self.ifname),
+            ("CNI_ARGS", &self.arguments),
+            ("CNI_PATH", &self.path),
+        ];
+        let output = command::filter(&plugin, &environment, input)?;
+        let end = Termination::from(output.status);
+        if end.success() {
+            if output.stdout.iter().all(u8::is_ascii_whitespace) {
+                return Ok(Value::Null);
+            }
+            let answer = serde_json::from_slice(&output.stdout);
+            return answer.with_context(|| format!("reading the answer of '{name}' to {command}"));
+        }
+        let failed = || format!("plugin '{name}' failed at {command}");
+        match serde_json::from_slice::<PluginError>(&output.stdout) {
+            Ok(error) => Err(anyhow!(error).context(failed())),
+            Err(_) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let last = said.lines().rfind(|line| !line.trim().is_empty());
+                let why = last.map(|line| format!(": {line}")).unwrap_or_default();
+                Err(anyhow!("it {end}{why}").context(failed()))
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What is recorded of an interface of a container, from before it is set up until it is taken down.
+//!
+//! ```text
+//! /run/systemd-netns/containers/
+//!     CONTAINER:IFNAME        a JSON document, see [`Record`]
+//!     CONTAINER:IFNAME:log    what functions wrote, and what daemons of theirs write
+//!     CONTAINER:IFNAME:lock   locked by the process that works on it
+//! ```
+
+use std::cell::Cell;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{dup2_stderr, dup2_stdout};
+use serde::{Deserialize, Serialize};
+
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::sys::file;
+use crate::sys::lock::Lock;
+
+/// An interface of a container, as the runtime names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    container: String,
+    ifname: String,
+}
+
+/// What is needed to take it down.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The network that it belongs to.
+    pub network: String,
+    /// `NSTYPE@NSNAME`.
+    instance: String,
+    /// The path of the namespace of the container, as the runtime has given it.
+    pub netns: String,
+    /// What gives addresses back.
+    pub addresses: Option<Addresses>,
+}
+
+/// The plugin that manages addresses, as it was called.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Addresses {
+    pub plugin: String,
+    pub configuration: serde_json::Value,
+    /// `CNI_PATH`.
+    pub path: String,
+}
+
+impl Record {
+    pub fn new(
+        network: &str,
+        instance: &Instance,
+        netns: &str,
+        addresses: Option<Addresses>,
+    ) -> Self {
+        Self {
+            network: network.to_owned(),
+            instance: instance.to_string(),
+            netns: netns.to_owned(),
+            addresses,
+        }
+    }
+
+    pub fn instance(&self) -> Result<Instance> {
+        let instance = self.instance.parse();
+        instance.context("reading the record of a container")
+    }
+}
+
+/// The longest file name, less the endings of ours.
+const LONGEST: usize = 255 - ":lock".len();
+
+impl Key {
+    /// # Errors
+    /// Says which of the two cannot be one, by the rules of the CNI specification.
+    pub fn new(container: &str, ifname: &str) -> Result<Self> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let starts_well = container.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !starts_well || !container.chars().all(is_word) {
+            bail!("'{container}' is not the ID of a container: letters, digits and _ . -");
+        }
+        check_ifname(ifname)?;
+        ensure!(
+            container.len() + 1 + ifname.len() <= LONGEST,
+            "the ID of the container is too long: {} bytes",
+            container.len()
+        );
+        let (container, ifname) = (container.to_owned(), ifname.to_owned());
+        Ok(Self { container, ifname })
+    }
+
+    pub fn container(&self) -> &str {
+        &self.container
+    }
+
+    pub fn ifname(&self) -> &str {
+        &self.ifname
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}:{}", self.container, self.ifname)
+    }
+}
+
+/// Checks the name of an interface as the kernel does (`dev_valid_name`).
+pub fn check_ifname(name: &str) -> Result<()> {
+    let is_bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    let bad = name.is_empty() || name == "." || name == ".." || name.contains(is_bad);
+    ensure!(!bad, "'{name}' is not the name of an interface");
+    ensure!(
+        name.len() <= 15,
+        "'{name}' is longer than the 15 bytes of the name of an interface"
+    );
+    Ok(())
+}
+
+/// An interface while no other process works on it.
+#[derive(Debug)]
+pub struct Locked {
+    path: PathBuf,
+    /// How long the log was when this process began to write into it.
+    log_begin: Cell<Option<u64>>,
+    _lock: Lock,
+}
+
+impl Locked {
+    /// Waits until no other process works on it.
+    pub fn take(root: &Root, key: &Key) -> Result<Self> {
+        let path = root.containers_dir().join(key.file_name());
+        let _lock = Lock::take(&path.with_added("lock"))?;
+        let log_begin = Cell::new(None);
+        Ok(Self {
+            path,
+            log_begin,
+            _lock,
+        })
+    }
+
+    /// `None` where it is down.
+    pub fn record(&self) -> Result<Option<Record>> {
+        let Some(text) = file::read(&self.path)? else {
+            return Ok(None);
+        };
+        let record = serde_json::from_slice(&text);
+        record.with_context(|| format!("reading {}", self.path.display()))
+    }
+
+    pub fn set(&self, record: &Record) -> Result<()> {
+        let text = serde_json::to_vec(record).context("writing a record")?;
+        file::write(&self.path, &text, 0o600)
+    }
+
+    pub fn remove(&self) -> Result<()> {
+        file::remove(&self.path)?;
+        file::remove(&self.log()).map(drop)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path.with_added("log")
+    }
+
+    /// Sends what this process and those that it starts write into the log from here on. The runtime
+    /// waits until nobody has its own pipes open, and daemons of functions never end.
+    pub fn divert_output(&self) -> Result<()> {
+        let log = self.log();
+        let opening = || format!("opening {}", log.display());
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600);
+        let file = options.open(&log).with_context(opening)?;
+        let length = file.metadata().with_context(opening)?.len();
+        self.log_begin.set(Some(length));
+        dup2_stdout(&file).with_context(opening)?;
+        dup2_stderr(&file).with_context(opening)
+    }
+
+    /// The last lines that this process has written into the log, less the name of this program.
+    pub fn last_lines(&self) -> Vec<String> {
+        const MOST: usize = 20;
+        let Some(begin) = self.log_begin.get() else {
+            return Vec::new();
+        };
+        let text = file::read(&self.log()).ok().flatten().unwrap_or_default();
+        let begin = text.len().min(begin as usize);
+        let text = String::from_utf8_lossy(&text[begin..]);
+        let lines: Vec<&str> = text.lines().collect();
+        let lines = &lines[lines.len().saturating_sub(MOST)..];
+        let line = |line: &&str| line.strip_prefix("netns-cni: ").unwrap_or(line).to_owned();
+        lines.iter().map(line).collect()
+    }
+}
+
+/// All interfaces of containers that are recorded, with their records as far as these can be read.
+pub fn all(root: &Root) -> Result<Vec<(Key, Option<Record>)>> {
+    let mut all = Vec::new();
+    for path in file::entries(&root.containers_dir())? {
+        let name = file::name_of(&path).unwrap_or_default();
+        let Some((container, ifname)) = name.split_once(':') else {
+            continue;
+        };
+        if let Ok(key) = Key::new(container, ifname) {
+            let record = file::read(&path)?.and_then(|text| serde_json::from_slice(&text).ok());
+            all.push((key, record));
+        }
+    }
+    Ok(all)
+}
+
+trait WithAdded {
+    fn with_added(&self, ending: &str) -> PathBuf;
+}
+
+impl WithAdded for Path {
+    /// The path with a colon and `ending` after it; neither of the two parts of a name has a colon.
+    fn with_added(&self, ending: &str) -> PathBuf {
+        let mut name = self.as_os_str().to_owned();
+        name.push(":");
+        name.push(ending);
+        name.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_file_names() {
+        let long = "c".repeat(300);
+        for good in ["c1", "default-c1", "0a.b_c"] {
+            assert!(Key::new(good, "eth0").is_ok(), "{good}");
+        }
+        for bad in ["", "../x", "a/b", "-a", ".a", "a:b", "a b", "é", &long] {
+            assert!(Key::new(bad, "eth0").is_err(), "{bad}");
+        }
+        for bad in ["", ".", "..", "a/b", "a:b", "a b", "sixteen-letters-"] {
+            assert!(Key::new("c1", bad).is_err(), "{bad}");
+        }
+    }
+}

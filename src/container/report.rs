@@ -1,0 +1,182 @@
+//! What the kernel has of an interface of a container, for the answer to the runtime.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
+
+use super::facts::{Address, Dns, Route};
+use crate::instance::name::Instance;
+use crate::instance::paths::Root;
+use crate::inventory::details;
+use crate::namespace::netlink::{self, Connection, KernelLink, KernelRoute};
+use crate::namespace::{self, NetNs};
+
+/// A link, inside or outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    pub name: String,
+    pub mac: String,
+    /// In bytes.
+    pub mtu: u32,
+    index: u32,
+}
+
+/// What an instance has set up.
+#[derive(Debug)]
+pub struct Report {
+    pub inside: Vec<Interface>,
+    pub outside: Vec<Interface>,
+    /// Each with the index of its interface in `inside`.
+    pub addresses: Vec<(usize, Address)>,
+    pub routes: Vec<Route>,
+    /// The name servers that the namespace has of its own.
+    pub dns: Dns,
+}
+
+/// The main table of routes, `RT_TABLE_MAIN` (rtnetlink(7)).
+const TABLE_MAIN: u32 = 254;
+
+/// The indexes of the links in a namespace.
+pub fn links(namespace: NetNs) -> Result<BTreeSet<u32>> {
+    inside(namespace, |connection| {
+        let links = connection.links()?.items;
+        Ok(links.iter().map(|link| link.index).collect())
+    })
+}
+
+/// Reads what an instance has set up: the links inside that were not there `before`, `ifname` first,
+/// and the links outside that it has claimed or that are the other ends.
+///
+/// # Errors
+/// There is no link `ifname` among them.
+pub fn read(
+    root: &Root,
+    instance: &Instance,
+    before: &BTreeSet<u32>,
+    ifname: Option<&str>,
+) -> Result<Report> {
+    let name = &instance.nsname;
+    let namespace = NetNs::open(root, name)?.context("the network namespace is gone")?;
+    let (mut links, addresses, routes) = inside(namespace, |connection| {
+        let links = connection.links()?.items;
+        let addresses = connection.addresses()?.items;
+        Ok((links, addresses, connection.routes()?.items))
+    })?;
+    links.retain(|link| !link.loopback && !before.contains(&link.index));
+    links.sort_by_key(|link| (Some(link.name.as_str()) != ifname, link.index));
+    if let Some(ifname) = ifname {
+        ensure!(
+            links.first().is_some_and(|link| link.name == ifname),
+            "NSTYPE {} has not created an interface '{ifname}' in the container: its functions find \
+             the name in CONTAINER_IFNAME",
+            instance.nstype
+        );
+    }
+    let mut outside = Connection::open()?.links()?.items;
+    let mark = format!("systemd-netns {instance}");
+    outside.retain(|link| {
+        let is_end = |inside: &KernelLink| are_ends(inside, link);
+        link.alias.as_deref() == Some(&mark) || links.iter().any(is_end)
+    });
+    let routes: Vec<(u32, Route)> = routes.iter().filter_map(of_main_table).collect();
+    let default_of = |link: u32, v4: bool| {
+        let mut defaults = routes.iter().filter(|(of, route)| {
+            *of == link
+                && route.destination.prefix_len() == 0
+                && route.destination.addr().is_ipv4() == v4
+        });
+        defaults.next().and_then(|(_, route)| route.gateway)
+    };
+    let mut with_gateways = Vec::new();
+    for address in addresses.iter().filter(|a| !is_link_local(a.address)) {
+        let Some(at) = links.iter().position(|link| link.index == address.link) else {
+            continue;
+        };
+        let gateway = default_of(address.link, address.address.is_ipv4());
+        let address = IpNet::new(address.address, address.prefix)?;
+        with_gateways.push((at, Address { address, gateway }));
+    }
+    with_gateways.sort_by_key(|(at, _)| *at);
+    let of_links = |(link, _): &&(u32, Route)| links.iter().any(|l| l.index == *link);
+    Ok(Report {
+        routes: routes
+            .iter()
+            .filter(of_links)
+            .map(|(_, route)| *route)
+            .collect(),
+        addresses: with_gateways,
+        inside: links.into_iter().map(interface).collect(),
+        outside: outside.into_iter().map(interface).collect(),
+        dns: dns(root, instance),
+    })
+}
+
+/// Does `work` in a namespace.
+fn inside<T: Send>(
+    namespace: NetNs,
+    mut work: impl FnMut(&mut Connection) -> Result<T> + Send,
+) -> Result<T> {
+    let results = namespace::visit(std::iter::once(Ok(namespace)), |_| {
+        work(&mut Connection::open()?)
+    });
+    let result = results.into_iter().next();
+    result.context("one namespace was visited")?
+}
+
+fn interface(link: KernelLink) -> Interface {
+    Interface {
+        mac: netlink::mac(&link.mac),
+        name: link.name,
+        mtu: link.mtu,
+        index: link.index,
+    }
+}
+
+/// Whether two links are the ends of one pair, as far as indexes tell: each refers to a namespace that
+/// only the kernel can compare.
+fn are_ends(inside: &KernelLink, outside: &KernelLink) -> bool {
+    let refers = |from: &KernelLink, to: &KernelLink| {
+        let under = from.under.filter(|under| under.nsid.is_some());
+        under.is_some_and(|under| under.index == to.index)
+    };
+    inside.kind == outside.kind && refers(inside, outside) && refers(outside, inside)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// A route that somebody has set, and its link.
+fn of_main_table(route: &KernelRoute) -> Option<(u32, Route)> {
+    if route.table != TABLE_MAIN || route.kind != "unicast" || route.protocol == "kernel" {
+        return None;
+    }
+    let destination = match route.destination.as_str() {
+        "default" if route.v6 => "::/0".parse().ok()?,
+        "default" => "0.0.0.0/0".parse().ok()?,
+        text => text
+            .parse()
+            .or_else(|_| text.parse().map(|address: IpAddr| address.into()))
+            .ok()?,
+    };
+    let gateway = route.gateway.as_ref().and_then(|text| text.parse().ok());
+    let route_to = Route {
+        destination,
+        gateway,
+    };
+    Some((route.link?, route_to))
+}
+
+/// The name servers of the namespace, if it does not have those of the host.
+fn dns(root: &Root, instance: &Instance) -> Dns {
+    let own = root.netns_etc(&instance.nsname);
+    match details::dns(root, &instance.nsname) {
+        Some(dns) if dns.file.starts_with(&own.display().to_string()) => Dns {
+            servers: dns.servers,
+            search: dns.search,
+        },
+        _ => Dns::default(),
+    }
+}
