@@ -1,8 +1,8 @@
-//! Without systemd: the phases in order, and the namespace that several types share.
+//! Without systemd: runs the phases in order, in a namespace that several types can share.
 //!
-//! While an instance comes up or goes down, `/run/systemd-netns/locks/NSNAME` is locked, by
-//! netnsctl and by the child that runs the phase; the [`Register`] has the stage. Whatever is
-//! killed, the next `up` or `down` waits for what still runs, and undoes what was begun.
+//! While an instance is brought up or taken down, netnsctl and the child that runs the phase hold the
+//! lock `/run/systemd-netns/locks/NSNAME`, and the [`Register`] has the stage. If either is killed,
+//! the next `up` or `down` waits for what still runs and undoes what was begun.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -106,7 +106,7 @@ struct Work<'a> {
     instance: &'a Instance,
     register: Register,
     steps: Steps,
-    /// In the environment of all that the functions start, as systemd's `$INVOCATION_ID`.
+    /// In the environment of all processes of the functions, like systemd's `$INVOCATION_ID`.
     invocation: String,
     /// Whether others have created the namespace.
     given: bool,
@@ -116,7 +116,7 @@ struct Work<'a> {
 const INVOCATION: &str = "INVOCATION_ID";
 
 impl<'a> Work<'a> {
-    /// Waits until nobody else works on a namespace of this name.
+    /// Waits until no other process works on the namespace.
     fn begin(root: &'a Root, instance: &'a Instance, given: bool) -> Result<Self> {
         const RANDOM: &str = "/proc/sys/kernel/random/uuid";
         let lock = Lock::take(&root.lock_of(&instance.nsname))?;
@@ -147,7 +147,7 @@ impl<'a> Work<'a> {
         self.register.set(nstype, stage, &self.invocation)
     }
 
-    /// Whether the namespace is up already, for other types.
+    /// Whether the namespace is already up, for other types.
     ///
     /// # Errors
     /// It was deleted or replaced behind their backs: nothing set up there would be of use. Or it is
@@ -178,7 +178,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Other instances that need the namespace.
+    /// Whether other instances need the namespace.
     fn others(&self) -> Result<Vec<Instance>> {
         let mut instances = self.register.instances()?;
         instances.retain(|(instance, stage)| {
@@ -211,7 +211,7 @@ impl<'a> Work<'a> {
         created.map(Termination::status)
     }
 
-    /// Runs the phases of `up`; gives the one that failed, its end, and why in words.
+    /// Runs the phases of `up`. Returns the one that failed, its exit status, and a message.
     fn bring_up(&mut self) -> Result<Option<(Stage, Termination, String)>> {
         for phase in [Phase::UP_OUTSIDE, Phase::UP_INSIDE] {
             self.enter(phase)?;
@@ -231,8 +231,8 @@ impl<'a> Work<'a> {
         Ok(None)
     }
 
-    /// Runs the phases of `down` for all that has begun when an instance has come to `stage`.
-    /// Gives the first that failed; the others run all the same, as systemd's units do.
+    /// Runs the phases of `down` for all phases of `up` that had begun at `stage`. Returns the first that
+    /// failed. The others run nevertheless, as with systemd units.
     fn take_down(&mut self, stage: Stage) -> Result<Option<(Phase, Termination)>> {
         let record = Record::of(self.root, self.instance);
         let mut failed = None;
@@ -297,14 +297,14 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Ends all that the functions have started, as systemd does when a unit stops.
+    /// Kills all processes that the functions started, as systemd does when a unit stops.
     fn stop_processes(&self) -> Result<()> {
         process::kill_by_environment(INVOCATION, &self.invocation)
     }
 }
 
-/// What functions have in their environment, as in a unit: what a login shell happens to export
-/// must not be taken for configuration.
+/// The environment of functions, like that of a unit: variables exported by a login shell must not
+/// be taken for configuration.
 fn environment(invocation: &str) -> Vec<(OsString, OsString)> {
     let is_kept = |name: &OsStr| {
         let name = name.to_string_lossy();

@@ -1,4 +1,4 @@
-//! Brings instances up and down: by systemd where it runs, directly where it does not.
+//! Brings instances up and down: through systemd if it runs, otherwise directly.
 
 use anyhow::Result;
 
@@ -18,8 +18,8 @@ mod direct;
 pub mod gc;
 mod systemd;
 
-/// Brings an instance up, whole or not at all, and gives the exit status: that of the function
-/// that failed. One that is up already stays as it is.
+/// Brings an instance up, completely or not at all. Returns the exit status, which is that of a failed
+/// function. An instance that is already up is left as it is.
 pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     require_root()?;
     sources::find(root, instance, Trust::from_environment())?;
@@ -94,8 +94,8 @@ fn interrupted(root: &Root) -> Result<Vec<Instance>> {
     Ok(interrupted)
 }
 
-/// Takes an instance down, as far as it can be, and gives the exit status: that of the first
-/// function that failed. One that is down already is no error.
+/// Takes an instance down as far as possible. Returns the exit status, which is that of the first
+/// failed function. An instance that is already down is not an error.
 pub fn down(root: &Root, instance: &Instance) -> Result<u8> {
     require_root()?;
     match Manager::running(root)? {

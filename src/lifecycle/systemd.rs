@@ -16,7 +16,7 @@ use crate::systemd::manager::{JobResult, Manager};
 use crate::systemd::unit;
 use crate::update::{self, UpdateRequest};
 
-/// How often the states of units are polled.
+/// The polling interval for unit states.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often all their properties are asked for while they stop. systemd loads a stopped unit each time, and stops
@@ -26,10 +26,10 @@ const SHOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long an unneeded unit may take to stop: twice the default of systemd.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How many lines of the log of a unit are shown.
+/// The number of log lines to show for a unit.
 const LINES: u32 = 8;
 
-/// The properties of units that are used here (systemd.unit(5), org.freedesktop.systemd1(5)).
+/// The unit properties used here (systemd.unit(5), org.freedesktop.systemd1(5)).
 const PROPERTIES: [&str; 11] = [
     "Id",
     "LoadState",
@@ -64,7 +64,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
             "NSTYPE {} has no units yet: running netnsupdate",
             instance.nstype
         ));
-        // Problems of other types are printed, and do not matter here.
+        // Problems with other types are printed and otherwise ignored.
         update::run(root, Some(manager), &UpdateRequest::default())?;
         if units.show()?[..2]
             .iter()
@@ -83,11 +83,11 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
         return Ok(0);
     }
     let failed = units.failed(&[])?;
-    // systemd stops units that are no longer needed in its own time.
+    // systemd stops unneeded units asynchronously.
     let settled = units.settle();
     let status = units.explain(&failed, since, &job)?;
     settled?;
-    // A function `down` that fails leaves the record.
+    // After a failed `down` function, the record remains.
     let undone = match root.record(instance).exists() {
         false => "cleaned up",
         true => "cleaning up failed, too",
@@ -122,7 +122,7 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
     Ok(status)
 }
 
-/// The units of an instance: inside, outside, and the one that makes the namespace.
+/// The units of an instance: inside, outside, and the one that creates the namespace.
 struct Units<'a> {
     manager: &'a Manager,
     names: [String; 3],
@@ -161,7 +161,7 @@ impl<'a> Units<'a> {
         })
     }
 
-    /// The one that is starting or stopping.
+    /// The unit that is starting or stopping.
     fn busy(&self) -> Option<String> {
         let units = self.manager.units(&self.names).ok()?;
         let mut units = units.into_iter();
@@ -218,14 +218,14 @@ impl<'a> Units<'a> {
         Ok(None)
     }
 
-    /// Whether a unit has stopped, or keeps running because it is needed.
+    /// Whether a unit has stopped, or keeps running because another unit needs it.
     fn is_settled(&self, unit: &Unit) -> Result<bool> {
         match state(unit) {
             "inactive" | "failed" => return Ok(true),
             "active" => {}
             _ => return Ok(false),
         }
-        // It was started again meanwhile.
+        // It has been started again.
         if get(unit, "Id") == self.names[0] || is(unit, "StopWhenUnneeded", "no") {
             return Ok(true);
         }
@@ -235,7 +235,7 @@ impl<'a> Units<'a> {
             .map(str::to_owned)
             .collect();
         let others = self.manager.show(&needed_by, &["ActiveState"])?;
-        // One that is stopping will not need it.
+        // A stopping unit does not need it.
         let needs = |unit: &Unit| matches!(state(unit), "active" | "activating" | "reloading");
         Ok(others.iter().any(needs))
     }
@@ -243,12 +243,12 @@ impl<'a> Units<'a> {
     fn failed(&self, before: &[&str]) -> Result<Vec<Unit>> {
         let mut units = self.show()?;
         units.retain(|unit| state(unit) == "failed" && !before.contains(&get(unit, "Id")));
-        // In the order in which they run on the way up.
+        // In the order in which they start.
         units.reverse();
         Ok(units)
     }
 
-    /// Prints the logs of failed units, and gives the exit status of the first.
+    /// Prints the logs of failed units. Returns the exit status of the first.
     fn explain(&self, failed: &[Unit], since: SystemTime, job: &JobResult) -> Result<u8> {
         for unit in failed {
             let name = get(unit, "Id");
@@ -265,7 +265,7 @@ impl<'a> Units<'a> {
         if failed.is_empty() {
             job.said.iter().for_each(|line| log::quote(line));
         }
-        /// `CLD_EXITED`, waitid(2): ExecMainStatus is an exit status, and no signal.
+        /// `CLD_EXITED` (waitid(2)): ExecMainStatus is an exit status, not a signal.
         const EXITED: &str = "1";
         let status = failed
             .iter()

@@ -1,4 +1,4 @@
-//! Files of ours that namespaces have left behind.
+//! Leftover files of namespaces.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,21 +11,21 @@ use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
 
-/// A file that is of no use.
+/// A leftover file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftoverFile {
-    /// Below `/run/netns`: no namespace is mounted there any more.
+    /// Below `/run/netns`: no namespace is mounted on it.
     Plain(NsName),
-    /// Ours below `/run/systemd-netns`: it holds a namespace that has no name any more.
+    /// Ours, below `/run/systemd-netns`: it holds a namespace that no longer has a name.
     Pin(NsName),
 }
 
-/// All of them. One that is being made is none: it has become a namespace when we look.
+/// All leftover files. Does not list a file on which a namespace is about to be mounted.
 pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
     let mut found = Vec::new();
     let directories = [root.netns_dir(), root.pins_dir()];
     let kinds = [LeftoverFile::Plain, LeftoverFile::Pin];
-    // Without the directory, there have never been any.
+    // Without the directory, there are none.
     if !root.netns_dir().exists() {
         return Ok(found);
     }
@@ -44,7 +44,7 @@ pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
     Ok(found)
 }
 
-/// Removes a file; `false` where it is not left over any more.
+/// Removes a file. `false` if it is no longer a leftover.
 pub fn remove_left_file(root: &Root, file: &LeftoverFile) -> Result<bool> {
     let _lock = lock_directory(&root.netns_dir())?;
     if !is_left(root, file)? {
@@ -74,7 +74,7 @@ fn is_left(root: &Root, file: &LeftoverFile) -> Result<bool> {
     }
 }
 
-/// Whether it is a file as we make them, and no namespace is mounted on it.
+/// Whether we created the file and no namespace is mounted on it.
 fn is_plain(path: &Path) -> Result<bool> {
     let looking = || format!("looking at {}", path.display());
     let metadata = fs::symlink_metadata(path).missing_ok();
@@ -88,7 +88,7 @@ fn is_plain(path: &Path) -> Result<bool> {
     Ok(as_we_make_them && NetNs::at(path.to_owned())?.is_none())
 }
 
-/// Where we have mounts of our own, a namespace may be mounted there all the same.
+/// In our own mount namespace we may not see a namespace that is mounted on it elsewhere.
 fn for_pid_1(path: &Path) -> PathBuf {
     Path::new("/proc/1/root").join(path.strip_prefix("/").unwrap_or(path))
 }

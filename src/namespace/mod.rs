@@ -1,6 +1,6 @@
 //! Named network namespaces: enter, create, delete, list. The only setns, unshare and mount.
 //!
-//! The layout below `/run/netns` is that of ip-netns(8), with which it is shared.
+//! `/run/netns` is shared with ip-netns(8).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -41,8 +41,8 @@ pub use visit::{all, files, visit};
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 
-/// What makes a namespace the same one, whatever it is called: the inode of its nsfs file
-/// (namespaces(7)). The kernel may give it to a new namespace only after the old one is gone.
+/// The identity of a namespace, whatever its name: the inode of its nsfs file (namespaces(7)). The
+/// kernel reuses it only after the namespace is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
     device: u64,
@@ -50,17 +50,17 @@ pub struct Id {
 }
 
 impl Id {
-    /// The network namespace that this process is in.
+    /// The network namespace of this process.
     pub fn current() -> Result<Self> {
         Self::at(Path::new("/proc/self/ns/net"))
     }
 
-    /// The network namespace of the host, or of the container that we are in: PID 1's.
+    /// The network namespace of the host, or of this container: that of PID 1.
     pub fn of_pid_1() -> Result<Self> {
         Self::at(Path::new("/proc/1/ns/net"))
     }
 
-    /// The network namespace of a process; an error also where we may not look at it (proc(5)).
+    /// The network namespace of a process. Also fails without permission to read it (proc(5)).
     pub fn of_process(pid: u32) -> Result<Self> {
         Self::at(&Path::new("/proc").join(pid.to_string()).join("ns/net"))
     }
@@ -97,7 +97,7 @@ impl FromStr for Id {
     }
 }
 
-/// An open namespace: it cannot be replaced behind our back.
+/// An open namespace, which cannot be replaced meanwhile.
 #[derive(Debug)]
 pub struct NetNs {
     file: File,
@@ -106,16 +106,16 @@ pub struct NetNs {
 }
 
 impl NetNs {
-    /// Opens the namespace called `name`; `None` where there is none, or only what is left of one.
+    /// Opens the namespace `name`. `None` if it does not exist or only a leftover file does.
     pub fn open(root: &Root, name: &NsName) -> Result<Option<Self>> {
         Self::at(root.netns(name))
     }
 
-    /// Opens the namespace that the file at `path` stands for; `None` where it stands for none.
+    /// Opens the namespace mounted on the file `path`. `None` if no namespace is mounted there.
     pub fn at(path: PathBuf) -> Result<Option<Self>> {
         let opening = || format!("opening {}", path.display());
         let mut options = OpenOptions::new();
-        // A FIFO would block its reader, and a socket cannot be opened.
+        // Opening a FIFO would block, and a socket cannot be opened.
         options.read(true).custom_flags(libc::O_NONBLOCK);
         let file = match options.open(&path).missing_ok() {
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
@@ -132,17 +132,17 @@ impl NetNs {
         Ok(Some(Self { file, path, id }))
     }
 
-    /// Moves this process into the namespace, for good.
+    /// Moves this process into the namespace, permanently.
     pub fn enter(self) -> Result<()> {
         setns(&self.file, CloneFlags::CLONE_NEWNET)
             .with_context(|| format!("entering {}", self.path.display()))
     }
 }
 
-/// Gives this process a host name of its own, which nobody else sees.
+/// Sets the host name of this process, in a UTS namespace of its own.
 ///
 /// # Errors
-/// It is longer than 64 bytes, or may not be set (sethostname(2)).
+/// It is longer than 64 bytes, or the process lacks the privilege (sethostname(2)).
 pub fn own_hostname(name: &str) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWUTS).context("making a UTS namespace")?;
     nix::unistd::sethostname(name).with_context(|| format!("setting the host name '{name}'"))
@@ -159,11 +159,11 @@ pub fn join_hostname(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Creates the namespace `name`. This process is in it afterwards.
+/// Creates the namespace `name` and moves this process into it.
 ///
 /// # Errors
-/// One of that name exists, which is then left as it is; or `for_systemd` is set, and systemd does
-/// not see it. Nothing is left of what was begun.
+/// The name exists, or `for_systemd` is set and systemd does not see the namespace. Nothing has
+/// changed then.
 pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     let _lock = share_directory(root)?;
     claim_name(root, name)?;
@@ -205,7 +205,7 @@ pub fn adopt(root: &Root, name: &NsName, namespace: &NetNs) -> Result<()> {
 
 /// Mounts the namespace that `source` stands for under a name that was claimed.
 fn name_it(root: &Root, name: &NsName, source: &Path) -> Result<()> {
-    // First: if this is killed in between, gc finds a namespace without a name.
+    // First, so that gc finds the namespace if this process is killed before it has a name.
     pin(root, name, source)?;
     mount_namespace(source, &root.netns(name))
 }
@@ -226,10 +226,10 @@ pub fn under_systemd() -> bool {
     nix::unistd::getppid().as_raw() == 1 && std::env::var_os("INVOCATION_ID").is_some()
 }
 
-/// Of files that we mount namespaces on. Others choose other modes: iproute2 takes 0000.
+/// The mode of files that we mount namespaces on. iproute2 uses 0000.
 const FILE_MODE: u32 = 0o444;
 
-/// Makes an empty file that a namespace can be mounted on.
+/// Creates an empty file to mount a namespace on.
 fn new_file(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(FILE_MODE);
@@ -253,12 +253,12 @@ fn pin(root: &Root, name: &NsName, source: &Path) -> Result<()> {
     mount_namespace(source, &path)
 }
 
-/// How long an empty file may be on its way to become a namespace: `ip netns add` makes the file,
-/// and then mounts the namespace there.
+/// How long an empty file may exist before a namespace is mounted on it: `ip netns add` first creates
+/// the file.
 const UNFINISHED_LIMIT: Duration = Duration::from_secs(2);
 
-/// Makes the file that a namespace is mounted on. Whoever makes it has the name: of two that
-/// create a namespace at once, iproute2 included, one fails.
+/// Creates the file to mount a namespace on. Of two processes that create the same namespace at once,
+/// iproute2 included, one fails here.
 fn claim_name(root: &Root, name: &NsName) -> Result<()> {
     let path = root.netns(name);
     let start = Instant::now();
@@ -297,7 +297,7 @@ fn claim_name(root: &Root, name: &NsName) -> Result<()> {
     }
 }
 
-/// Whether `path` is what remains of a namespace whose mount is gone: an empty file.
+/// Whether `path` is an empty file, left over from a namespace.
 fn is_leftover(path: &Path) -> Result<bool> {
     let metadata =
         fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
@@ -310,14 +310,14 @@ fn is_empty_file(metadata: &fs::Metadata) -> bool {
 
 /// Makes `/run/netns` a shared mount, so that namespaces reach every mount namespace.
 ///
-/// Under the lock that `ip netns add` takes too: two that do this at once would stack mounts.
+/// Takes the same lock as `ip netns add`: without it, two processes would stack mounts.
 fn share_directory(root: &Root) -> Result<Option<Lock>> {
     let directory = root.netns_dir();
     file::make_directory(&directory, 0o755)?;
     let lock = lock_directory(&directory)?;
     let share = || mount_on(&directory, None, None, MsFlags::MS_SHARED | MsFlags::MS_REC);
     match share() {
-        // It is no mount point yet.
+        // It is not a mount point yet.
         Err(Errno::EINVAL) => {
             let itself = MsFlags::MS_BIND | MsFlags::MS_REC;
             mount_on(&directory, Some(&directory), None, itself).and_then(|()| share())
@@ -328,11 +328,11 @@ fn share_directory(root: &Root) -> Result<Option<Lock>> {
     Ok(lock)
 }
 
-/// How long the lock on `/run/netns` is waited for. Every user can hold it; iproute2 takes it only
-/// to make the directory a shared mount.
+/// How long to wait for the lock on `/run/netns`. Any user can hold it, and iproute2 takes it only to
+/// make the directory a shared mount.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 
-/// Held while the files of namespaces are made and removed, by iproute2 too.
+/// Held while files of namespaces are created and removed, by iproute2 too.
 fn lock_directory(directory: &Path) -> Result<Option<Lock>> {
     let lock = Lock::directory(directory, LOCK_LIMIT)?;
     if lock.is_none() {
@@ -349,9 +349,9 @@ pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     }
 }
 
-/// Unmounts a namespace and removes the file; `false` where there was none.
+/// Unmounts a namespace and removes its file. `false` if there was none.
 fn remove(path: &Path) -> Result<bool> {
-    // A symlink would lead to the mount of another name.
+    // A symlink would unmount another namespace.
     match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) | Err(Errno::ENOENT) => {}
         Err(Errno::EINVAL) if is_leftover(path)? => {}
@@ -363,15 +363,15 @@ fn remove(path: &Path) -> Result<bool> {
     file::remove(path)
 }
 
-/// All processes, each with its network namespace: an error where it has ended, or where this
-/// process may not look (proc(5)).
+/// All processes, each with its network namespace, or an error if it has exited or cannot be read
+/// (proc(5)).
 pub fn of_processes() -> Result<impl Iterator<Item = (u32, Result<Id>)>> {
     let processes = procfs::process::all_processes().context("reading /proc")?;
     let pids = processes.flatten().map(|process| process.pid() as u32);
     Ok(pids.map(|pid| (pid, Id::of_process(pid))))
 }
 
-/// Whether PID 1, which puts services into namespaces, sees the mount at `path` as we do.
+/// Whether PID 1, which moves services into namespaces, sees the same mount at `path`.
 fn seen_by_pid_1(root: &Root, name: &NsName, id: Id) -> bool {
     let path =
         Path::new("/proc/1/root").join(root.netns(name).strip_prefix("/").unwrap_or(Path::new("")));

@@ -1,5 +1,4 @@
-//! What a process in a namespace sees of the file system: its own `/sys`, and the files of
-//! `/etc/netns/NSNAME`.
+//! Mounts for a process in a namespace: its `/sys`, and the files in `/etc/netns/NSNAME`.
 
 use std::path::Path;
 
@@ -13,11 +12,11 @@ use crate::instance::paths::Root;
 use crate::sys::file;
 use crate::sys::log;
 
-/// Gives this process mounts of its own that show the network namespace it is in, as
-/// `ip netns exec` does: `/sys`, and the files of `/etc/netns/NSNAME` over those of `/etc`.
+/// Creates a mount namespace for this process and mounts, as `ip netns exec` does, `/sys` of its
+/// network namespace and the files in `/etc/netns/NSNAME` over those in `/etc`.
 pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
-    // Else what is mounted here would show up outside.
+    // Otherwise the mounts would propagate to the host.
     mount_on("/", None, None, MsFlags::MS_SLAVE | MsFlags::MS_REC).context("unsharing mounts")?;
     remount_sys().context("mounting the /sys of the namespace")?;
     let directory = root.netns_etc(name);
@@ -44,7 +43,7 @@ pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
     Ok(())
 }
 
-/// A sysfs shows the devices of the network namespace that it was mounted in (sysfs(5)).
+/// A sysfs shows the devices of the network namespace in which it was mounted (sysfs(5)).
 fn remount_sys() -> nix::Result<()> {
     let read_only = nix::sys::statvfs::statvfs("/sys")?
         .flags()

@@ -1,4 +1,4 @@
-//! Where configuration files are sourced to see what they define, without any effect.
+//! An isolated process in which configuration files are sourced without any effect.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -22,25 +22,25 @@ use seccompiler::{SeccompAction, SeccompCondition, SeccompFilter, SeccompRule};
 
 use crate::sys::{file, process};
 
-/// In bytes: what one file, and all that a process writes to one, may have.
+/// In bytes: the maximum size of a file, copied or written.
 pub const FILE_MAX: u64 = 1 << 20;
 
-/// In bytes: a directory of which copies are made.
+/// In bytes: the maximum size of a copied directory.
 const COPIES_MAX: u64 = 16 << 20;
 
-/// The user IDs from here on belong to nobody (systemd's UIDS-GIDS.md), if the user namespace of
-/// this process has them at all.
+/// User IDs from here on are not assigned to anybody (systemd's UIDS-GIDS.md). The user namespace of
+/// this process may not have them.
 const FIRST_UID: u32 = 0x7000_0000;
 
-/// Belongs to nobody either, and exists in a container of 65536 users.
+/// Not assigned either, and valid in a container with 65536 users.
 const UID_IN_CONTAINER: u32 = 65533;
 
-/// Leaves the namespaces of the caller. The next program that this process starts is the first in
-/// the new PID namespace, and has to call [`enter`].
+/// Unshares namespaces. The next program that this process starts is the first in the new PID
+/// namespace, and must call [`enter`].
 ///
 /// # Errors
-/// The kernel refuses: this is a container without `CAP_SYS_ADMIN`, or users may not create user
-/// namespaces.
+/// The kernel does not permit it, as in a container without `CAP_SYS_ADMIN`, or where users must not
+/// create user namespaces.
 pub fn unshare_all() -> Result<()> {
     let namespaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -54,23 +54,24 @@ pub fn unshare_all() -> Result<()> {
     map_root_to(uid, gid).context("entering a user namespace")
 }
 
-/// Puts this process, which must be the first of its PID namespace and have one thread, where what
-/// it runs next has no effect and costs little:
+/// Isolates this process, so that what it runs next has no effect and uses few resources. It must be
+/// the first process of its PID namespace and single-threaded.
 ///
-/// - `/proc` shows no other process; `/tmp` is empty; no descriptor but the first three is open, no
-///   key can be used.
-/// - It takes itself for root (user_namespaces(7)), has no capability, and outside is a user that
-///   owns nothing, or the caller, who was not root.
-/// - Of the directories `copies`, it sees copies of what `trusted` accepts; what is not accepted
-///   cannot be read there. Other files it reads only if everybody may. Without root, there are no
-///   copies: it may read what the caller may.
-/// - It writes to `/tmp` and `/dev/null` only, whatever kind of file it is (landlock(7)).
-/// - It makes only the system calls that shell scripts need; of sockets, those by which `ip` and `ss`
-///   query the kernel. The network is that of the host: types look at its interfaces.
-/// - Memory, processes, CPU time and files are limited.
+/// - `/proc` shows no other process; `/tmp` is empty; only the first three descriptors are open; no
+///   keyring is accessible.
+/// - Inside it is root (user_namespaces(7)) without capabilities, outside a user that owns nothing, or
+///   the caller if that is not root.
+/// - It sees copies of those files in the directories `copies` that `trusted` accepts, and cannot read
+///   the others there. Elsewhere it can read only world-readable files. For a caller that is not root
+///   there are no copies: it can read what the caller can.
+/// - It can write only to `/tmp` and `/dev/null` (landlock(7)).
+/// - It can make only the system calls that shell scripts need, and open only the sockets with which
+///   `ip` and `ss` query the kernel. The network is that of the host, because types read its
+///   interfaces.
+/// - Memory, processes, CPU time and file sizes are limited.
 ///
 /// # Errors
-/// Something of this is not to be had here; nothing may be run.
+/// Some of this is not available here. Nothing must be run then.
 pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool) -> Result<()> {
     setsid().context("leaving the session")?;
     process::close_from(3)?;
@@ -100,8 +101,8 @@ pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool)
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     match super::mount_on("/proc", Some(Path::new("proc")), Some("proc"), flags) {
-        // Where parts of /proc are hidden from a container, its users cannot mount it. The kernel
-        // protects the processes outside of a user namespace from those inside.
+        // In a container that hides parts of /proc, users cannot mount it. The kernel protects processes
+        // outside of a user namespace from those inside.
         Err(Errno::EPERM) if !is_root => {}
         mounted => mounted.context("mounting /proc")?,
     }
@@ -121,7 +122,7 @@ pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool)
     restrict_calls()
 }
 
-/// The user and group of this process are root in the user namespace that it has just created.
+/// Maps the user and group of this process to root in the user namespace that it has just created.
 fn map_root_to(uid: Uid, gid: Gid) -> Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
@@ -129,7 +130,7 @@ fn map_root_to(uid: Uid, gid: Gid) -> Result<()> {
     Ok(())
 }
 
-/// A user ID that no other process has: limits on processes are per user.
+/// A user ID that no other process has, because process limits are per user.
 fn unused_uid() -> Result<Uid> {
     let pid = fs::read_link("/proc/self").context("reading /proc/self")?;
     let wanted = FIRST_UID + pid.to_string_lossy().parse::<u32>()?;
@@ -151,17 +152,17 @@ fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
         .with_context(|| format!("mounting a tmpfs on {}", target.display()))
 }
 
-/// A file or directory, to be written elsewhere.
+/// A file or directory to copy.
 enum Copy {
     Directory(Vec<(PathBuf, Copy)>),
     Link(PathBuf),
-    /// With the mode.
+    /// With the permission bits.
     File(Vec<u8>, u32),
     Unreadable,
 }
 
 impl Copy {
-    /// Reads `path`; `left` are the bytes that may still be read.
+    /// Reads `path`. `left` is the number of bytes that may still be read.
     fn of(path: &Path, trusted: &impl Fn(&Path) -> bool, left: &mut u64) -> Result<Self> {
         let Ok(metadata) = fs::metadata(path) else {
             return Ok(Self::Unreadable);
@@ -170,7 +171,7 @@ impl Copy {
             if let (true, Ok(target)) = (*left < COPIES_MAX, fs::read_link(path)) {
                 return Ok(Self::Link(target));
             }
-            // Many empty files have no end either.
+            // Empty files count, too.
             let mut entries = Vec::new();
             for entry in file::entries(path).unwrap_or_default() {
                 *left = left.saturating_sub(1);
@@ -196,7 +197,7 @@ impl Copy {
                 for (name, copy) in entries {
                     copy.write(&path.join(name), owner)?;
                 }
-                // Whatever our umask is.
+                // The umask must not matter.
                 fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
                 return Ok(chown(path, Some(owner.as_raw()), Some(owner.as_raw()))?);
             }
@@ -210,17 +211,17 @@ impl Copy {
     }
 }
 
-/// Becomes `uid`, and root in a user namespace that has only this user.
+/// Switches to `uid`, and to root in a user namespace that has only this user.
 fn become_user(uid: Uid) -> Result<()> {
     let gid = Gid::from_raw(uid.as_raw());
-    // Kept, for some systems let no other process create user namespaces.
+    // Kept, because on some systems only privileged processes can create user namespaces.
     prctl::set_keepcaps(true)?;
     setgroups(&[])?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
     let permitted = caps::read(None, CapSet::Permitted)?;
     caps::set(None, CapSet::Effective, &permitted)?;
-    // Else our own files in /proc belong to root.
+    // Otherwise our own files in /proc would belong to root.
     prctl::set_dumpable(true)?;
     unshare(CloneFlags::CLONE_NEWUSER)?;
     map_root_to(uid, gid).context("entering a user namespace")
@@ -237,14 +238,14 @@ fn limit_resources() -> Result<()> {
         (Resource::RLIMIT_MEMLOCK, 0),
     ] {
         let limiting = || format!("limiting {resource:?}");
-        // The caller's may be lower still, and cannot be raised.
+        // The caller's limit may be lower and cannot be raised.
         let limit = getrlimit(resource).with_context(limiting)?.1.min(limit);
         setrlimit(resource, limit, limit).with_context(limiting)?;
     }
     Ok(())
 }
 
-/// Forbids to write, but to some files.
+/// Forbids writing to all but a few files.
 fn restrict_files() -> Result<()> {
     let write = AccessFs::from_write(ABI::V5);
     let mut rules = Ruleset::default().handle_access(write)?.create()?;
@@ -262,8 +263,7 @@ fn restrict_files() -> Result<()> {
     Ok(())
 }
 
-/// The system calls that bash and what is run while a file is sourced (ip, sed, awk, ...) may make,
-/// with any arguments.
+/// The system calls that are allowed with any arguments, for bash and programs such as ip and sed.
 #[rustfmt::skip]
 const CALLS: &[c_long] = &[
     // Processes and signals, of this PID namespace.
@@ -279,19 +279,19 @@ const CALLS: &[c_long] = &[
     SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_getrandom,
     SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday,
     SYS_setitimer, SYS_getitimer, SYS_timer_create, SYS_timer_settime, SYS_timer_delete,
-    // Files: Landlock says which.
+    // Files, restricted by Landlock.
     SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_close,
     SYS_close_range, SYS_dup, SYS_dup3, SYS_pipe2, SYS_ppoll, SYS_pselect6, SYS_fstat, SYS_newfstatat,
     SYS_statx, SYS_statfs, SYS_fstatfs, SYS_faccessat, SYS_faccessat2, SYS_readlinkat, SYS_getcwd,
     SYS_chdir, SYS_fchdir, SYS_getdents64, SYS_fadvise64, SYS_ftruncate, SYS_copy_file_range,
     SYS_sendfile, SYS_mkdirat, SYS_unlinkat, SYS_renameat2, SYS_symlinkat, SYS_linkat,
     SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr,
-    // Sockets, of the kinds that can be opened.
+    // Sockets, of the kinds that may be opened.
     SYS_bind, SYS_getsockname, SYS_getsockopt, SYS_setsockopt, SYS_sendto, SYS_sendmsg,
     SYS_recvfrom, SYS_recvmsg,
 ];
 
-/// The older forms of some.
+/// The older forms of some of them.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const OLD_CALLS: &[c_long] = &[
@@ -302,7 +302,7 @@ const OLD_CALLS: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[c_long] = &[];
 
-/// All other calls fail as if the kernel did not have them: the C library then uses older ones.
+/// All other calls fail with ENOSYS, so that the C library falls back to older ones.
 fn restrict_calls() -> Result<()> {
     let any = CALLS.iter().chain(OLD_CALLS);
     let mut calls: std::collections::BTreeMap<c_long, Vec<SeccompRule>> =
@@ -329,7 +329,7 @@ fn restrict_calls() -> Result<()> {
         let family = is(0, AF_NETLINK as u64)?;
         allow(SYS_socket, vec![family, is(2, protocol as u64)?])?;
     }
-    // To truncate what is opened for reading is no writing, to some versions of Landlock.
+    // Some versions of Landlock do not treat truncation of a file opened for reading as writing.
     #[cfg(target_arch = "x86_64")]
     let opens = [(SYS_openat, 2), (SYS_open, 1)];
     #[cfg(not(target_arch = "x86_64"))]
@@ -339,7 +339,7 @@ fn restrict_calls() -> Result<()> {
         allow(open, vec![masked(flags, O_ACCMODE, O_WRONLY)?])?;
         allow(open, vec![masked(flags, O_ACCMODE, O_RDWR)?])?;
     }
-    // No locks, leases and signals of files.
+    // No file locks, leases and signals.
     const FCNTL: [c_int; 6] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL];
     for command in FCNTL {
         allow(SYS_fcntl, vec![is(1, command as u64)?])?;

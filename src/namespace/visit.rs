@@ -1,4 +1,4 @@
-//! Looking into many namespaces, without changing anything.
+//! Visiting many namespaces without changing them.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,7 +12,7 @@ use crate::instance::paths::Root;
 use crate::sys::file;
 
 impl NetNs {
-    /// The network namespace of PID 1, or of this process where we may not look at PID 1.
+    /// The network namespace of PID 1, or of this process if that of PID 1 cannot be read.
     pub fn host() -> Result<Self> {
         let found = Self::at("/proc/1/ns/net".into()).ok().flatten();
         match found {
@@ -21,15 +21,15 @@ impl NetNs {
         }
     }
 
-    /// The descriptor, by which the kernel is asked about the namespace.
+    /// The file descriptor of the namespace.
     pub fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
     }
 }
 
-/// Does `work` in each of `namespaces`, in a thread that goes from one to the next and ends.
+/// Runs `work` in each of `namespaces`, in a single thread of its own.
 ///
-/// Where a namespace cannot be opened or entered, `work` is not done: it would see another one.
+/// `work` does not run for a namespace that cannot be opened or entered.
 pub fn visit<T: Send>(
     namespaces: impl Iterator<Item = Result<NetNs>> + Send,
     mut work: impl FnMut(&NetNs) -> Result<T> + Send,
@@ -47,7 +47,7 @@ pub fn visit<T: Send>(
     })
 }
 
-/// Every network namespace that can be found here: by its name, held by us, or by its processes.
+/// All network namespaces that can be found: by name, by our second mounts, and by process.
 pub fn all(root: &Root) -> Result<Vec<NetNs>> {
     let mut paths = files(root)?;
     paths.extend(file::entries(&root.pins_dir())?);
@@ -61,7 +61,7 @@ pub fn all(root: &Root) -> Result<Vec<NetNs>> {
     );
     let mut found = BTreeMap::new();
     for path in paths {
-        // What cannot be opened is no namespace, or of a process that has ended.
+        // What cannot be opened is not a namespace, or belongs to a process that has exited.
         if let Ok(Some(namespace)) = NetNs::at(path) {
             found.insert(namespace.id, namespace);
         }
@@ -69,7 +69,7 @@ pub fn all(root: &Root) -> Result<Vec<NetNs>> {
     Ok(found.into_values().collect())
 }
 
-/// The files below `/run/netns`, whether namespaces or not, in order of their names.
+/// The files in `/run/netns`, namespaces or not, sorted by name.
 pub fn files(root: &Root) -> Result<Vec<PathBuf>> {
     file::entries(&root.netns_dir())
 }

@@ -1,4 +1,4 @@
-//! netnsinit: one phase of one instance, and what is recorded of it for `down`.
+//! netnsinit: runs one phase of an instance, and records it for `down`.
 
 pub mod record;
 pub mod script;
@@ -24,22 +24,22 @@ use crate::sys::process::Steps;
 
 pub use undo::apart as take_down_interrupted;
 
-/// What the command line asks for.
+/// The request on the command line.
 #[derive(Debug)]
 pub struct PhaseRequest {
     pub instance: Instance,
-    /// Given to the function after NSNAME.
+    /// Arguments of the function after NSNAME.
     pub parameters: Vec<OsString>,
     pub phase: Phase,
-    /// Only take down what an `up` has begun and not finished.
+    /// Only undo an `up` that has not finished.
     pub undo: bool,
 }
 
-/// Runs one phase and gives the exit status.
+/// Runs one phase and returns the exit status.
 ///
 /// # Errors
-/// Nothing was run: the namespace is missing, or a file is (exit codes as in [`Exit`]). What the
-/// function does is no error; its failure is printed and its status returned.
+/// Nothing was run: the namespace or a file is missing (exit codes as in [`Exit`]). A failure of the
+/// function is not an error: it is printed, and its status is returned.
 pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
     let PhaseRequest {
         instance, phase, ..
@@ -122,9 +122,9 @@ fn call(
     Ok(outcome.status())
 }
 
-/// Creates the namespace again if its name was deleted while other units kept netns_name@ running:
-/// a restart does not start that unit again, and systemd refuses to start netns-*@ without the file
-/// (225/NETWORK, systemd.exec(5)).
+/// Creates the namespace again if its name was deleted while netns_name@ kept running: a restart does
+/// not start that unit again, and systemd cannot start netns-*@ without the file (225/NETWORK,
+/// systemd.exec(5)).
 fn restore_namespace(root: &Root, name: &NsName) -> Result<()> {
     let ours = namespace::made_by_us(root, name)?;
     match (NetNs::open(root, name)?, ours) {
@@ -132,7 +132,7 @@ fn restore_namespace(root: &Root, name: &NsName) -> Result<()> {
             log::warn(&format!(
                 "network namespace '{name}' was deleted: creating a new one"
             ));
-            // In a child: a process that creates a namespace is in it.
+            // In a child, because the process that creates a namespace moves into it.
             let end = Steps::begin()?.run(|| namespace::create(root, name, true).map(|()| 0))?;
             ensure!(end.success(), "creating network namespace '{name}' {end}");
         }
@@ -144,18 +144,18 @@ fn restore_namespace(root: &Root, name: &NsName) -> Result<()> {
     Ok(())
 }
 
-/// Where the function has to run.
+/// Where to run the function.
 #[derive(Debug)]
 enum Destination {
-    /// In the namespace that we are in, and with its mounts.
+    /// In the current network and mount namespaces.
     Outside,
-    /// Inside the namespace that we are in already.
+    /// In the current namespace, which is that of the instance.
     Here(Id),
     There(NetNs),
 }
 
 impl Destination {
-    /// The namespace, if it is not that of the caller.
+    /// The namespace, unless it is that of the caller.
     fn id(&self) -> Option<Id> {
         match self {
             Destination::Outside => None,
@@ -164,7 +164,7 @@ impl Destination {
         }
     }
 
-    /// Goes there, for good.
+    /// Moves this process there, permanently.
     fn go(self, root: &Root, instance: &Instance) -> Result<()> {
         match self {
             Destination::Outside => return Ok(()),
@@ -175,7 +175,7 @@ impl Destination {
     }
 }
 
-/// Finds out where a phase runs; `None` where there is nothing left to run it in.
+/// Finds out where to run a phase. `None` if there is no namespace left to run it in.
 fn destination(
     root: &Root,
     instance: &Instance,
@@ -192,14 +192,14 @@ fn destination(
         }
         return Ok(Some(Destination::Outside));
     }
-    // systemd runs the end of a unit in the namespace that its start ran in, even when that has
-    // lost its name or another has been given it.
+    // systemd stops a unit in the namespace in which it started, even if its name was deleted or
+    // belongs to another namespace by now.
     let was_here = phase.direction == Direction::Down && worked_on == Some(here);
     if is_here || was_here {
         return Ok(Some(Destination::Here(here)));
     }
     if let Some(named) = named {
-        // Where another has been given the name, what was worked on may still be held.
+        // If another namespace has the name, ours may still be held by its second mount.
         let held = match worked_on {
             Some(id) if phase.direction == Direction::Down && id != named.id => {
                 let held = NetNs::at(root.pin(name))?;
@@ -219,7 +219,7 @@ fn destination(
     Ok(own.then_some(Destination::Here(here)))
 }
 
-/// The files to use for `down`: those recorded by `up` where the live ones cannot be used any more.
+/// The files to use for `down`: those recorded by `up` if the current ones cannot be used.
 fn sources_for_down(
     root: &Root,
     instance: &Instance,
@@ -252,7 +252,7 @@ fn sources_for_down(
     }
 }
 
-/// Why the live files cannot take down what the recorded ones have set up.
+/// Why the current files cannot take down what the recorded ones have set up.
 fn unfit(
     root: &Root,
     instance: &Instance,
@@ -283,13 +283,13 @@ fn unfit(
     Ok(None)
 }
 
-/// Brings the record in line with what has happened.
+/// Updates the record with the outcome.
 fn settle(record: &LockedRecord, phase: Phase, outcome: &Outcome) -> Result<()> {
     match (phase.direction, outcome) {
         (Direction::Down, _) if phase.side == Side::Outside && outcome.status() == 0 => {
             record.forget()
         }
-        // Nothing was set up, so there is nothing to take down.
+        // Nothing was set up, so there will be nothing to take down.
         (Direction::Up, Outcome::Broken(_) | Outcome::FailedInFile { .. }) => {
             record.cancel(phase.side)
         }
@@ -300,7 +300,7 @@ fn settle(record: &LockedRecord, phase: Phase, outcome: &Outcome) -> Result<()> 
     }
 }
 
-/// Says in one line how it went.
+/// Prints the outcome in one line.
 fn tell(root: &Root, request: &PhaseRequest, sources: &Sources, outcome: &Outcome) {
     let instance = &request.instance;
     match outcome {

@@ -1,4 +1,4 @@
-//! What is recorded of an instance from `up` to `down`, where only root can read it.
+//! The record of an instance from `up` to `down`, readable only by root.
 //!
 //! ```text
 //! /run/systemd-netns/instances/veth@web/
@@ -47,7 +47,7 @@ pub struct Record {
     directory: PathBuf,
 }
 
-/// The record, while no other process works on the instance.
+/// The record, locked.
 #[derive(Debug)]
 pub struct LockedRecord {
     record: Record,
@@ -60,7 +60,7 @@ impl Record {
         Self { directory }
     }
 
-    /// Waits until no other process works on the instance, and ends what a killed one has left.
+    /// Waits until no other process works on the instance, and kills what a killed one has left running.
     pub fn lock(self) -> Result<LockedRecord> {
         let locking = || format!("locking {}", self.directory.display());
         loop {
@@ -74,7 +74,7 @@ impl Record {
                 Err((_, Errno::EINTR)) => continue,
                 Err((_, errno)) => return Err(errno).with_context(locking),
             };
-            // The process that held it before may have removed the directory.
+            // The previous owner of the lock may have removed the directory.
             let ours = lock.metadata().with_context(locking)?;
             if fs::metadata(&self.directory).is_ok_and(|found| found.ino() == ours.ino()) {
                 let record = LockedRecord {
@@ -103,7 +103,7 @@ impl Record {
         }
     }
 
-    /// Whether `up` on either side has begun or succeeded, as far as we may see.
+    /// Whether `up` on either side has begun or succeeded.
     pub fn is_set_up(&self) -> Result<bool> {
         for side in [Side::Outside, Side::Inside] {
             if self.unfinished(side)? || exists(&self.path(side))? {
@@ -113,7 +113,7 @@ impl Record {
         Ok(false)
     }
 
-    /// The namespace that `up inside` has worked on.
+    /// The namespace of `up inside`.
     pub fn namespace(&self) -> Option<Id> {
         let line = self.first_line(Side::Inside).ok()??;
         let id = line.strip_prefix("namespace ")?.split(' ').next()?;
@@ -130,7 +130,7 @@ impl Record {
         Ok(false)
     }
 
-    /// Whether `up` on this side began and did not succeed.
+    /// Whether `up` on this side has begun and not succeeded.
     pub fn unfinished(&self, side: Side) -> Result<bool> {
         exists(&self.begun(side))
     }
@@ -172,7 +172,7 @@ impl Record {
 }
 
 impl LockedRecord {
-    /// The file for what bash reports of itself.
+    /// The file for the report of bash.
     pub fn report(&self) -> PathBuf {
         self.record.directory.join("report")
     }
@@ -189,7 +189,7 @@ impl LockedRecord {
         self.record.interrupted(side)
     }
 
-    /// Records that `up` on this side begins, with these files, in this namespace if it is inside.
+    /// Records that `up` on this side begins, with these files, and inside in this namespace.
     pub fn begin(&self, side: Side, sources: &Sources, namespace: Option<Id>) -> Result<()> {
         let place = namespace.map_or("outside".to_owned(), |id| format!("namespace {id}"));
         let by = match namespace::under_systemd() {
@@ -202,7 +202,7 @@ impl LockedRecord {
             content.extend(format!("{name} {}\n", source.content.len()).as_bytes());
             content.extend(&source.content);
         }
-        // Nobody else writes here, and a tmpfs has nothing to sync.
+        // No other process writes here, and a tmpfs needs no sync.
         let path = self.record.begun(side);
         let unfinished = self.record.directory.join(".begun");
         let write = || {
@@ -225,7 +225,7 @@ impl LockedRecord {
         file::remove(&self.record.failed(side)).map(drop)
     }
 
-    /// Records that `up` on this side has set up nothing.
+    /// Records that `up` on this side had nothing to do.
     pub fn cancel(&self, side: Side) -> Result<()> {
         file::remove(&self.record.begun(side)).map(drop)
     }
@@ -247,13 +247,12 @@ impl LockedRecord {
         Ok(())
     }
 
-    /// Forgets the instance: it is down.
+    /// Removes the record: the instance is down.
     pub fn forget(&self) -> Result<()> {
         file::remove_tree(&self.record.directory).map(drop)
     }
 
-    /// The files that served for `up` on this side, else on the other one, stored where bash can read
-    /// them.
+    /// The files used for `up` on this side or on the other one, stored where bash can read them.
     pub fn sources(&self, side: Side) -> Result<Option<Sources>> {
         let other = match side {
             Side::Outside => Side::Inside,
@@ -281,7 +280,7 @@ impl LockedRecord {
         }))
     }
 
-    /// Stores the files of a record where bash can read them, until the lock is released.
+    /// Stores the files of a record where bash can read them. They are removed with the lock.
     pub fn store(&self, sources: &Sources) -> Result<()> {
         for source in &sources.files {
             file::write(&source.path, &source.content, 0o600)?;
@@ -289,7 +288,7 @@ impl LockedRecord {
         Ok(())
     }
 
-    /// A report that is still there is that of a process that was killed: bash may still be running.
+    /// A report that still exists is from a process that was killed. Its bash may still be running.
     fn end_what_is_left(&self) -> Result<()> {
         let report = self.report();
         let Some(content) = file::read(&report)? else {
@@ -304,7 +303,7 @@ impl LockedRecord {
             let command_line = file::read(&Path::new("/proc").join(format!("{pid}/cmdline")))?;
             let report = report.as_os_str().as_encoded_bytes();
             let ours = |line: Vec<u8>| line.split(|byte| *byte == 0).any(|word| word == report);
-            // Where there is no such process, its number is that of a group as long as that has
+            // If the process has exited, its number is that of the process group as long as that has
             // members.
             if command_line.is_none_or(ours) {
                 let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
@@ -316,7 +315,7 @@ impl LockedRecord {
 
 impl Drop for LockedRecord {
     fn drop(&mut self) {
-        // What cannot be removed is removed by the next process.
+        // If this fails, the next process removes it.
         let _ = fs::remove_file(self.report());
         for (_, name) in SLOTS {
             let _ = fs::remove_file(self.record.directory.join(name));
@@ -330,8 +329,8 @@ fn name_of(slot: Slot) -> &'static str {
     found.map_or("", |(_, name)| name)
 }
 
-/// Takes a record apart, which is: a line about the namespace, and for each file a line of its name
-/// and length, and its content.
+/// Parses a record: a line with the namespace, and for each file a line with its name and length,
+/// followed by its content.
 fn parse(record: &[u8]) -> Option<Vec<(Slot, Vec<u8>)>> {
     let (_, mut rest) = split_line(record)?;
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! Which instances are up, and which namespaces are theirs.
+//! Finds out which instances are up, and in which namespaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::sys::file;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
 
-/// What must be left alone.
+/// What must not be removed.
 #[derive(Debug, Default)]
 pub struct InUse {
     instances: BTreeSet<Instance>,
@@ -22,16 +22,16 @@ pub struct InUse {
 }
 
 impl InUse {
-    /// Reads it from systemd, if it runs, and from our own records.
+    /// Reads it from systemd, if it runs, and from our records.
     pub fn read(root: &Root, manager: Option<&Manager>) -> Result<Self> {
         let mut in_use = Self::default();
-        // Not up, and systemd knows it: what is recorded of them is left over.
+        // systemd knows that they are not up: their records are leftovers.
         let mut failed = BTreeSet::new();
         if let Some(manager) = manager {
             failed = in_use.ask(manager)?;
         }
-        // Its last phase has begun, and nobody works on it (`Leftover::remove` has the lock): what
-        // is recorded of such an instance is left over.
+        // Its last phase has begun and no process works on it (`Leftover::remove` holds the lock): its
+        // record is a leftover.
         let given_up = Stage::Running(Phase::DOWN_OUTSIDE);
         for register in Register::all(root)? {
             for (instance, stage) in register.instances()? {
@@ -43,7 +43,7 @@ impl InUse {
                 }
             }
         }
-        // By hand, with netnsinit: up as long as there is the namespace.
+        // Started with netnsinit: up as long as the namespace exists.
         for name in file::names(&root.records_dir())? {
             let instance = name.parse::<Instance>().ok();
             let Some(instance) = instance.filter(|instance| !failed.contains(instance)) else {
@@ -60,7 +60,7 @@ impl InUse {
         Ok(in_use)
     }
 
-    /// Gives the instances that have failed.
+    /// Returns the failed instances.
     fn ask(&mut self, manager: &Manager) -> Result<BTreeSet<Instance>> {
         let mut states: BTreeMap<Instance, bool> = BTreeMap::new();
         for unit in manager.units(&unit::patterns())? {

@@ -1,4 +1,4 @@
-//! Links that instances have claimed by their alias (`netns_claim_link` of types.bash).
+//! Links that instances have marked with an alias (`netns_claim_link` of types.bash).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::namespace::{self, Id, NetNs};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     Host,
-    /// In the namespace that this file stands for.
+    /// In the namespace of this file.
     Named(PathBuf, Id),
 }
 
@@ -46,10 +46,10 @@ impl Location {
 
 const CLAIM: &str = "systemd-netns ";
 
-/// The type whose instances claim links that they have not made, only moved.
+/// The type whose instances mark links that they moved but did not create.
 const MOVES: &str = "phys";
 
-/// Whose link it is. Only one that is deleted as it was made: no hardware.
+/// The owner of a link. Only of virtual links, never of hardware.
 fn claimed_by(link: &KernelLink) -> Option<Instance> {
     link.kind.as_ref()?;
     let claim = link.alias.as_deref()?.strip_prefix(CLAIM)?;
@@ -57,8 +57,7 @@ fn claimed_by(link: &KernelLink) -> Option<Instance> {
     (instance.nstype.as_str() != MOVES).then_some(instance)
 }
 
-/// Gives the links that instances have claimed, and the namespaces of which it cannot be known
-/// whether they are in use.
+/// Returns the links that instances have marked, and the namespaces that may be in use.
 pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTreeSet<NsName>)> {
     let mut places = vec![Location::Host];
     for path in namespace::files(root)? {
@@ -94,7 +93,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
         for (instance, link) in claimed {
             let peer = link.under.and_then(|peer| peer.nsid);
             if peer.is_some_and(|nsid| !nsids.contains(&nsid)) {
-                // Whoever has that namespace may well use it, such as the host of a container.
+                // Another system, such as the host of a container, may use that namespace.
                 unseen.push(format!(
                     "whether {instance} is up: the peer of its link {} is in an unknown namespace",
                     link.name
@@ -113,7 +112,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
     Ok((found, unknown))
 }
 
-/// Deletes a link if it is still that of the instance.
+/// Deletes a link if it still belongs to the instance.
 pub fn delete(place: &Location, index: u32, instance: &Instance) -> Result<bool> {
     let open = std::iter::once(place.open());
     let deleted = namespace::visit(open, |_| {
@@ -122,7 +121,7 @@ pub fn delete(place: &Location, index: u32, instance: &Instance) -> Result<bool>
         let link = links.iter().find(|link| link.index == index);
         match link.and_then(claimed_by) {
             Some(other) if other == *instance => connection.delete_link(index).map(|()| true),
-            // The other end of a pair may have taken it along.
+            // Deleting the other end of a pair may have deleted this one.
             _ => Ok(false),
         }
     });

@@ -1,8 +1,7 @@
 //! Leftovers of instances that are not up: links, tables, records, namespaces.
 //!
-//! Things are listed first, and then what is up: whatever belongs to an instance that starts
-//! meanwhile is either not in the list, or the instance is among those that are up. Both are
-//! checked again before each removal.
+//! Leftovers are listed first, and running instances afterwards, so that what belongs to an instance
+//! that starts in between is not taken for a leftover. Both are checked again before each removal.
 
 use std::fmt;
 use std::fs;
@@ -28,7 +27,7 @@ mod tables;
 pub use in_use::InUse;
 use links::Location;
 
-/// One leftover of an instance.
+/// A leftover of an instance.
 #[derive(Debug)]
 pub enum Leftover {
     Link {
@@ -78,10 +77,10 @@ impl Leftover {
 
     fn is_used(&self, used: &InUse) -> bool {
         match self {
-            // It is nobody's, whatever is up.
+            // It belongs to no instance, whatever is up.
             Leftover::File(LeftoverFile::Plain(_)) => false,
             Leftover::Namespace(name) | Leftover::File(LeftoverFile::Pin(name)) => used.name(name),
-            // A copy of nat.sh from an earlier package, under another type's name, calls its table so.
+            // The table name used by a copy of nat.sh from an earlier version, under another type name.
             Leftover::Table { instance, .. } => used.name(&instance.nsname),
             Leftover::Link { instance, .. }
             | Leftover::Ports { instance }
@@ -90,10 +89,10 @@ impl Leftover {
         }
     }
 
-    /// Removes it, unless it is in use by now; `false` where it no longer exists.
+    /// Removes it unless it is in use by now. `false` if it no longer exists.
     ///
     /// # Errors
-    /// It is still there, whole.
+    /// It was not removed.
     pub fn remove(&self, root: &Root, manager: Option<&Manager>) -> Result<bool> {
         let Some(_lock) = Lock::try_take(&root.lock_of(self.nsname()))? else {
             bail!("'{}' is just starting or stopping", self.nsname());
@@ -154,15 +153,15 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// Refuses to work where it cannot be known what is up: links and tables belong to a network, and
-/// the records of what is up to a `/run`.
+/// Fails if it cannot know what is up: links and tables belong to the network namespace, records of
+/// running instances to `/run`.
 ///
 /// # Errors
 /// This is a network namespace or a container whose `/run` is not that of the network.
 pub fn require_host(root: &Root) -> Result<()> {
-    /// A sysctl that only the initial network namespace has.
+    /// A sysctl that exists only in the initial network namespace.
     const INITIAL_NETWORK: &str = "/proc/sys/net/core/netdev_budget";
-    /// Of the initial process namespace (`PROC_PID_INIT_INO` in linux/proc_ns.h).
+    /// The inode of the initial PID namespace (`PROC_PID_INIT_INO` in linux/proc_ns.h).
     const INITIAL_PROCESSES: u64 = 0xEFFF_FFFC;
     let inode = |path: &Path| {
         let found = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
@@ -183,7 +182,7 @@ pub fn require_host(root: &Root) -> Result<()> {
     bail!("{why}: what is up cannot be known here")
 }
 
-/// All leftovers, in the order in which they can be removed, and what could not be seen.
+/// All leftovers, in the order in which they can be removed, and what could not be read.
 pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Vec<String>)> {
     let mut unseen = Vec::new();
     let (mut found, unknown) = links::find(root, &mut unseen)?;
@@ -203,7 +202,7 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     found.retain(|leftover| !leftover.is_used(&used) && !unknown.contains(leftover.nsname()));
     let is_network =
         |leftover: &Leftover| matches!(leftover, Leftover::Link { .. } | Leftover::Table { .. });
-    // As in a container that has only the network of its host: they are somebody else's.
+    // In a container with the network of its host, they belong to the host.
     if !root.state_dir().exists() && found.iter().any(is_network) {
         found.retain(|leftover| !is_network(leftover));
         unseen.push(format!(
@@ -214,7 +213,7 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     Ok((found, unseen))
 }
 
-/// Calls the function of the type library that restores what the library has changed.
+/// Calls the function of the type library that restores what it has changed.
 fn restore(root: &Root, instance: &Instance, library: &str, function: &str) -> Result<()> {
     const SCRIPT: &str = r#"set -e; NSTYPE=$1 NSNAME=$2; source "$3"; "$4""#;
     let library = root.share_dir().join(library);

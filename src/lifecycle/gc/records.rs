@@ -11,7 +11,7 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
 
-/// When a directory was changed last: seconds and nanoseconds.
+/// The modification time of a directory: seconds and nanoseconds.
 pub type ModificationTime = (i64, i64);
 
 pub fn find(root: &Root) -> Result<Vec<Leftover>> {
@@ -93,7 +93,7 @@ fn modified(directory: &Path) -> Result<Option<ModificationTime>> {
     Ok(directory.map(|found| (found.mtime(), found.mtime_nsec())))
 }
 
-/// The instances that have left a file in a directory, of names that begin with `prefix`.
+/// The instances that have a file in a directory whose name begins with `prefix`.
 fn marks<'a>(
     directory: &Path,
     prefix: &'a str,

@@ -1,4 +1,4 @@
-//! Tables of nftables that NSTYPE nat has made, or a copy of it: `netns-NSTYPE-NSNAME`.
+//! nftables tables created by type `nat` or a copy of it: `netns-NSTYPE-NSNAME`.
 
 use anyhow::{Context, Result};
 
@@ -8,11 +8,11 @@ use crate::sys::command;
 
 const FAMILY: &str = "inet";
 const PREFIX: &str = "netns-";
-/// What only a table of nat.sh has: another may have a name like ours.
+/// The mark of a table of nat.sh: others may have a similar name.
 const CHAIN: &str = "\tchain published_to_host {";
 
 pub fn find() -> Result<Vec<Leftover>> {
-    // Without nft, there cannot be such tables.
+    // Without nft, there are no such tables.
     let Ok(nft) = command::find("nft") else {
         return Ok(Vec::new());
     };
@@ -25,7 +25,7 @@ pub fn find() -> Result<Vec<Leftover>> {
         let Some((name, instance)) = of_line(line) else {
             continue;
         };
-        // Only the listing of a whole table tells its handle. Gone meanwhile: none of ours is left.
+        // Only the listing of the whole table has its handle. It may be gone meanwhile.
         let Ok(listing) = list(&["-a", "list", "table", FAMILY, name]) else {
             continue;
         };
@@ -41,7 +41,7 @@ pub fn find() -> Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// The name and the instance of a line such as `table inet netns-nat-web`. No type has a hyphen.
+/// The name and the instance in a line such as `table inet netns-nat-web`. Types have no hyphen.
 fn of_line(line: &str) -> Option<(&str, Instance)> {
     let name = line.strip_prefix("table inet ")?.trim();
     let (nstype, identifier) = name.strip_prefix(PREFIX)?.split_once('-')?;
@@ -56,8 +56,8 @@ fn handle(listing: &str) -> Option<u64> {
     comment.split_whitespace().next()?.parse().ok()
 }
 
-/// The namespace of a table: characters that no name of nft can have are `/` and their bytes in
-/// hexadecimal (`_nat_identifier` of nat.sh).
+/// The namespace of a table: characters that are invalid in nft are written as `/` and hexadecimal
+/// bytes (`_nat_identifier` of nat.sh).
 fn nsname(identifier: &str) -> Option<NsName> {
     let mut bytes = Vec::new();
     let mut rest = identifier.as_bytes();
@@ -74,7 +74,7 @@ fn nsname(identifier: &str) -> Option<NsName> {
     String::from_utf8(bytes).ok()?.parse().ok()
 }
 
-/// Deletes a table by its handle, which no later table of that name has.
+/// Deletes a table by its handle, which a later table of the same name does not have.
 pub fn delete(handle: u64) -> Result<()> {
     let handle = handle.to_string();
     let words = ["delete", "table", FAMILY, "handle", &handle];

@@ -1,7 +1,7 @@
 //! Links, addresses and routes of one network namespace as data, read by rtnetlink(7).
 //!
-//! A [`Connection`] belongs to the namespace that its thread was in when it was opened, wherever
-//! the thread goes afterwards.
+//! A [`Connection`] belongs to the namespace in which its thread was when it was opened, even if the
+//! thread changes its namespace later.
 
 use std::fmt;
 use std::io;
@@ -23,24 +23,24 @@ use serde::Serialize;
 
 pub mod parse;
 
-/// What the kernel says of one link (network device).
+/// A link (network device), as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelLink {
     pub index: u32,
     pub name: String,
-    /// What somebody has noted on it (ip-link(8)).
+    /// Its alias (ip-link(8)).
     pub alias: Option<String>,
-    /// As `ip link add type` knows it, such as `veth`; `None` for hardware and the loopback.
+    /// As in `ip link add type`, such as `veth`. `None` for hardware and the loopback interface.
     pub kind: Option<String>,
     pub state: State,
     pub loopback: bool,
     /// In bytes.
     pub mtu: u32,
-    /// The link layer address, six bytes for Ethernet; it may be empty.
+    /// The link layer address: six bytes for Ethernet, may be empty.
     pub mac: Vec<u8>,
     /// The index of the bridge, bond or VRF that it is part of.
     pub master: Option<u32>,
-    /// The link at the other end of a pair, or below: what `ip link` shows after the `@`.
+    /// The other end of a pair, or the link below: what `ip link` shows after the `@`.
     pub under: Option<Under>,
 }
 
@@ -48,11 +48,11 @@ pub struct KernelLink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Under {
     pub index: u32,
-    /// The namespace it is in, by a number that means something in this one only (`link-netnsid`).
+    /// The number of its namespace, which is valid only in this namespace (`link-netnsid`).
     pub nsid: Option<i32>,
 }
 
-/// Whether a link works.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Not set up (`IFF_UP`, netdevice(7)).
@@ -87,18 +87,18 @@ pub struct KernelAddress {
     pub address: IpAddr,
     /// In bits.
     pub prefix: u8,
-    /// Not usable: another machine has it (IPv6 duplicate address detection).
+    /// Not usable: another host has it (IPv6 duplicate address detection).
     pub duplicate: bool,
-    /// Not usable yet: it is being looked for on other machines.
+    /// Not usable yet: duplicate address detection is running.
     pub tentative: bool,
 }
 
-/// A way to somewhere. One with several next hops is several of these.
+/// A route. One with several next hops becomes several of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelRoute {
     /// `default`, or an address with its prefix length.
     pub destination: String,
-    /// `unicast`, `blackhole` and so on, as ip-route(8) calls it.
+    /// `unicast`, `blackhole` and so on, as in ip-route(8).
     pub kind: &'static str,
     pub v6: bool,
     pub gateway: Option<String>,
@@ -110,20 +110,20 @@ pub struct KernelRoute {
     pub protocol: String,
 }
 
-/// All of something, and how much of it we do not understand.
+/// A listing, and the number of entries that could not be parsed.
 #[derive(Debug)]
 pub struct Dump<T> {
     pub items: Vec<T>,
     pub unread: usize,
 }
 
-/// How often a listing that changed while it was read is read again.
+/// How often to repeat a listing that changed while it was read.
 const ATTEMPTS: usize = 8;
 
-/// The kernel fills a buffer of up to this size at a time (`NLMSG_GOODSIZE` and `netlink_dump`).
+/// The kernel fills a buffer of at most this size at a time (`NLMSG_GOODSIZE` and `netlink_dump`).
 const BUFFER: usize = 32 * 1024;
 
-/// The kernel's refusal of a request.
+/// An error of the kernel.
 #[derive(Debug)]
 struct Refused(io::Error);
 
@@ -139,7 +139,7 @@ impl std::error::Error for Refused {
     }
 }
 
-/// A conversation about the network namespace that it was begun in.
+/// A netlink socket, bound to the network namespace in which it was opened.
 pub struct Connection {
     socket: Socket,
     buffer: Vec<u8>,
@@ -147,7 +147,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Begins one about the namespace that the calling thread is in.
+    /// Opens a socket in the namespace of the calling thread.
     pub fn open() -> Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE).context("opening a netlink socket")?;
         let buffer = Vec::with_capacity(BUFFER);
@@ -161,7 +161,7 @@ impl Connection {
     /// All links.
     pub fn links(&mut self) -> Result<Dump<KernelLink>> {
         let mut message = LinkMessage::default();
-        // Statistics are more than half of the answer.
+        // Statistics would be more than half of the answer.
         message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
         let request = RouteNetlinkMessage::GetLink(message);
         self.dump(request, |body| parse::link(body).map(|link| vec![link]))
@@ -185,7 +185,7 @@ impl Connection {
         .context("listing addresses")
     }
 
-    /// All routes but those to the namespace's own addresses, which follow from the addresses.
+    /// All routes except those to the namespace's own addresses.
     pub fn routes(&mut self) -> Result<Dump<KernelRoute>> {
         let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
         self.dump(request, |body| {
@@ -195,8 +195,8 @@ impl Connection {
         .context("listing routes")
     }
 
-    /// A link of the namespace that this one calls `nsid`; `None` where there is none, or where
-    /// the kernel does not let us look.
+    /// A link of the namespace that has the number `nsid` here. `None` if it does not exist or the kernel
+    /// does not permit it.
     pub fn link_in(&mut self, nsid: i32, index: u32) -> Option<KernelLink> {
         let mut message = LinkMessage::default();
         message.header.index = index;
@@ -212,7 +212,7 @@ impl Connection {
         link
     }
 
-    /// What this namespace calls the one that `namespace` is a descriptor of, if it has met it.
+    /// The number that the namespace of the descriptor `namespace` has here, if it has one.
     pub fn nsid(&mut self, namespace: RawFd) -> Result<Option<i32>> {
         let mut message = NsidMessage::default();
         let descriptor = u32::try_from(namespace).context("a descriptor is not negative")?;
@@ -229,7 +229,7 @@ impl Connection {
         Ok(found)
     }
 
-    /// Deletes a link, if it is still there.
+    /// Deletes a link, if it still exists.
     pub fn delete_link(&mut self, index: u32) -> Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = index;
@@ -261,8 +261,8 @@ impl Connection {
         bail!("it changes faster than it can be read")
     }
 
-    /// Sends a request and calls `each` for every message of the answer. `false`: what it
-    /// describes has changed in the middle.
+    /// Sends a request and calls `each` for every message of the answer. `false` if the kernel's data
+    /// changed while the answer was read.
     fn request(
         &mut self,
         request: RouteNetlinkMessage,
@@ -323,7 +323,7 @@ impl Connection {
     }
 }
 
-/// An answer ends with an errno, negated, or with zero (netlink(7)).
+/// An answer ends with a negated errno or zero (netlink(7)).
 fn refusal(body: &[u8]) -> Result<()> {
     let errno = match body {
         [a, b, c, d, ..] => i32::from_ne_bytes([*a, *b, *c, *d]),
@@ -340,7 +340,7 @@ fn is_refusal(error: &anyhow::Error, errno: i32) -> bool {
     refused.is_some_and(|refused| refused.0.raw_os_error() == Some(errno))
 }
 
-/// A link layer address as it is usually written; empty for a link that has none.
+/// A link layer address in hexadecimal with colons. Empty for a link without one.
 pub fn mac(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(":")

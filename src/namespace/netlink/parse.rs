@@ -1,4 +1,4 @@
-//! From the kernel's messages to data.
+//! Parses messages of the kernel.
 
 use std::net::IpAddr;
 
@@ -15,13 +15,13 @@ use super::{KernelAddress, KernelLink, KernelRoute, Passed, State, Traffic, Unde
 /// The size of `struct ifinfomsg` (rtnetlink(7)).
 const LINK_HEADER: usize = 16;
 
-/// `RT_TABLE_LOCAL`: what is delivered to the namespace itself.
+/// `RT_TABLE_LOCAL`: routes to the namespace's own addresses.
 const TABLE_LOCAL: u32 = 255;
 
-/// The link that a message describes; `None` where it is no such message.
+/// The link in a message. `None` if it is another kind of message.
 ///
-/// Only what we use is looked at: a kernel that is newer than our library may say more, and a name
-/// need not be UTF-8.
+/// Parses only the attributes that we use: a newer kernel may send others, and a name may not be
+/// UTF-8.
 pub fn link(message: &[u8]) -> Option<KernelLink> {
     let header = LinkHeader::parse(message).ok()?;
     let mut name = None;
@@ -42,7 +42,7 @@ pub fn link(message: &[u8]) -> Option<KernelLink> {
             _ => {}
         }
     }
-    // IFLA_OPERSTATE lags behind: link watch updates it up to a second later.
+    // IFLA_OPERSTATE is updated up to a second later.
     let state = if !header.flags.contains(LinkFlags::Up) {
         State::Down
     } else if header.flags.contains(LinkFlags::LowerUp) {
@@ -107,7 +107,7 @@ fn info_kind(nested: &[u8]) -> Option<String> {
     Some(text(kind.value()))
 }
 
-/// The kernel ends strings with a zero byte; a name may hold any byte but `/`, `:` and white space.
+/// The kernel ends strings with a zero byte. A name can have any byte but `/`, `:` and white space.
 fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0);
     String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
@@ -236,7 +236,7 @@ mod tests {
     /// `IF_OPER_DOWN` (linux/if.h).
     const OPER_DOWN: u8 = 2;
 
-    /// An attribute as the kernel writes it: length, kind, value, padding.
+    /// An attribute in the kernel's format: length, kind, value, padding.
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = (value.len() as u16 + 4).to_ne_bytes().to_vec();
         bytes.extend(kind.to_ne_bytes());

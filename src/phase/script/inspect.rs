@@ -1,4 +1,4 @@
-//! What the files of an instance define, found out without effect on anything.
+//! Finds out what the files of an instance define, without any effect.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,18 +19,18 @@ use crate::instance::trust::Trust;
 use crate::namespace;
 use crate::sys::command::{self, Termination};
 
-/// What it does is told at its head.
+/// See the comment at its beginning.
 const INSPECTOR: &str = concat!(include_str!("gate.bash"), include_str!("inspect.bash"));
 
-/// The programs that are ours say with this status that there is no quarantine here.
+/// The exit status of our programs if quarantine is not available.
 const NO_QUARANTINE: u8 = 121;
-/// And with this that the files have not come to an end.
+/// The exit status if sourcing the files did not end.
 const TIMED_OUT: u8 = 124;
 
-/// Files that set variables need a fraction of a second.
+/// Sourcing files takes a fraction of a second.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a function is defined.
+/// The place where a function is defined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
     pub name: String,
@@ -38,32 +38,32 @@ pub struct Function {
     pub file: PathBuf,
 }
 
-/// Variables and their values; one that is no array has one.
+/// Variables and their values. A variable that is not an array has one value.
 pub type Variables = BTreeMap<String, Vec<String>>;
 
-/// What was found out.
+/// The result of an inspection.
 #[derive(Debug, Default)]
 pub struct Inspection {
     pub functions: Vec<Function>,
-    /// What the files have set.
+    /// The variables that the files set.
     pub set: Variables,
-    /// The same, with the defaults that the type gives to its names.
+    /// The variables with the names that the type derives as defaults.
     pub named: Variables,
-    /// What is wrong with `NETNS_WAIT` and the like.
+    /// Problems with `NETNS_WAIT` and related variables.
     pub gate: Option<String>,
     /// `NO_CONFIG_REQUIRED` is set.
     pub needs_no_configuration: bool,
-    /// The exit status of the type's own check of the values, and what it printed.
+    /// The exit status and the output of the type's own check of the values.
     pub value_error: Option<(u8, String)>,
-    /// The file that ended everything before all files were read, and how.
+    /// The file that ended the run before all files were sourced, and how.
     pub ended: Option<(PathBuf, Ended)>,
-    /// The last line that was written to stderr.
+    /// The last line on stderr.
     pub last_words: String,
-    /// The first line that a program wrote about a file that it was not allowed to read.
+    /// The first message about a file that could not be read for lack of permission.
     pub denied: Option<String>,
 }
 
-/// How a file has ended everything.
+/// How a file ended the run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ended {
     By(Termination),
@@ -71,11 +71,11 @@ pub enum Ended {
     TimedOut(u64),
 }
 
-/// Sources the files of an instance in quarantine (see [`namespace::quarantine`]), where it sees
-/// copies of the directories `copies`. With `check_values`, the type's own check of its values runs.
+/// Sources the files of an instance in quarantine (see [`namespace::quarantine`]), which sees copies
+/// of the directories `copies`. With `check_values`, runs the type's own check of the values.
 ///
 /// # Errors
-/// Nothing was sourced: there can be no quarantine here, as the error says.
+/// Nothing was sourced, because quarantine is not available here.
 pub fn inspect(
     instance: &Instance,
     sources: &Sources,
@@ -114,8 +114,8 @@ pub fn inspect(
     Ok(found)
 }
 
-/// Sources files in quarantine: the other end of [`inspect`]. It has a process of its own, for
-/// nobody comes back from there, and another one, as the first of a PID namespace.
+/// Sources files in quarantine, started by [`inspect`]: in a process of its own, because quarantine
+/// cannot be left, and in a second one that is the first of a PID namespace.
 pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
     let (isolated, arguments) = match arguments {
         [word, rest @ ..] if word == AS_ROOT || word == AS_USER => (Some(word == AS_ROOT), rest),
@@ -134,7 +134,7 @@ pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
 const AS_ROOT: &str = "--isolated-as-root";
 const AS_USER: &str = "--isolated-as-user";
 
-/// Runs this program in namespaces of its own, and passes on what it writes.
+/// Runs this program in new namespaces, and passes on its output.
 fn isolate(arguments: &[OsString]) -> Result<u8> {
     let program = std::env::current_exe().context("finding this program")?;
     let word = if geteuid().is_root() {
@@ -145,7 +145,7 @@ fn isolate(arguments: &[OsString]) -> Result<u8> {
     namespace::unshare_all()?;
     let mut words = vec!["inspect".into(), word.into()];
     words.extend_from_slice(arguments);
-    // Files, unlike pipes, have a limit.
+    // Unlike a pipe, a file has a size limit.
     let [stdout, stderr] = [super::memory_file("stdout")?, super::memory_file("stderr")?];
     let child = duct::cmd(program, words)
         .stdin_null()
@@ -158,7 +158,7 @@ fn isolate(arguments: &[OsString]) -> Result<u8> {
     let ended = child.wait_timeout(TIMEOUT).context("waiting for bash")?;
     let status = ended.map(|output| Termination::from(output.status).status());
     if status.is_none() {
-        // It is the first process there: the kernel kills all others with it.
+        // It is the first process of its PID namespace: the kernel kills all others with it.
         child.kill().context("ending bash")?;
     }
     for (mut file, mut to) in [
@@ -172,7 +172,7 @@ fn isolate(arguments: &[OsString]) -> Result<u8> {
     Ok(status.unwrap_or(TIMED_OUT))
 }
 
-/// Enters the quarantine and becomes bash.
+/// Enters quarantine and replaces this process with bash.
 fn source(is_root: bool, arguments: &[OsString]) -> Result<Infallible> {
     let bash = command::find("bash")?;
     let count = arguments
@@ -240,9 +240,9 @@ impl Inspection {
     }
 }
 
-/// The first syntax error that bash finds in `file`: its line, where bash tells, and its words.
+/// The first syntax error that bash finds in `file`: the line, if bash reports it, and the message.
 ///
-/// A file may switch extglob on before it uses a pattern of that kind, so either reading will do.
+/// A file may enable extglob before it uses such a pattern, so it is valid if either mode accepts it.
 pub fn syntax_error(file: &Path) -> Result<Option<(Option<u32>, String)>> {
     let bash = command::find("bash")?;
     let mut first = None;
@@ -259,7 +259,7 @@ pub fn syntax_error(file: &Path) -> Result<Option<(Option<u32>, String)>> {
     Ok(first)
 }
 
-/// Takes `FILE: line N: WORDS` apart, the first line of what bash says.
+/// Parses `FILE: line N: MESSAGE`, the first line of bash's output.
 fn located(text: &str, file: &Path) -> (Option<u32>, String) {
     let line = text.lines().next().unwrap_or_default();
     let parts = line

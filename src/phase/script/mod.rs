@@ -1,4 +1,4 @@
-//! One phase of one instance, run by bash.
+//! Runs one phase of an instance in bash.
 
 mod inspect;
 mod report;
@@ -21,16 +21,16 @@ pub use inspect::{
 };
 pub use report::{Broken, FailedCommand, Outcome};
 
-/// Sources the files and calls the function; its head says how.
+/// Sources the files and calls the function. See the comment at its beginning.
 const DRIVER: &str = include_str!("driver.bash");
 
 /// What the driver needs if something fails, or if it has to wait until the network is ready.
 const MORE: &str = concat!(include_str!("more.bash"), include_str!("gate.bash"));
 
-/// What sources files: what it mentions means something to all types.
+/// The script that sources files.
 pub const SOURCES: &str = concat!(include_str!("gate.bash"), include_str!("driver.bash"));
 
-/// What makes bash run code of its own accord, or changes the language it reads (bash(1)).
+/// Variables that make bash run code or change its syntax (bash(1)).
 const UNWANTED: [&str; 12] = [
     "BASH_ENV",
     "ENV",
@@ -46,7 +46,7 @@ const UNWANTED: [&str; 12] = [
     "FUNCNEST",
 ];
 
-/// What files mention that look at traps, options or functions, or have a trap on ERR of their own.
+/// Words in files that list traps, options or functions, or set their own trap on ERR.
 const INTROSPECTION: [&str; 9] = [
     "ERR",
     "errtrace",
@@ -59,7 +59,7 @@ const INTROSPECTION: [&str; 9] = [
     "compgen",
 ];
 
-/// What files mention that trace commands.
+/// Words in files that trace commands.
 const TRACE: [&str; 4] = ["NETNS_TRACE", "xtrace", "set -", "shopt -"];
 
 /// One function to be run.
@@ -69,17 +69,17 @@ pub struct Call<'a> {
     pub parameters: &'a [OsString],
     pub phase: Phase,
     pub sources: &'a Sources,
-    /// Only undo what a failed `up` has begun.
+    /// Only undo a failed `up`.
     pub undo: bool,
-    /// A file that bash can write, for its report.
+    /// The file to which bash writes its report.
     pub report: &'a Path,
 }
 
 impl Call<'_> {
-    /// Runs the function to its end; what it prints goes where our own output goes.
+    /// Runs the function. Its output goes to our stdout and stderr.
     ///
     /// # Errors
-    /// Bash could not be run; whatever the function does is an [`Outcome`].
+    /// Bash could not be run. A failure of the function is an [`Outcome`].
     pub fn run(&self) -> Result<Outcome> {
         let bash = command::find("bash")?;
         let end = command::supervise(&Program {
@@ -88,7 +88,7 @@ impl Call<'_> {
             environment: environment(),
             reads_input: true,
         })?;
-        // Where bash could not write it, only detail is lost.
+        // If bash could not write it, only details are lost.
         let report = fs::read(self.report).unwrap_or_default();
         match Outcome::read(&report, end) {
             Outcome::FailedInFile { file, end, place } => {
@@ -167,14 +167,14 @@ impl Call<'_> {
         needed.map(|(word, _)| word).collect()
     }
 
-    /// The file that ended the run because bash cannot parse it, which bash tells nobody under errexit.
+    /// The file that ended the run with a syntax error, which bash does not report under errexit.
     fn syntax_error(&self, file: &Option<PathBuf>, end: Termination) -> Result<Option<PathBuf>> {
         if !matches!(end, Termination::Exited(1 | 2)) {
             return Ok(None);
         }
         let mut extglob = false;
         for source in self.sources.scripts() {
-            // Bash knows the patterns only after a file has asked for them.
+            // Bash accepts the patterns only after a file has enabled them.
             extglob |= String::from_utf8_lossy(&source.content).contains("extglob");
             let concerned = file.as_ref().is_none_or(|file| *file == source.path);
             if concerned && !parses(&source.path, extglob)? {
@@ -194,7 +194,7 @@ fn parses(file: &Path, extglob: bool) -> Result<bool> {
     Ok(command::try_output(&bash, &words)?.status.success())
 }
 
-/// Whether `trap` stands in `text` without an argument, which lists all traps.
+/// Whether `text` calls `trap` without an argument, which lists all traps.
 fn lists_traps(text: &str) -> bool {
     text.match_indices("trap").any(|(at, word)| {
         let rest = text[at + word.len()..].trim_start_matches([' ', '\t']);
@@ -224,14 +224,14 @@ fn lines_for(script: &str, words: &[&str]) -> String {
     script.split_inclusive('\n').filter(is_wanted).collect()
 }
 
-/// A file without a name, which nothing that bash runs inherits.
+/// A file without a name, which processes of bash do not inherit.
 fn memory_file(name: &str) -> Result<File> {
     memfd_create(name, MFdFlags::MFD_CLOEXEC)
         .map(File::from)
         .with_context(|| format!("creating a file in memory for {name}"))
 }
 
-/// The environment of this process, without what would change how bash reads the files.
+/// The environment of this process, without variables that would change how bash reads the files.
 fn environment() -> Environment {
     let kept = std::env::vars_os().filter(|(name, _)| {
         name != "PATH"

@@ -1,4 +1,4 @@
-//! What the driver reports of a run, and what it amounts to together with the end of bash.
+//! The report of the driver, and the outcome of a run.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -8,20 +8,20 @@ use std::path::PathBuf;
 use crate::sys::command::Termination;
 use crate::sys::exit::Exit;
 
-/// How a call went.
+/// The outcome of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The function ran and succeeded.
     Done { function: String },
-    /// No file defines the function: nothing to do.
+    /// No file defines the function.
     Undefined { function: String },
-    /// `NETNS_UNDO=no` forbids to undo a failed `up`.
+    /// `NETNS_UNDO=no` disables undoing a failed `up`.
     Kept,
-    /// A file ended the run with status 0 before the function was reached.
+    /// A file ended the run with status 0 before the function was called.
     Skipped { file: Option<PathBuf> },
-    /// Nothing was called: the configuration is broken.
+    /// The configuration is invalid. No function was called.
     Broken(Broken),
-    /// The run ended while a file was sourced, which is not always known.
+    /// The file that was being sourced when the run ended, if it is known.
     FailedInFile {
         file: Option<PathBuf>,
         end: Termination,
@@ -29,9 +29,9 @@ pub enum Outcome {
     },
     /// The network did not become ready for use in time.
     NotReady { missing: String, end: Termination },
-    /// The type library refuses what the configuration holds: the variable, if it is one, and why.
+    /// The type library rejects the configuration: the variable, if it is one, and the reason.
     Refused { variable: String, fault: String },
-    /// The function failed or was ended by a signal.
+    /// The function failed or was killed by a signal.
     Failed {
         function: String,
         end: Termination,
@@ -39,7 +39,7 @@ pub enum Outcome {
     },
 }
 
-/// Why no file of the instance can be used.
+/// Why the files of the instance cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Broken {
     /// Bash has printed its own message.
@@ -84,7 +84,7 @@ impl Outcome {
         }
     }
 
-    /// Reads the report of a run that came to this end.
+    /// Reads the report of a run that ended with this status.
     pub fn read(report: &[u8], end: Termination) -> Self {
         let words: Vec<&OsStr> = report
             .split(|byte| *byte == 0)
@@ -133,7 +133,7 @@ impl Outcome {
 }
 
 impl FailedCommand {
-    /// The place that was reported, if it is where the status of the run came from.
+    /// The reported place, if the status of the run came from there.
     fn read(words: &[&OsStr], end: Termination) -> Option<Self> {
         let [status, command, file, line, ..] = words else {
             return None;
@@ -153,12 +153,12 @@ impl fmt::Display for FailedCommand {
     }
 }
 
-/// The last entry of a report that was written as a whole.
+/// The last complete entry of a report.
 fn last_entry<'a>(mut words: &'a [&'a OsStr]) -> Option<&'a [&'a OsStr]> {
     let mut last = None;
     while let [count, rest @ ..] = words {
         let count = count.to_str().and_then(|count| count.parse().ok());
-        // Each word ends with NUL, so that there is something behind a whole entry.
+        // Each word ends with NUL, so something follows a complete entry.
         let Some((entry, after)) = count.and_then(|count| rest.split_at_checked(count)) else {
             break;
         };
@@ -176,13 +176,13 @@ fn first(words: &[&OsStr]) -> String {
     one_line(&word.to_string_lossy())
 }
 
-/// A text as one line.
+/// A text in one line.
 fn unwrapped(text: &OsStr) -> String {
     let text = text.to_string_lossy();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A command as one line of readable length.
+/// A command in one line of limited length.
 fn one_line(command: &str) -> String {
     const LONGEST: usize = 160;
     let line = unwrapped(command.as_ref());
