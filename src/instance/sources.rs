@@ -8,8 +8,9 @@ use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Phase;
 use crate::instance::trust::Trust;
-use crate::sys::exit::{Exit, OrExit};
+use crate::sys::exit::{self, Exit, OrExit};
 use crate::sys::file;
+use crate::sys::user::require_root;
 
 /// Shipped types that an administrator's type of the same name replaces: people had written their
 /// own `bridge.conf` before there was a `bridge.sh`.
@@ -127,7 +128,11 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
         None if !yields => source(Slot::Script, &shipped)?,
         own => own,
     };
-    let container = source(Slot::Container, &root.container_values(instance))?;
+    let container = match source(Slot::Container, &root.container_values(instance)) {
+        // Only root can set up the network of a container.
+        Err(error) if exit::code(&error) == Exit::NotPermitted && require_root().is_err() => None,
+        container => container?,
+    };
     let configured = configuration.iter().any(Option::is_some) || container.is_some();
     if script.is_none() && !configured {
         bail!(

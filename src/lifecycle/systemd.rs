@@ -197,15 +197,21 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// One that runs, of those that systemd has in memory: asking for them does not load others.
+    /// The first that runs of those that systemd has in memory: asking for them does not load others.
     fn stopping(&self) -> Result<Option<String>> {
         let units = self.manager.units(&self.names)?;
-        let mut units = units.into_iter();
-        let running = units.find(|unit| {
-            let started_again = unit.name == self.names[0] && unit.active == "active";
-            !matches!(&*unit.active, "inactive" | "failed") && !started_again
-        });
-        Ok(running.map(|unit| short(&unit.name).to_owned()))
+        let runs = |name: &&String| {
+            let mut states = units.iter().filter(|unit| unit.name == **name);
+            let started_again = |active: &str| **name == self.names[0] && active == "active";
+            states.any(|unit| {
+                !matches!(&*unit.active, "inactive" | "failed") && !started_again(&unit.active)
+            })
+        };
+        Ok(self
+            .names
+            .iter()
+            .find(runs)
+            .map(|name| short(name).to_owned()))
     }
 
     /// One that has not stopped, and is not needed any more.
