@@ -35,8 +35,20 @@ fn network(machine: &Machine, plugins: &str, more: &str) -> Result<()> {
 /// Bridges and chains of packet filters stay when plugins go: what is compared is how it looks after a first
 /// time.
 fn settled(machine: &Machine) -> Result<String> {
-    machine.run("systemctl start netns-cni@web; systemctl stop netns-cni@web")?;
+    machine.run("systemctl start netns-cni@web")?;
+    // Of a bridge that stays, addresses leave duplicate address detection and routes go down later.
+    machine.wait_until("no address is tentative", SOON, |machine| {
+        Ok(machine
+            .run("ip -6 address show tentative")?
+            .stdout
+            .is_empty())
+    })?;
+    machine.run("systemctl stop netns-cni@web")?;
     expect_instance(machine, "cni", "web", [DOWN, DOWN, DOWN])?;
+    machine.wait_until("a bridge without ports has no carrier", SOON, |machine| {
+        let up = "ip -oneline link show type bridge | grep -v NO-CARRIER || true";
+        Ok(machine.run(up)?.stdout.is_empty())
+    })?;
     look(machine)
 }
 
