@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 /// The properties of stdout.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Look {
+pub struct Terminal {
     /// The width in columns. `None` if lines can have any length.
     pub width: Option<usize>,
     pub colours: bool,
@@ -16,7 +16,7 @@ pub struct Look {
 
 /// The meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub enum Highlight {
     Good,
     Bad,
     Busy,
@@ -24,7 +24,7 @@ pub enum Tone {
     Heading,
 }
 
-impl Look {
+impl Terminal {
     /// The properties of the terminal if stdout is one. `$COLUMNS` overrides its width; `$NO_COLOR`
     /// (no-color.org) and `TERM=dumb` disable colours.
     pub fn of_stdout() -> Self {
@@ -41,28 +41,28 @@ impl Look {
     }
 
     /// `text` in a colour, if colours are enabled.
-    pub fn paint(self, tone: Tone, text: &str) -> String {
+    pub fn paint(self, highlight: Highlight, text: &str) -> String {
         if !self.colours {
             return text.to_owned();
         }
-        let style = match tone {
-            Tone::Good => AnsiColor::Green.on_default(),
-            Tone::Bad => AnsiColor::Red.on_default().bold(),
-            Tone::Busy => AnsiColor::Yellow.on_default(),
-            Tone::Faint => Style::new().dimmed(),
-            Tone::Heading => Style::new().bold(),
+        let style = match highlight {
+            Highlight::Good => AnsiColor::Green.on_default(),
+            Highlight::Bad => AnsiColor::Red.on_default().bold(),
+            Highlight::Busy => AnsiColor::Yellow.on_default(),
+            Highlight::Faint => Style::new().dimmed(),
+            Highlight::Heading => Style::new().bold(),
         };
         format!("{style}{text}{style:#}")
     }
 }
 
 /// The colour of a state of a unit or a link.
-pub fn tone(state: &str) -> Tone {
+pub fn highlight(state: &str) -> Highlight {
     match state {
-        "active" | "up" => Tone::Good,
-        "failed" | "missing" | "leftover" | "no-carrier" => Tone::Bad,
-        "activating" | "deactivating" | "reloading" | "maintenance" => Tone::Busy,
-        _ => Tone::Faint,
+        "active" | "up" => Highlight::Good,
+        "failed" | "missing" | "leftover" | "no-carrier" => Highlight::Bad,
+        "activating" | "deactivating" | "reloading" | "maintenance" => Highlight::Busy,
+        _ => Highlight::Faint,
     }
 }
 
@@ -166,12 +166,12 @@ mod tests {
 
     #[test]
     fn colours_are_only_used_where_wanted() {
-        let plain = Look::default();
-        assert_eq!(plain.paint(Tone::Bad, "x"), "x");
+        let plain = Terminal::default();
+        assert_eq!(plain.paint(Highlight::Bad, "x"), "x");
         let colours = true;
         assert!(
-            Look { colours, ..plain }
-                .paint(Tone::Bad, "x")
+            Terminal { colours, ..plain }
+                .paint(Highlight::Bad, "x")
                 .starts_with('\u{1b}')
         );
     }

@@ -6,7 +6,7 @@ use systemd_netns::inventory::graph::{Diagram, dot, svg, text};
 use systemd_netns::inventory::{
     Endpoint, Link, Location, Namespace, NamespaceState, Service, TypeState,
 };
-use systemd_netns::sys::terminal::{self, Look};
+use systemd_netns::sys::terminal::{self, Terminal};
 
 use crate::repository;
 
@@ -136,9 +136,9 @@ fn compare(file: &str, drawn: &str) {
     assert!(golden == drawn, "{file} differs: it is now\n{drawn}");
 }
 
-fn look(width: Option<usize>) -> Look {
+fn look(width: Option<usize>) -> Terminal {
     let colours = false;
-    Look { width, colours }
+    Terminal { width, colours }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::check::{self, Finding, Report, Severity, Subject};
 use crate::cli::output::{Paging, print_json};
 use crate::instance::paths::Root;
 use crate::sys::log;
-use crate::sys::terminal::{Look, Tone, clean};
+use crate::sys::terminal::{Highlight, Terminal, clean};
 use crate::systemd::manager::Manager;
 
 /// Check the configuration for problems
@@ -46,16 +46,16 @@ impl Check {
             for what in &report.not_checked {
                 log::warn(&format!("not checked: {what}"));
             }
-            self.paging.print(&text(&report, Look::of_stdout()))?;
+            self.paging.print(&text(&report, Terminal::of_stdout()))?;
         }
         Ok(report.status())
     }
 }
 
-fn text(report: &Report, look: Look) -> String {
+fn text(report: &Report, terminal: Terminal) -> String {
     let mut text = String::new();
     for finding in &report.findings {
-        text += &line(finding, look);
+        text += &line(finding, terminal);
         text.push('\n');
     }
     let count = |severity| {
@@ -94,12 +94,12 @@ fn text(report: &Report, look: Look) -> String {
 }
 
 /// `error: SUBJECT: FILE:LINE: MESSAGE`, without what is not known.
-fn line(finding: &Finding, look: Look) -> String {
-    let (tone, word) = match finding.severity {
-        Severity::Error => (Tone::Bad, "error:"),
-        Severity::Warning => (Tone::Busy, "warning:"),
+fn line(finding: &Finding, terminal: Terminal) -> String {
+    let (highlight, word) = match finding.severity {
+        Severity::Error => (Highlight::Bad, "error:"),
+        Severity::Warning => (Highlight::Busy, "warning:"),
     };
-    let mut line = look.paint(tone, word);
+    let mut line = terminal.paint(highlight, word);
     if let Some(subject) = &finding.subject {
         line += &format!(" {}:", clean(subject));
     }

@@ -5,7 +5,7 @@ use crate::cli::output::{Paging, warn_unreadable};
 use crate::instance::paths::Root;
 use crate::inventory::Inventory;
 use crate::inventory::graph;
-use crate::sys::terminal::Look;
+use crate::sys::terminal::Terminal;
 use crate::systemd::manager::Manager;
 
 /// Draw the network namespaces and the links between them
@@ -34,7 +34,7 @@ impl Graph {
         let inventory = Inventory::read(root, Manager::running(root)?.as_ref())?;
         let graph = graph::Diagram::of(&inventory.host, &inventory.named);
         let drawing = match self.format {
-            Format::Text => graph::text::draw(&graph, Look::of_stdout()),
+            Format::Text => graph::text::draw(&graph, Terminal::of_stdout()),
             Format::Dot => graph::dot::draw(&graph),
             Format::Svg => graph::svg::draw(&graph),
         };

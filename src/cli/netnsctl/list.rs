@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::output::{Paging, print_json, warn_unreadable};
 use crate::instance::paths::Root;
 use crate::inventory::{Inventory, Namespace, NamespaceState, Owner};
-use crate::sys::terminal::{self, Look, Tone};
+use crate::sys::terminal::{self, Highlight, Terminal};
 use crate::systemd::manager::Manager;
 
 /// List network namespaces, their types, links and services
@@ -46,7 +46,7 @@ impl List {
                 unreadable,
             })?;
         } else {
-            let table = table(namespaces, Look::of_stdout(), !self.no_legend);
+            let table = table(namespaces, Terminal::of_stdout(), !self.no_legend);
             self.paging.print(&table)?;
             warn_unreadable(unreadable);
         }
@@ -67,8 +67,8 @@ const COLUMNS: [Column; 7] = [
     ("SERVICES", 80, services),
 ];
 
-/// The table, as wide as `look` allows.
-fn table(namespaces: &[Namespace], look: Look, legend: bool) -> String {
+/// The table, as wide as `terminal` allows.
+fn table(namespaces: &[Namespace], terminal: Terminal, legend: bool) -> String {
     if namespaces.is_empty() {
         return if legend {
             "no network namespaces\n"
@@ -77,7 +77,7 @@ fn table(namespaces: &[Namespace], look: Look, legend: bool) -> String {
         }
         .to_owned();
     }
-    let wide = look.width.unwrap_or(usize::MAX);
+    let wide = terminal.width.unwrap_or(usize::MAX);
     let columns = COLUMNS
         .iter()
         .filter(|(_, narrowest, _)| *narrowest <= wide);
@@ -85,7 +85,7 @@ fn table(namespaces: &[Namespace], look: Look, legend: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = look.width {
+    if let Some(width) = terminal.width {
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
@@ -108,8 +108,8 @@ fn table(namespaces: &[Namespace], look: Look, legend: bool) -> String {
     for (number, line) in table.lines().enumerate() {
         let line = line.trim_end();
         text += &match legend && number == 0 {
-            true => look.paint(Tone::Heading, line),
-            false => states_painted(line, look),
+            true => terminal.paint(Highlight::Heading, line),
+            false => states_painted(line, terminal),
         };
         text.push('\n');
     }
@@ -117,13 +117,13 @@ fn table(namespaces: &[Namespace], look: Look, legend: bool) -> String {
 }
 
 /// Colours the states once the table is laid out, which would count colours as text.
-fn states_painted(line: &str, look: Look) -> String {
+fn states_painted(line: &str, terminal: Terminal) -> String {
     let piece = |piece: &str| {
         let word = piece.trim_end_matches([' ', ',']);
         let state = word.rsplit_once(':').map_or(word, |(_, state)| state);
-        match terminal::tone(state) {
-            Tone::Faint => piece.to_owned(),
-            tone => look.paint(tone, word) + &piece[word.len()..],
+        match terminal::highlight(state) {
+            Highlight::Faint => piece.to_owned(),
+            highlight => terminal.paint(highlight, word) + &piece[word.len()..],
         }
     };
     line.split_inclusive([' ', ',']).map(piece).collect()
@@ -216,11 +216,11 @@ mod tests {
 
     #[test]
     fn states_have_colours_and_names_have_none() {
-        let look = Look {
+        let terminal = Terminal {
             width: None,
             colours: true,
         };
-        let painted = states_painted("web  t:active, u:failed  eth0", look);
+        let painted = states_painted("web  t:active, u:failed  eth0", terminal);
         assert_eq!(painted.matches("\u{1b}[0m").count(), 2, "{painted:?}");
         assert!(painted.starts_with("web  \u{1b}"), "{painted:?}");
     }

@@ -14,7 +14,7 @@ use crate::inventory::{Inventory, Link, Location, Namespace, NamespaceState, Own
 use crate::inventory::{Service, TypeState, Unit};
 use crate::namespace::netlink::{Passed, Traffic};
 use crate::sys::log;
-use crate::sys::terminal::{self, Look, Tone, clean};
+use crate::sys::terminal::{self, Highlight, Terminal, clean};
 use crate::systemd::instances::known;
 use crate::systemd::manager::Manager;
 
@@ -97,8 +97,8 @@ impl Status {
                 unreadable,
             })?,
             (namespaces, false) => {
-                let look = Look::of_stdout();
-                let pages: Vec<String> = namespaces.iter().map(|one| text(one, look)).collect();
+                let terminal = Terminal::of_stdout();
+                let pages: Vec<String> = namespaces.iter().map(|one| text(one, terminal)).collect();
                 self.paging.print(&pages.join("\n"))?;
                 warn_unreadable(unreadable);
             }
@@ -122,15 +122,15 @@ fn inactive(root: &Root, manager: Option<&Manager>, name: &NsName) -> Option<Nam
 }
 
 /// One namespace, in sections.
-fn text(details: &Details, look: Look) -> String {
+fn text(details: &Details, terminal: Terminal) -> String {
     let namespace = &details.namespace;
     let mut text = String::new();
     let mut section = |heading: &str, lines: Vec<String>| {
         if lines.is_empty() {
             return;
         }
-        let _ = writeln!(text, "{}", look.paint(Tone::Heading, heading));
-        let width = look.width.unwrap_or(usize::MAX);
+        let _ = writeln!(text, "{}", terminal.paint(Highlight::Heading, heading));
+        let width = terminal.width.unwrap_or(usize::MAX);
         for line in lines {
             for line in terminal::wrap(clean(&line).split_inclusive(' '), width, "  ", "      ") {
                 text += &line;

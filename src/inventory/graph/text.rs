@@ -1,13 +1,13 @@
 //! The picture for a terminal: a box for each namespace, peers in words.
 
 use super::{Diagram, Frame, Health};
-use crate::sys::terminal::{self, Look, Tone};
+use crate::sys::terminal::{self, Highlight, Terminal};
 
 /// The narrowest picture that is drawn, in columns.
 const NARROWEST: usize = 16;
 
-/// Draws it, as wide as `look` allows.
-pub fn draw(graph: &Diagram, look: Look) -> String {
+/// Draws it, as wide as `terminal` allows.
+pub fn draw(graph: &Diagram, terminal: Terminal) -> String {
     let names = graph.boxes.iter().flat_map(|boxed| &boxed.rows);
     let names = names.map(|row| row.depth * 2 + terminal::width(&row.name));
     let names = names.max().unwrap_or(0);
@@ -25,12 +25,12 @@ pub fn draw(graph: &Diagram, look: Look) -> String {
         .max()
         .unwrap_or(0);
     // Two borders, each with a space.
-    let most = look.width.unwrap_or(usize::MAX).max(NARROWEST) - 4;
+    let most = terminal.width.unwrap_or(usize::MAX).max(NARROWEST) - 4;
     let inner = wanted.min(most);
     let mut text = String::new();
     for (boxed, lines) in graph.boxes.iter().zip(&contents) {
-        let paint = |part: &str| match tone(boxed.health) {
-            Some(tone) => look.paint(tone, part),
+        let paint = |part: &str| match highlight(boxed.health) {
+            Some(highlight) => terminal.paint(highlight, part),
             None => part.to_owned(),
         };
         let heading = terminal::cut(&heading(boxed), inner - 1);
@@ -89,11 +89,11 @@ fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
     lines
 }
 
-fn tone(health: Health) -> Option<Tone> {
+fn highlight(health: Health) -> Option<Highlight> {
     match health {
-        Health::Active => Some(Tone::Good),
-        Health::Busy => Some(Tone::Busy),
-        Health::Failed => Some(Tone::Bad),
+        Health::Active => Some(Highlight::Good),
+        Health::Busy => Some(Highlight::Busy),
+        Health::Failed => Some(Highlight::Bad),
         Health::Plain => None,
     }
 }
