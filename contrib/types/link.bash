@@ -112,7 +112,7 @@ _netns_parents=/run/systemd-netns/parents
 # Sets a parent up if it is down.
 #   netns_parent_up INTERFACE
 netns_parent_up() {
-    (flock --timeout 30 9 && _netns_parent_up "$1") 9</run/systemd-netns
+    (flock --timeout 30 9 && _netns_parent_up "$1") 9<"$netns_lock"
 }
 
 _netns_parent_up() {
@@ -130,7 +130,7 @@ _netns_parent_up() {
 # Sets those parents down again that this instance was the last one to need.
 netns_parent_release() {
     [[ -d $_netns_parents ]] || return 0
-    (flock --timeout 30 9 && _netns_parent_release) 9</run/systemd-netns
+    (flock --timeout 30 9 && _netns_parent_release) 9<"$netns_lock"
 }
 
 _netns_parent_release() {

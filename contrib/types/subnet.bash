@@ -80,7 +80,7 @@ _netns_subnet_ranges() {
 netns_take_subnet() {
     local pool=${!1} file=$_netns_subnet_state/$NSTYPE@$NSNAME had='' lock ranges first last begin end
     mkdir -p "$_netns_subnet_state"
-    exec {lock}<"$_netns_subnet_state"
+    exec {lock}<"$netns_lock"
     flock "$lock"
     ranges=$({ _netns_subnet_ranges; _netns_host_ranges "$pool"; } | sort -n)
     _netns_ipv4_range "$pool"
@@ -157,7 +157,7 @@ netns_subnet_addresses() {
 # Prints the /48 for private addresses of this host: fd and 40 random bits (RFC 4193).
 _netns_ula() {
     local file=$_netns_subnet_state/../ula lock bits
-    exec {lock}<"$_netns_subnet_state"
+    exec {lock}<"$netns_lock"
     flock "$lock"
     if [[ ! -e $file ]]; then
         bits=$(</proc/sys/kernel/random/uuid)

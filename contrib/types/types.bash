@@ -22,6 +22,9 @@ netns_group=28275
 # before `up` and removes it after `down`.
 # shellcheck disable=SC2034 # for the types
 netns_state=/run/systemd-netns/instances/$NSTYPE@$NSNAME
+# A directory to lock while instances of several namespaces must not do the same thing at once. Only root
+# can open it, so no other user can hold the lock: (flock --timeout 30 9 && ...) 9<"$netns_lock".
+netns_lock=/run/systemd-netns
 
 # Exits with 6 because of the value of a variable.
 #   netns_reject VARIABLE REASON

@@ -158,7 +158,7 @@ _vip_leave() {
 
 # Runs one of these two functions under a lock.
 _vip_alone() {
-    (flock --timeout 30 9 && "$@" 9<&-) 9</run/systemd-netns
+    (flock --timeout 30 9 && "$@" 9<&-) 9<"$netns_lock"
 }
 
 # Routes packets of the host for an address through its macvlan: what leaves through GATEWAY_DEVICE
