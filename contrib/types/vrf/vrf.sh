@@ -8,6 +8,9 @@
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash
 
+# Comes after all other routes.
+_vrf_no_route=(unreachable default metric 4278198272)
+
 _vrf_names() {
     VRF_IFNAME=${VRF_IFNAME:-vrf0}
 }
@@ -42,8 +45,8 @@ configure_vrf_up_inside() {
     ip link set dev lo up
     ip link set dev "$VRF_IFNAME" up
     # What has no route here must not look for one in the main table.
-    ip route add table "$VRF_TABLE" unreachable default metric 4278198272
-    ip -6 route add table "$VRF_TABLE" unreachable default metric 4278198272
+    ip route add table "$VRF_TABLE" "${_vrf_no_route[@]}"
+    ip -6 route add table "$VRF_TABLE" "${_vrf_no_route[@]}"
     netns_words VRF_PORTS
     for port in "${REPLY[@]}"; do
         ip link show dev "$port" &>/dev/null ||
@@ -63,8 +66,14 @@ configure_vrf_up_inside() {
     done < <(printf '%s\n' "${VRF_ROUTES[@]}")
 }
 
+# Another type may keep the namespace, and a route without an interface does not go with the VRF.
+_vrf_delete_routes() {
+    ip route delete table "$VRF_TABLE" "${_vrf_no_route[@]}" 2>/dev/null || :
+    ip -6 route delete table "$VRF_TABLE" "${_vrf_no_route[@]}" 2>/dev/null || :
+}
+
 configure_vrf_down_inside() {
-    netns_delete_links
+    netns_run_all _vrf_delete_routes netns_delete_links
 }
 
 configure_vrf_down_outside() {
