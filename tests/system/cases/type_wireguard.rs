@@ -45,7 +45,8 @@ printf '%s\r\n' '[interface]' "privatekey=$(<b.key) # mine" 'Address = 10.66.0.2
 netnsupdate --quiet
 "#;
 
-const PING: &str = "for to in 10.66.0.2 fd66::2; do ip netns exec a ping -c 1 -W 5 $to; done";
+/// A handshake that meets another is repeated after 5 seconds.
+const PING: &str = "for to in 10.66.0.2 fd66::2; do ip netns exec a ping -c 1 -w 15 $to; done";
 const BOTH: &str = "netns-wireguard@a netns-wireguard@b";
 
 /// Waits for the namespaces, which go after the stop, and looks for anything left.
@@ -188,7 +189,7 @@ fn no_leak(machine: &Machine) -> Result<()> {
         ensure!(ping.status == Some(2), "{ping}");
     }
     machine.run("systemctl restart netns-wireguard@a")?;
-    machine.run("ip netns exec a ping -c 1 -W 5 fd66::2")?;
+    machine.run("ip netns exec a ping -c 1 -w 15 fd66::2")?;
     machine.run(&format!("ip link delete v0; systemctl stop {BOTH}"))?;
     all_gone(machine)
 }
