@@ -144,6 +144,8 @@ install-package: $(BUILD)/built-for
 	@packaging/sbom $(TARGET) $(if $(filter yes,$(STATIC)),--static) >$(BUILD)/sbom.spdx.json
 	@$(call install_all,$(PACKAGED))
 	@rm -f '$(DESTDIR)$(MADE)'
+	@# A distribution's package leaves /opt alone; its runtimes look into CNIDIR.
+	@rm -f '$(DESTDIR)$(OPTCNIDIR)/netns-cni'; rmdir -p '$(DESTDIR)$(OPTCNIDIR)' 2>/dev/null || :
 
 # Packages, in target/packages.
 deb rpm arch: build

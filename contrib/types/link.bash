@@ -67,13 +67,18 @@ netns_parent_check() {
 #   netns_link_make PREFIX PARENT NAME TYPE [ARGUMENT...]
 # The arguments are those of `ip link add type TYPE`.
 netns_link_make() {
-    local mac=$1_MAC mtu=$1_MTU said
+    local mac=$1_MAC mtu=$1_MTU made=netns-$BASHPID said
     netns_undo netns_parent_release
     netns_parent_up "$2"
-    # Only the kernel knows what other sub-interfaces a parent has.
-    said=$(ip link add link "$2" name "$3" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
+    # Only the kernel knows what other sub-interfaces a parent has. Some kernels refuse a name that the
+    # host has, although the interface is created in the namespace.
+    said=$(ip link add link "$2" name "$made" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
         netns "$NSNAME" type "${@:4}" 2>&1) ||
         netns_reject "${_netns_parent_variable:-$1_PARENT_IFNAME}" "the kernel refuses '${*:4}' on it: ${said//$'\n'/ }"
+    ip -n "$NSNAME" link set dev "$made" name "$3" || {
+        ip -n "$NSNAME" link delete dev "$made"
+        return 1
+    }
     netns_undo ip -n "$NSNAME" link delete dev "$3"
     netns_claim_link "$3" -n "$NSNAME"
 }
