@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::attach::soon;
 use super::support::{expect_in, nothing_left};
 use crate::harness::{Case, Machine};
 
@@ -232,7 +233,10 @@ fn no_server(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-openvpn@a")?;
     expect_in(&journal, "no tunnel within 3 seconds (OPENVPN_TIMEOUT)")?;
     expect_in(&journal, "(journalctl -t openvpn-a)")?;
-    machine.run("(! pgrep openvpn); [[ ! -e /run/netns/a && ! -e /etc/netns ]]")?;
+    soon(
+        machine,
+        "! pgrep openvpn && [[ ! -e /run/netns/a && ! -e /etc/netns ]]",
+    )?;
     // A certificate of somebody else: the reason is told.
     machine.sh(&format!(
         "echo OPENVPN_TIMEOUT=8 >/etc/conf.d/netns/openvpn-a.conf
@@ -480,16 +484,23 @@ fn killed(machine: &Machine) -> Result<()> {
     machine.sh(
         "systemctl stop server; systemctl start --no-block netns-openvpn@a
          for i in {1..100}; do ! pgrep -f '^openvpn --suppress' || break; sleep 0.1; done
-         systemctl kill --signal=KILL netns_outside-openvpn@a
-         for i in {1..100}; do [[ $(systemctl is-active netns_name@a) == active ]] || break; sleep 0.1; done
-         systemctl reset-failed; (! pgrep openvpn); (! ip -oneline link | grep ovpn)",
+         systemctl kill --signal=KILL netns_outside-openvpn@a",
     )?;
+    soon(
+        machine,
+        "! pgrep openvpn && ! ip -oneline link | grep ovpn && ! systemctl is-active netns_name@a",
+    )?;
+    machine.run("systemctl reset-failed")?;
     machine.sh(SERVE)?;
     machine.run(&format!("systemctl start {UNIT}"))?;
     machine.sh(PING)?;
     machine.run("ip netns delete a; sleep 0.5")?;
     machine.run(&format!("systemctl stop {UNIT}"))?;
-    machine.run("(! pgrep -f '^openvpn --suppress'); [[ ! -e /etc/netns ]]")?;
+    // The command waits for the inside unit alone.
+    soon(
+        machine,
+        "! pgrep -f '^openvpn --suppress' && [[ ! -e /etc/netns ]]",
+    )?;
 
     machine.sh(
         "cd /etc/openvpn/client; cp a.conf odd:1.x@2-3.conf
