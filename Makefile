@@ -40,7 +40,8 @@ STATICALLY = $(if $(filter yes,$(STATIC)),"-Ctarget-feature=+crt-static"$(COMMA)
 COMMA := ,
 CARGOFLAGS = --locked --release --target $(TARGET) --config 'target.$(TARGET).rustflags=[$(STATICALLY)$(REMAP)]'
 
-PROGRAMS = netnsinit netnsupdate netnsctl
+# netnsctl is netnsupdate and the plugin of container runtimes as well, by their names (see LINKS).
+PROGRAMS = netnsinit netnsctl
 TYPES = $(notdir $(wildcard contrib/types/*/*.sh))
 
 # Every file that is installed, as MODE:SOURCE:DESTINATION, or link:TARGET:DESTINATION.
@@ -64,9 +65,9 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:contrib/completions/netnsctl.bash:$(BASHDIR)/netnsctl \
 	0644:contrib/completions/netnsctl.fish:$(FISHDIR)/netnsctl.fish \
 	0644:contrib/completions/_netnsctl:$(ZSHDIR)/_netnsctl \
-	0755:$(BUILD)/netns-cni:$(CNIDIR)/netns-cni \
-	link:$(CNIDIR)/netns-cni:$(OPTCNIDIR)/netns-cni \
-	link:$(CNIDIR)/netns-cni:$(NETAVARKDIR)/netns \
+	link:$(SBINDIR)/netnsctl:$(CNIDIR)/netns-cni \
+	link:$(SBINDIR)/netnsctl:$(OPTCNIDIR)/netns-cni \
+	link:$(SBINDIR)/netnsctl:$(NETAVARKDIR)/netns \
 	0755:contrib/types/nft/netns-nft-save:$(SBINDIR)/netns-nft-save \
 	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
@@ -86,7 +87,7 @@ COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:
 PACKAGED = 0755:packaging/hook:$(DATADIR)/package-hook \
 	0644:$(BUILD)/sbom.spdx.json:$(DOCDIR)/sbom.spdx.json
 # and every symlink, as TARGET:LINK
-LINKS = netnsupdate:$(SBINDIR)/netns-update \
+LINKS = netnsctl:$(SBINDIR)/netnsupdate netnsctl:$(SBINDIR)/netns-update \
 	netnsupdate.8:$(MANDIR)/man8/netns-update.8 \
 	netnsctl.8:$(MANDIR)/man8/netns-nft-save.8 \
 	$(foreach program,netnsinit netnsupdate netns-update, \
@@ -98,7 +99,7 @@ DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/sch
 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
-		'building the programs (1 to 2 minutes the first time)' $(CARGO) build $(CARGOFLAGS) --bins
+		'building the programs (1 to 2 minutes the first time)' $(CARGO) build $(CARGOFLAGS) $(PROGRAMS:%=--bin %)
 	@echo '$(PREFIX) $(SYSCONFDIR)' >$(BUILD)/built-for
 
 # After 'make', 'sudo make install' needs no cargo, only the same PREFIX and SYSCONFDIR.
