@@ -69,19 +69,19 @@ impl ResolvConf {
         }))
     }
 
-    /// Replaces the part of `owner` with `lines`. `false` if the file belongs to the administrator.
+    /// Replaces the part of `owner` with `lines`, where it is: the order of the name servers does not
+    /// depend on whose lease was renewed last. `false` if the file belongs to the administrator.
     pub fn set(&self, owner: &str, lines: &str) -> Result<bool> {
         let _lock = self.lock()?;
-        let (mut text, new) = match self.read()? {
+        let part = format!("# {owner}\n{lines}");
+        let text = match self.read()? {
             Content::Foreign => return Ok(false),
-            Content::Ours(text) => (without(&text, |heading| heading == owner), false),
-            Content::Missing => (self.begin()?, true),
+            Content::Ours(text) => {
+                self.rewrite(&with(&text, owner, &part))?;
+                return Ok(true);
+            }
+            Content::Missing => self.begin()? + &part,
         };
-        text += &format!("# {owner}\n{lines}");
-        if !new {
-            self.rewrite(&text)?;
-            return Ok(true);
-        }
         let written = file::write(&self.path, text.as_bytes(), 0o644);
         let finished = written.and_then(|()| self.set_mode(0o755));
         if finished.is_err() {
@@ -210,6 +210,16 @@ fn is_heading(line: &str) -> bool {
     line.starts_with("# ") && line.contains('@')
 }
 
+/// `text` with the part of `owner`: in place of an older one, or at the end.
+fn with(text: &str, owner: &str, part: &str) -> String {
+    let heading = format!("# {owner}");
+    let is_before = |line: &&str| *line != heading;
+    let join = |lines: Vec<&str>| lines.iter().map(|line| format!("{line}\n")).collect();
+    let before: String = join(text.lines().take_while(is_before).collect());
+    let after: String = join(text.lines().skip_while(is_before).collect());
+    before + part + &without(&after, |heading| heading == owner)
+}
+
 /// `text` without the parts whose headings match.
 fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
     let mut gone = false;
@@ -293,7 +303,7 @@ mod tests {
             let veth = "# veth@web\nnameserver 192.0.2.1\nsearch example.com\n\
                         # veth@web dhcp4\nnameserver 192.0.2.2\n";
             let attach = "# netnsctl-attach@web\nnameserver 2001:db8::53\n";
-            assert_eq!(text(&file), format!("{head}{veth}{attach}"));
+            assert_eq!(text(&file), format!("{head}{attach}{veth}"));
             let part = file.part(ATTACH).unwrap().unwrap();
             assert_eq!(part, "nameserver 2001:db8::53\n");
             file.remove(ATTACH).unwrap();

@@ -134,10 +134,10 @@ fn shared(machine: &Machine) -> Result<()> {
     )?;
     let servers = format!("grep -o '[^ ]*$' {FILE} | tail -n +2 | grep '[.:]' | xargs");
     let all = machine.run(&servers)?.stdout;
-    ensure!(all == "192.0.2.1 2001:db8::2 192.0.2.3\n", "{all}");
+    ensure!(all == "192.0.2.1 192.0.2.3 2001:db8::2\n", "{all}");
     call(machine, "veth@web", "netns_dns_remove; netns_dns_remove")?;
     let rest = machine.run(&servers)?.stdout;
-    ensure!(rest == "2001:db8::2 192.0.2.3\n", "{rest}");
+    ensure!(rest == "192.0.2.3 2001:db8::2\n", "{rest}");
     call(machine, "nat@web", "netns_dns_remove")?;
     machine.run("test ! -e /etc/netns/web; ls /etc/netns/web2")?;
     call(machine, "veth@web2", "netns_dns_remove")?;

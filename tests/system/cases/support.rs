@@ -152,6 +152,9 @@ pub fn comes_to(
             lines.map(|line| format!("{mark} {line}\n")).collect()
         };
         let (gone, new) = (only_in(before, &now, '-'), only_in(&now, before, '+'));
+        if gone.is_empty() && new.is_empty() {
+            return format!("the same lines, in another order or number:\n{before}now:\n{now}");
+        }
         format!("what differs from before:\n{gone}{new}")
     })
 }
