@@ -1,4 +1,4 @@
-//! Gives every network namespace type its systemd units.
+//! Generates the systemd units of network namespace types.
 
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use systemd_netns::instance::paths::Root;
 use systemd_netns::sys::exit::{self, Exit, OrExit};
 use systemd_netns::sys::log;
 use systemd_netns::sys::rooted;
+use systemd_netns::sys::user::require_root;
 use systemd_netns::systemd::manager::Manager;
 use systemd_netns::update::{self, Reload, UpdateRequest};
 
@@ -17,11 +18,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: Update) -> Result<u8> {
     let system = arguments.root.is_none();
-    if system && !arguments.dry_run && !nix::unistd::geteuid().is_root() {
-        return Err(anyhow!("changing units is not permitted")).or_exit(Exit::NotPermitted);
+    if system && !arguments.dry_run {
+        require_root()?;
     }
     if let Some(root) = arguments.root.as_ref().filter(|root| !root.is_dir()) {
-        // A mistyped name would become a new tree, and an empty one this directory.
+        // A mistyped name would create a new tree; an empty name would mean the working directory.
         return Err(anyhow!("--root '{}' is not a directory", root.display())).or_exit(Exit::Usage);
     }
     if let Some(root) = &arguments.root {
