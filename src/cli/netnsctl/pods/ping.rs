@@ -9,7 +9,7 @@ use crate::pods::settings::Settings;
 /// Ping the pods of all nodes
 ///
 /// Pings both addresses of each pod, from this node or from its pods, and
-/// prints those that did not answer.
+/// prints the addresses that did not answer.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods ping --between --nodes 2")]
 pub struct Ping {
