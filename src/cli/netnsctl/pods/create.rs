@@ -4,7 +4,7 @@ use clap::Args;
 use super::Numbers;
 use crate::instance::name::NsType;
 use crate::instance::paths::Root;
-use crate::pods::set::{self, Request};
+use crate::pods::set::{self, CreateRequest};
 use crate::pods::settings::Settings;
 
 /// Create pods, all or none
@@ -65,7 +65,7 @@ impl Create {
             let bridge = bridge.as_ref().unwrap_or(&settings.bridge);
             bridge.clone()
         });
-        let request = Request {
+        let request = CreateRequest {
             bare: self.bare || bridge.is_none() && !self.types.is_empty(),
             types: self.types.clone(),
             bridge,

@@ -3,7 +3,7 @@ use clap::Args;
 
 use super::{Numbers, family};
 use crate::instance::paths::Root;
-use crate::pods::ping::{self, Request};
+use crate::pods::ping::{self, PingRequest};
 use crate::pods::settings::Settings;
 
 /// Ping the pods of all nodes
@@ -41,7 +41,7 @@ pub struct Ping {
 impl Ping {
     pub fn run(&self, root: &Root, settings: &Settings) -> Result<u8> {
         let Numbers { count, first } = self.numbers;
-        let request = Request {
+        let request = PingRequest {
             timeout: self.timeout,
             between: self.between,
             local: self.local,
