@@ -340,7 +340,7 @@ fn switches_of_the_host(machine: &Machine) -> Result<()> {
     let journal = machine.run("journalctl --boot --no-pager")?.stdout;
     ensure!(
         journal
-            .matches("sysctl net.ipv4.ip_forward: set from 0 to 1")
+            .matches("sysctl net.ipv4.ip_forward: changed from 0 to 1")
             .count()
             == 1,
         "{journal}"
