@@ -1,8 +1,8 @@
 //! Configured network namespaces as systemd services.
 //!
 //! An administrator writes four bash functions for an NSTYPE, and `netns-NSTYPE@NSNAME.service`
-//! creates the namespace NSNAME and calls them outside and inside it. The modules are rooms on
-//! floors: each uses only what stands above it in this list, and no two use each other.
+//! creates the namespace NSNAME and calls them outside and inside it. The modules are layers:
+//! each uses only those above it in this list.
 
 pub mod sys;
 

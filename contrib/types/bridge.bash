@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# What types share whose links are ports of a bridge of the host. For types:
+# Functions for types whose links are ports of a bridge of the host:
 #
 #     source /usr/share/systemd-netns/types.bash
 #     source /usr/share/systemd-netns/bridge.bash
@@ -14,7 +14,7 @@
 
 _netns_bridges=/run/systemd-netns/bridges
 
-# Exits with 6 unless the variable names a bridge, or nothing that exists.
+# Exits with 6 if the variable names an interface that is not a bridge.
 #   netns_bridge_check VARIABLE
 netns_bridge_check() {
     local line
@@ -36,15 +36,15 @@ _netns_bridge_create() {
     local address random
     local -a REPLY words
     if ip link show dev "$1" &>/dev/null; then
-        # Without a directory, it is the administrator's.
+        # A bridge without a directory belongs to the administrator.
         [[ -d $_netns_bridges/$1 ]] || return 0
         mkdir -p "$_netns_bridges/$1"
         : >"$_netns_bridges/$1/$NSTYPE@$NSNAME"
     else
-        # First: what is killed in between is released by `down`.
+        # Before the bridge, so that `down` deletes it if this is killed.
         mkdir -p "$_netns_bridges/$1"
         : >"$_netns_bridges/$1/$NSTYPE@$NSNAME"
-        # An address of its own, which does not change with the ports. The group marks it as ours.
+        # With an address of its own, which does not change with the ports. The group marks it as ours.
         read -r random </proc/sys/kernel/random/uuid
         ip link add name "$1" group "$netns_group" \
             address "fa:${random:0:2}:${random:2:2}:${random:4:2}:${random:6:2}:${random:9:2}" type bridge "${@:3}"
@@ -58,16 +58,15 @@ _netns_bridge_create() {
     done
 }
 
-# Makes a link a port of a bridge.
+# Adds a link to a bridge.
 #   netns_bridge_join BRIDGE INTERFACE
 netns_bridge_join() {
-    # The bridge has the addresses, its ports have none.
+    # A port needs no link-local address.
     [[ ! -e /proc/sys/net/ipv6/conf/$2 ]] || echo 1 >"/proc/sys/net/ipv6/conf/$2/disable_ipv6"
     ip link set dev "$2" master "$1"
 }
 
-# Makes an interface of the host a port of a bridge, unless it is one. One that is a port of another bridge
-# is refused.
+# Adds an interface of the host to a bridge. Exits with 6 if it is a port of another bridge.
 #   netns_bridge_uplink BRIDGE UPLINK_VARIABLE
 netns_bridge_uplink() {
     (flock --timeout 30 9 && _netns_bridge_uplink "$@") 9<"$netns_lock"
@@ -81,13 +80,13 @@ _netns_bridge_uplink() {
         *" master $1 "*) ;;
         *' master '*)
             line=${line#* master }
-            netns_reject "$2" "it is a port of ${line%% *}"
+            netns_reject "$2" "already a port of ${line%% *}"
             ;;
         *) ip link set dev "${!2}" master "$1" ;;
     esac
 }
 
-# Gives up the bridge, in `down outside`: the last instance deletes it, unless others than UPLINK are ports.
+# Releases the bridge, in `down outside`. The last instance deletes it, unless it has ports other than UPLINK.
 #   netns_bridge_release [UPLINK]
 netns_bridge_release() {
     [[ -d $_netns_bridges ]] || return 0
@@ -101,13 +100,13 @@ _netns_bridge_release() {
         name=${mark%/*} name=${name##*/}
         rm -f "$mark"
         for user in "$_netns_bridges/$name"/*; do
-            # One whose state is gone will never release it.
+            # An instance without state will never release it.
             [[ -e /run/systemd-netns/instances/${user##*/} ]] || rm -f "$user"
         done
         # Another instance still needs it.
         rmdir "$_netns_bridges/$name" 2>/dev/null || continue
         line=$(ip -details -oneline link show dev "$name" 2>/dev/null) || continue
-        # Another of that name was created after ours was deleted.
+        # Keep a bridge of that name that somebody else has created.
         [[ $line == *" group $netns_group "*'\    bridge '* ]] || continue
         ports=$(ip -oneline link show master "$name" | sed 's/^[0-9]*: \([^:@]*\).*/\1/' | grep -vxF -- "${1-}") || :
         if [[ -n $ports ]]; then

@@ -1,22 +1,22 @@
 # shellcheck shell=bash
 #
-# What types share that put a link to the host's network into a namespace: a sub-interface of a parent
-# (macvlan, ipvlan, vlan), or an interface of the host itself (phys). For types:
+# Functions for types that connect a namespace to the network of the host, with a sub-interface of a parent
+# (macvlan, ipvlan, vlan) or an interface of the host itself (phys):
 #
 #     source /usr/share/systemd-netns/types.bash
 #     source /usr/share/systemd-netns/link.bash
 #
-# PREFIX is what the variables of a type begin with, such as MACVLAN. Those that are set of PREFIX_IFADDR,
-# PREFIX_GATEWAY, PREFIX_MAC, PREFIX_MTU and PREFIX_DHCP are used.
+# PREFIX is the prefix of the type's variables, such as MACVLAN. The variables PREFIX_IFADDR, PREFIX_GATEWAY,
+# PREFIX_MAC, PREFIX_MTU and PREFIX_DHCP are used if they are set.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
 # shellcheck source=contrib/types/dhcp.bash
 source /usr/share/systemd-netns/dhcp.bash
 
-# Exits with 6 unless the variables that these types share are valid, and the namespace has neither an
-# interface of that name nor one of the addresses.
+# Exits with 6 unless the variables of PREFIX are valid, and the namespace has neither an interface of that
+# name nor one of the addresses.
 #   netns_link_check PREFIX IFNAME_VARIABLE [replace]
-# With `replace`, an interface of that name is there and will be replaced.
+# With `replace`, the interface exists and will be replaced.
 netns_link_check() {
     netns_require "$2"
     netns_check_ifname "$2"
@@ -32,8 +32,8 @@ netns_link_check() {
     netns_check_addresses_free "$1_IFADDR" -n "$NSNAME"
 }
 
-# Waits for the interface that the variable names, which may appear late in a boot. Exits with 6 if it
-# does not exist after NETNS_LINK_TIMEOUT seconds (5).
+# Waits for an interface of the host, which may appear late during boot. Exits with 6 if it does not exist
+# after NETNS_LINK_TIMEOUT seconds (5).
 #   netns_wait_for_link VARIABLE
 netns_wait_for_link() {
     local end
@@ -47,12 +47,12 @@ netns_wait_for_link() {
     done
 }
 
-# Waits for the parent, and exits with 6 if it cannot have sub-interfaces.
+# Waits for the parent, and exits with 6 if it is not an Ethernet interface or its MTU is too small.
 #   netns_parent_check PREFIX [VARIABLE]
 # VARIABLE names the parent: PREFIX_PARENT_IFNAME by default.
 netns_parent_check() {
     local _netns_parent=${2:-$1_PARENT_IFNAME} line mtu=$1_MTU
-    # For messages of netns_link_make.
+    # For error messages of netns_link_make.
     _netns_parent_variable=$_netns_parent
     netns_wait_for_link "$_netns_parent"
     line=$(ip -oneline link show dev "${!_netns_parent}")
@@ -70,8 +70,9 @@ netns_link_make() {
     local mac=$1_MAC mtu=$1_MTU made=netns-$BASHPID said
     netns_undo netns_parent_release
     netns_parent_up "$2"
-    # Only the kernel knows what other sub-interfaces a parent has. Some kernels refuse a name that the
-    # host has, although the interface is created in the namespace.
+    # Use a temporary name: some kernels refuse a name that exists on the host, although the interface is
+    # created in the namespace. Print the kernel's error: it may refuse a parent that has other kinds of
+    # sub-interfaces.
     said=$(ip link add link "$2" name "$made" ${!mac:+address "${!mac}"} ${!mtu:+mtu "${!mtu}"} \
         netns "$NSNAME" type "${@:4}" 2>&1) ||
         netns_reject "${_netns_parent_variable:-$1_PARENT_IFNAME}" "the kernel refuses '${*:4}' on it: ${said//$'\n'/ }"
@@ -94,8 +95,8 @@ netns_link_up() {
     netns_dhcp_start "$@"
 }
 
-# Deletes what netns_link_make has created, in `down outside`: all links with our mark, because the
-# configuration may name another one by now.
+# Deletes the links that this instance has claimed in the namespace, in `down outside`, even if the
+# configuration has another name now.
 netns_link_delete() {
     netns_run_all _netns_links_inside_delete netns_parent_release
 }
@@ -104,8 +105,7 @@ _netns_links_inside_delete() {
     netns_delete_links -netns "$NSNAME"
 }
 
-# Whether the namespace that this runs in has lost its name (`ip netns delete`): no command outside can
-# reach it any more.
+# Whether this namespace no longer has its name (`ip netns delete`), so that no command outside can reach it.
 netns_is_nameless() {
     [[ ! /run/netns/$NSNAME -ef /proc/self/ns/net ]]
 }
@@ -122,17 +122,17 @@ netns_parent_up() {
 
 _netns_parent_up() {
     if [[ $(ip -oneline link show dev "$1") == *[\<,]UP[,\>]* ]]; then
-        # Set up by another instance if there is a directory, else by the administrator.
+        # With a directory, it was set up by another instance, otherwise by the administrator.
         [[ -d $_netns_parents/$1 ]] || return 0
     else
-        echo "$1 is down: setting it up for as long as an instance needs it"
+        echo "$1 is down: setting it up while instances need it"
         ip link set dev "$1" up
     fi
     mkdir -p "$_netns_parents/$1"
     : >"$_netns_parents/$1/$NSTYPE@$NSNAME"
 }
 
-# Sets those parents down again that this instance was the last one to need.
+# Sets parents down again that no other instance needs.
 netns_parent_release() {
     [[ -d $_netns_parents ]] || return 0
     (flock --timeout 30 9 && _netns_parent_release) 9<"$netns_lock"
@@ -146,7 +146,7 @@ _netns_parent_release() {
         rm -f "$mark"
         # Another instance still needs it.
         rmdir "${mark%/*}" 2>/dev/null || continue
-        # The host may use it by now.
+        # Keep it up if the host uses it now.
         if [[ -z $(ip -oneline address show dev "$parent" scope global 2>/dev/null) ]] &&
             ! compgen -G "/sys/class/net/$parent/upper_*" >/dev/null; then
             ip link set dev "$parent" down 2>/dev/null || :

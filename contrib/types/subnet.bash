@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# Subnets for types that connect a namespace to the host with addresses that nothing else uses:
+# Functions for types that connect a namespace to the host with a subnet that nothing else uses:
 #
 #     source /usr/share/systemd-netns/subnet.bash
 #
@@ -20,7 +20,7 @@ _netns_ipv4_text() {
     REPLY=$(($1 >> 24)).$(($1 >> 16 & 255)).$(($1 >> 8 & 255)).$(($1 & 255))
 }
 
-# The first and the last address of a subnet, as numbers: "FIRST LAST".
+# Sets REPLY to the first and the last address of a subnet, as numbers: "FIRST LAST".
 _netns_ipv4_range() {
     local length=32 mask
     [[ $1 != */* ]] || length=${1#*/}
@@ -40,15 +40,15 @@ netns_check_pool() {
     _netns_ipv4_range "${!1}"
     range=$REPLY
     _netns_ipv4_number "${!1%/*}"
-    [[ $range == "$REPLY "* ]] || netns_reject "$1" 'an address in a subnet, not the address of a subnet'
+    [[ $range == "$REPLY "* ]] || netns_reject "$1" 'not the first address of a subnet'
 }
 
-# Prints the ranges of IPv4 addresses that overlap a pool and that the host has routes or addresses for.
-# Routes with a prefix length below 8 are default routes, or halves of one.
+# Prints the ranges of the host's routes and addresses that overlap a pool. Ignores routes with a prefix
+# length below 8: they are default routes, or halves of one.
 _netns_host_ranges() {
     local line word
     {
-        # Also the tables of policy routing and VPNs.
+        # All tables, for policy routing and VPNs.
         ip -4 route show table all root "$1"
         ip -4 route show table all match "$1"
         ip -4 -oneline address show
@@ -74,8 +74,8 @@ _netns_subnet_ranges() {
     done
 }
 
-# Takes a /30 of a pool for this instance that neither another instance nor the host uses: the one that
-# it had before, if it is still free.
+# Reserves a /30 of a pool that neither another instance nor the host uses. An instance keeps its previous
+# subnet if that is still free.
 #   netns_take_subnet VARIABLE_OF_THE_POOL
 netns_take_subnet() {
     local pool=${!1} file=$_netns_subnet_state/$NSTYPE@$NSNAME had='' lock ranges first last begin end
@@ -97,19 +97,19 @@ netns_take_subnet() {
     fi
     local candidate=$first
     while read -r begin end; do
-        # Sorted by their first address, so a range that was skipped cannot overlap a later candidate.
+        # The ranges are sorted, so a range that was skipped cannot overlap a later candidate.
         ((${end:-0} >= candidate)) || continue
         ((begin <= candidate + 3)) || break
         candidate=$(((end + 4) / 4 * 4))
     done <<<"$ranges"
     ((candidate + 3 <= last)) ||
-        netns_reject "$1" "no /30 is free: see 'ip route show table all' and $_netns_subnet_state"
+        netns_reject "$1" "no free /30: see 'ip route show table all' and $_netns_subnet_state"
     _netns_ipv4_text "$candidate"
     _netns_write "$file" "$REPLY/30"
     exec {lock}<&-
 }
 
-# Gives the subnet of this instance back, for an instance that does not come again.
+# Releases the subnet of this instance, if it will not be started again.
 netns_release_subnet() {
     rm -f "$_netns_subnet_state/$NSTYPE@$NSNAME"
 }
@@ -131,8 +131,8 @@ _netns_write() {
     mv "$temporary" "$1"
 }
 
-# Sets two arrays to the addresses of both ends in the subnet that this instance has taken: an IPv4
-# address and, if the kernel has IPv6, one that ends in the same 32 bits.
+# Sets two arrays to the addresses of both ends in the subnet of this instance: an IPv4 address and, if the
+# kernel has IPv6, an IPv6 address that ends with the same 32 bits.
 #   netns_subnet_addresses ARRAY_OUTSIDE ARRAY_INSIDE
 netns_subnet_addresses() {
     local -n _netns_outside=$1 _netns_inside=$2
@@ -147,14 +147,14 @@ netns_subnet_addresses() {
     _netns_inside=("$REPLY/30")
     [[ -e /proc/sys/net/ipv6 ]] || return 0
     prefix=$(_netns_ula)
-    # nodad: nothing else can have them, and they can be used at once.
+    # nodad: nothing else can have these addresses.
     printf -v end '%x:%x' $((number >> 16)) $(((number & 0xffff) + 1))
     _netns_outside+=("$prefix::$end/126 nodad")
     printf -v end '%x:%x' $((number >> 16)) $(((number & 0xffff) + 2))
     _netns_inside+=("$prefix::$end/126 nodad")
 }
 
-# Prints the /48 for private addresses of this host: fd and 40 random bits (RFC 4193).
+# Prints the unique local prefix (/48) of this host: fd and 40 random bits (RFC 4193).
 _netns_ula() {
     local file=$_netns_subnet_state/../ula lock bits
     exec {lock}<"$netns_lock"

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
 #
-# Kernel parameters (sysctl) of the whole host, for types that need a certain value:
+# Functions for types that need a certain value of a kernel parameter (sysctl) of the host:
 #
 #     source /usr/share/systemd-netns/sysctl.bash
 #
-# A parameter that has the value already is not changed. Otherwise it is set, with a message, and restored
-# when the last instance that needs it stops. Only phases outside may call these functions.
-# /run/systemd-netns/sysctl/KEY/ holds the old values and the instances that need the new one.
+# A parameter that already has the value is not changed. Otherwise it is set, with a message, and restored
+# when the last instance that needs it stops. Call these functions only in outside phases.
+# /run/systemd-netns/sysctl/KEY/ contains the old values and the instances that need the new one.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
 _netns_sysctl_state=/run/systemd-netns/sysctl
 
-# Sets a parameter until this instance, and every other that needs it, calls netns_sysctl_restore.
-# Other parameters that change with it, by the kernel or by PREPARE, are restored too.
+# Sets a parameter until this instance and all others that need it have called netns_sysctl_restore. PATHs
+# that the kernel or PREPARE changes with it are restored, too.
 #   netns_sysctl_set KEY VALUE [-p PREPARE] [PATH...]
 #     KEY      as a path below /proc/sys, such as net/ipv4/ip_forward
 #     PREPARE  a command to run first, if the value differs
@@ -36,7 +36,7 @@ netns_sysctl_set() {
         }
         : >"$state/user-$NSTYPE@$NSNAME"
     elif [[ $old != "$value" ]]; then
-        # Renamed when complete: if this is killed, there is a whole record or none.
+        # Rename it when complete, so that there is no partial record if this is killed.
         rm -rf "$state.new"
         mkdir "$state.new"
         printf '%s\n' "$key" "$@" | _netns_sysctl_read >"$state.new/was"
@@ -45,17 +45,17 @@ netns_sysctl_set() {
         mv "$state.new" "$state"
         $prepare
     fi
-    # Also if another instance set it, and it was changed since.
+    # Set it again if it was changed since another instance has set it.
     if [[ $old != "$value" ]]; then
         echo "$value" >"/proc/sys/$key"
-        echo "sysctl ${key//\//.}: set from $old to $value for as long as an instance needs it"
+        echo "sysctl ${key//\//.}: changed from $old to $value while instances need it"
         _netns_sysctl_read <"$state/was" >"$state/is"
     fi
     exec {lock}<&-
 }
 
-# Reads lines that begin with a path and prints `PATH VALUE` for each path that exists: interfaces
-# come and go.
+# Reads lines that begin with a path and prints `PATH VALUE` for each path that exists: an interface may have
+# been deleted.
 _netns_sysctl_read() {
     local path value
     while read -r path _; do
@@ -79,10 +79,10 @@ netns_sysctl_restore() {
     exec {lock}<&-
 }
 
-# Restores the old values, except of parameters that were changed by others since.
+# Restores the old values of the parameters that others have not changed since.
 _netns_sysctl_put_back() {
     local path old key='' set='' same='' is
-    # Does not exist if netns_sysctl_set was killed.
+    # The file does not exist if netns_sysctl_set was killed.
     if [[ -e $1/is ]]; then
         set=$(<"$1/is")
         same=$(_netns_sysctl_read <<<"$set" | grep -Fx "$set") || :
@@ -91,7 +91,7 @@ _netns_sysctl_put_back() {
         { read -r is <"/proc/sys/$path"; } 2>/dev/null || continue
         if [[ -n $set && $'\n'$same$'\n' != *$'\n'"$path "* ]]; then
             [[ -n $key ]] || {
-                echo "sysctl ${path//\//.}: not restored, it was changed since"
+                echo "sysctl ${path//\//.}: not restored, because it was changed since"
                 break
             }
         elif [[ $is != "$old" ]]; then
@@ -103,11 +103,11 @@ _netns_sysctl_put_back() {
     rm -r "$1"
 }
 
-# Makes the host forward packets of both address families, and keeps all other parameters as they are.
+# Enables forwarding of both address families on the host, without changing other parameters.
 netns_forward() {
     local key=net/ipv4/ip_forward
     local -a paths
-    # The kernel sets all of these to the defaults of a router, or of a host.
+    # The kernel resets all of these to the defaults of a router or of a host.
     mapfile -t paths < <(cd /proc/sys && printf '%s\n' net/ipv4/conf/*/{forwarding,accept_redirects})
     netns_sysctl_set "$key" 1 "${paths[@]}"
     [[ -e /proc/sys/net/ipv6 ]] || return 0
@@ -116,8 +116,8 @@ netns_forward() {
     netns_sysctl_set "$key" 1 -p _netns_keep_router_advertisements "${paths[@]}"
 }
 
-# A router ignores router advertisements, and the host would lose the addresses and the default route that
-# it has from them. accept_ra=2 accepts them all the same.
+# A router ignores router advertisements, so the host would lose the addresses and the default route that it
+# has from them. accept_ra=2 accepts them even with forwarding.
 _netns_keep_router_advertisements() {
     local directory accepts forwards
     for directory in /proc/sys/net/ipv6/conf/*; do

@@ -1,25 +1,24 @@
 # shellcheck shell=bash
 #
-# What the types of the library share. Your own type may use it too:
+# Functions that all types have in common. Your own type can use them, too:
 #
 #     source /usr/share/systemd-netns/types.bash
 #
-# /usr/share/doc/systemd-netns/types/README.md lists every function and variable that a type may
-# use, here and in link.bash, dhcp.bash, dns.bash, subnet.bash and sysctl.bash. They are called
-# netns_*; what is called _netns_* is internal and may change.
+# /usr/share/doc/systemd-netns/types/README.md lists the functions and variables that a type can use, here
+# and in the other *.bash files. Names that begin with _netns_ are internal and may change.
 #
-# Check the whole configuration before you create anything. A check that finds a fault prints one line
-# with the variable, its value and the line that set it, and exits with 6 (NOTCONFIGURED in systemd).
+# Check the whole configuration before you create anything. A check that fails prints one line with the
+# variable, its value and the line that set it, and exits with 6 (NOTCONFIGURED in systemd).
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
 # The group of a link that stays on the host, for `ip link add name NAME group "$netns_group" ...`.
-# It makes networkd and NetworkManager ignore the link (60-systemd-netns.rules) from its first moment;
-# the alias that netns_claim_link sets comes too late for that.
+# It makes networkd and NetworkManager ignore the link (60-systemd-netns.rules) from its first udev event.
+# The alias that netns_claim_link sets would be too late.
 # shellcheck disable=SC2034 # for the types
 netns_group=28275
 
-# A directory of this instance for what `down` has to know. Only root can read it; netnsinit creates it
-# before `up` and removes it after `down`.
+# A directory of this instance for data that `down` needs. Only root can read it. netnsinit creates it before
+# `up` and removes it after `down`.
 # shellcheck disable=SC2034 # for the types
 netns_state=/run/systemd-netns/instances/$NSTYPE@$NSNAME
 # A directory to lock while instances of several namespaces must not do the same thing at once. Only root
@@ -31,7 +30,7 @@ netns_lock=/run/systemd-netns
 netns_reject() {
     local -n _netns_value=$1
     local shown=${_netns_value[*]-}
-    # The elements of an array are shown as in a string, which is read in the same way.
+    # Show simple values without quotes, and arrays like strings: both are read in the same way.
     [[ ${shown// /} =~ ^[A-Za-z0-9_.:/@%+,-]+$ && (${#_netns_value[@]} != 1 || $shown != *' '*) ]] ||
         shown=${_netns_value[*]@Q}
     _netns_reject "$1" "$1=${shown:-"''"}: $2"
@@ -44,7 +43,7 @@ netns_reject_file() {
 }
 
 _netns_reject() {
-    # netnsinit prints the text, with the line that set the variable. It cannot in a subshell.
+    # The driver of netnsinit adds the line that set the variable, but not in a subshell.
     ! declare -F __netns_fault >/dev/null || __netns_fault "$@"
     printf '%s\n' "$2" >&2
     exit 6
@@ -140,8 +139,8 @@ netns_words() {
 
 # Splits a variable of addresses, an array or a string, into the array REPLY. Each element is one
 # address with its prefix length, followed by the words of `ip address add` that belong to it, such as
-# `broadcast 192.0.2.255`. What ip(8) takes is taken: also `local ADDRESS`, a netmask in place of the
-# prefix length, and 10.9/16 for 10.9.0.0/16.
+# `broadcast 192.0.2.255`. Everything that ip(8) accepts is allowed: also `local ADDRESS`, a netmask instead
+# of a prefix length, and 10.9/16 for 10.9.0.0/16.
 #   netns_addresses VARIABLE
 netns_addresses() {
     local word value='' address='' options='' REPLY_ADDRESS
@@ -213,8 +212,8 @@ _netns_check_option() {
     esac || netns_reject "$1" "'$3' cannot follow '$2'"
 }
 
-# Sets REPLY_ADDRESS to an address of ip(8) as others know it: an IPv4 address with all four numbers,
-# and a prefix length in place of a netmask.
+# Sets REPLY_ADDRESS to the usual form of an address of ip(8): an IPv4 address with all four numbers, and a
+# prefix length instead of a netmask.
 _netns_normalize_address() {
     local address=${1%%/*} length='' mask
     if [[ $1 == *:* ]]; then
@@ -241,7 +240,7 @@ _netns_normalize_address() {
     netns_is_ipv4 "$REPLY_ADDRESS"
 }
 
-# Exits with 6 unless the variables hold addresses as netns_addresses takes them.
+# Exits with 6 unless the variables contain addresses in the notation of netns_addresses.
 #   netns_check_addresses VARIABLE...
 netns_check_addresses() {
     local _netns_variable
@@ -271,7 +270,7 @@ netns_check_gateways() {
     ((v4 <= 1 && v6 <= 1)) || netns_reject "$1" 'more than one gateway of an address family'
 }
 
-# Whether a variable says yes; one that is unset says no. Exits with 6 if it says neither.
+# Whether a Boolean variable is true; unset is false. Exits with 6 if it is not a Boolean.
 #   netns_is_on VARIABLE
 netns_is_on() {
     case ${!1-} in
@@ -281,8 +280,8 @@ netns_is_on() {
     netns_reject "$1" 'must be yes or no'
 }
 
-# Exits with 6 if an interface already has an address of the variable: an interface of the host, or of
-# another namespace by options of ip(8).
+# Exits with 6 if an interface already has an address of the variable. Options of ip(8) select another
+# namespace.
 #   netns_check_addresses_free VARIABLE [IP_OPTION...]
 netns_check_addresses_free() {
     local address line where
@@ -304,8 +303,8 @@ netns_check_addresses_free() {
 netns_add_pair() {
     local mac=$3 random
     if [[ -z $mac ]]; then
-        # udev would replace an address that the kernel chose, after the inside end may have learned
-        # it. A high one, because a bridge takes over the lowest address of its ports.
+        # udev would replace an address that the kernel chose, possibly after the inside end has learned
+        # it. The address is high, because a bridge takes the lowest address of its ports.
         read -r random </proc/sys/kernel/random/uuid
         mac=fe:${random:0:2}:${random:2:2}:${random:4:2}:${random:6:2}:${random:9:2}
     fi
@@ -334,9 +333,9 @@ netns_add_gateways() {
     local -a REPLY
     netns_words "$2"
     for gateway in "${REPLY[@]}"; do
-        # A container may have several networks: the first one has its default route.
+        # A container may have several networks. The first one has the default route.
         if [[ -n ${CONTAINER_ID-} && -n $(_netns_default_route "$gateway" "${@:3}") ]]; then
-            echo "$1: not adding a default route via $gateway, as there is another"
+            echo "$1: not adding a default route via $gateway, because there is another"
             continue
         fi
         # onlink: a gateway need not be in the subnet of an address, as with a /32.
@@ -352,7 +351,7 @@ _netns_default_route() {
     ip "$family" "${@:2}" route show default
 }
 
-# Adds routes through an interface to those addresses of a variable whose prefix length gives none.
+# Adds routes through an interface to those addresses of a variable that have no subnet.
 #   netns_add_host_routes INTERFACE VARIABLE [IP_OPTION...]
 netns_add_host_routes() {
     local address
@@ -365,8 +364,8 @@ netns_add_host_routes() {
     done
 }
 
-# Splits a variable of routes, an array with one in each element or a string with one in each line, into
-# the array REPLY. A route is the words of `ip route add`, the destination first.
+# Splits a variable of routes, an array or a string with one route in each line, into the array REPLY. A route
+# has the words of `ip route add`, with the destination first.
 _netns_routes() {
     local -n _netns_array=$1
     local -a words
@@ -407,15 +406,15 @@ netns_add_routes() {
     _netns_routes "$2"
     for route in "${REPLY[@]}"; do
         read -r -a words <<<"$route"
-        # For `default dev X`, the only kind without an address.
+        # For `default via X`: the family does not follow from the destination.
         family=()
         [[ $route != *:* ]] || family=(-6)
         ip "${family[@]}" "${@:3}" route add "${words[@]}" dev "$1"
     done
 }
 
-# Registers a command that undoes what was just done. If the function fails later, the commands run,
-# the last one first.
+# Registers a command that undoes the previous step. If the function fails later, the registered commands
+# run, the last one first.
 #   netns_undo COMMAND [ARGUMENT...]
 netns_undo() {
     ((${#_netns_undo[@]})) || trap _netns_unwind EXIT
@@ -432,8 +431,8 @@ _netns_unwind() {
     done
 }
 
-# Runs functions one after another, for `down outside`: each runs even if those before it failed.
-# Fails if one of them failed.
+# Runs functions one after another, for `down outside`: each runs even if a previous one failed. Fails if one
+# of them failed.
 #   netns_run_all FUNCTION...
 netns_run_all() {
     local - function status result=0
@@ -453,7 +452,7 @@ netns_run_all() {
     return "$result"
 }
 
-# Whether an instance of another type uses the namespace, too.
+# Whether an instance of another type also uses the namespace.
 netns_is_shared() {
     local other
     for other in /run/systemd-netns/instances/*; do
@@ -475,12 +474,12 @@ netns_claimed_links() {
     REPLY=()
     while read -r _ name line; do
         name=${name%:}
-        # The mark has to end there: NSNAME may be the beginning of another.
+        # Compare the whole alias: NSNAME may be a prefix of another name.
         [[ "$line\\" != *"alias systemd-netns $NSTYPE@$NSNAME"*([[:space:]])\\* ]] || REPLY+=("${name%@*}")
     done < <(ip "$@" -oneline link show 2>/dev/null)
 }
 
-# Deletes a link if this instance has claimed it. If it is gone, or not ours, nothing happens.
+# Deletes a link if this instance has claimed it. Otherwise does nothing.
 #   netns_delete_link INTERFACE [IP_OPTION...]
 netns_delete_link() {
     local link
@@ -491,7 +490,7 @@ netns_delete_link() {
     done
 }
 
-# Deletes all links that this instance has claimed, whatever their names are in the configuration now.
+# Deletes all links that this instance has claimed, even if the configuration has other names now.
 #   netns_delete_links [IP_OPTION...]
 netns_delete_links() {
     local link status=0
@@ -503,18 +502,18 @@ netns_delete_links() {
     return "$status"
 }
 
-# Links disappear with a namespace, also between a look and a deletion.
+# Deletes a link. It is no error if the link has disappeared with its namespace.
 _netns_delete() {
-    local said
-    said=$(ip "${@:2}" link delete dev "$1" 2>&1) || ! ip "${@:2}" link show dev "$1" &>/dev/null || {
-        echo "could not delete the link $1: $said" >&2
+    local error
+    error=$(ip "${@:2}" link delete dev "$1" 2>&1) || ! ip "${@:2}" link show dev "$1" &>/dev/null || {
+        echo "could not delete the link $1: $error" >&2
         return 1
     }
 }
 
-# Whether there is a veth pair without a mark that is exactly what this instance would create: the ends
-# have these names, one is here and the other in the namespace. It came up before this package was
-# installed, or was created by a function that overrides ours: this instance may delete it.
+# Whether there is a veth pair without a mark that is exactly what this instance would create: the ends have
+# these names, one here and one in the namespace. It was created by the shell package, or by a function that
+# overrides ours. This instance may delete it.
 #   netns_is_unmarked_pair OUTSIDE INSIDE [IP_OPTION...]
 netns_is_unmarked_pair() {
     local outside inside

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// The command line, which clap has to take apart only if there may be options.
+/// The command line. clap parses it only if there may be options: that takes longer than the rest.
 fn words() -> Init {
     let mut words = std::env::args_os().skip(1).peekable();
     let undo = words.next_if(|word| word == "--undo").is_some();
@@ -31,7 +31,7 @@ fn words() -> Init {
 
 fn request(Init { undo, words }: Init) -> Result<PhaseRequest> {
     let [nstype, nsname, parameters @ .., direction, side] = words.as_slice() else {
-        usage_error::<Init>("NSTYPE, NSNAME, up or down, and inside or outside are needed");
+        usage_error::<Init>("expected NSTYPE, NSNAME, up or down, and inside or outside");
     };
     let phase = Phase {
         side: parse(side).unwrap_or_else(|error| usage_error::<Init>(error)),

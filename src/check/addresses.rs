@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::host::Host;
 use super::{Configuration, Finding, Severity};
 
-/// The words of `ip address add` that a value follows (ip-address(8)).
+/// The keywords of `ip address add` that take a value (ip-address(8)).
 const WITH_VALUE: [&str; 13] = [
     "peer",
     "remote",
@@ -25,46 +25,46 @@ const WITH_VALUE: [&str; 13] = [
     "proto",
 ];
 
-/// An address that a configuration gives to a link.
-struct Use<'a> {
+/// An address that a configuration assigns to a link.
+struct Assigned<'a> {
     of: &'a Configuration,
     variable: &'a str,
     net: IpNet,
-    /// It is at the host's end of a veth pair, whose subnet nothing else uses.
+    /// At the outer end of a veth pair, whose subnet must not overlap any other.
     outside: bool,
-    /// It belongs to a veth pair, at either end.
+    /// At either end of a veth pair.
     veth: bool,
     /// The namespace of the outer end, if that is not the host's.
     outer: Option<&'a str>,
 }
 
-/// Conflicts between instances, and between them and the host, reported for the `wanted` ones.
+/// Conflicts between instances, and between instances and the host. A conflict of two instances is
+/// reported once, for one that is `wanted` if any is.
 pub fn check(
     configurations: &[Configuration],
     host: &Host,
     wanted: impl Fn(&Configuration) -> bool,
 ) -> Vec<Finding> {
-    let uses: Vec<Use> = configurations.iter().flat_map(uses).collect();
+    let all: Vec<Assigned> = configurations.iter().flat_map(assigned).collect();
     let mut findings = Vec::new();
-    for (number, one) in uses.iter().enumerate() {
-        for other in &uses[number + 1..] {
+    for (number, one) in all.iter().enumerate() {
+        for other in &all[number + 1..] {
             if one.of.instance == other.of.instance {
                 continue;
             }
-            // Once for both, reported for the one that was asked for.
             findings.extend(match wanted(one.of) {
                 true => one.conflict(other),
                 false => other.conflict(one),
             });
         }
     }
-    // Links of instances that are up.
+    // The links of instances that are up do not conflict with their own configuration.
     let names = configurations.iter().flat_map(|configuration| {
         let named = configuration.inspection.named.iter();
         named.filter(|(name, _)| name.contains("_IFNAME_OUTSIDE"))
     });
     let ours: BTreeSet<&String> = names.flat_map(|(_, values)| values).collect();
-    for one in uses.iter().filter(|one| one.outer.is_none()) {
+    for one in all.iter().filter(|one| one.outer.is_none()) {
         for (link, nets) in host.links.iter().flatten() {
             if !ours.contains(link) {
                 let nets = nets.iter();
@@ -75,7 +75,7 @@ pub fn check(
     findings
 }
 
-impl Use<'_> {
+impl Assigned<'_> {
     fn conflict(&self, other: &Self) -> Option<Finding> {
         let whose = format!("{} ({})", other.of, other.variable);
         let ends = self.outside && other.outside && self.outer == other.outer;
@@ -111,7 +111,7 @@ fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 
-fn uses(configuration: &Configuration) -> Vec<Use<'_>> {
+fn assigned(configuration: &Configuration) -> Vec<Assigned<'_>> {
     let variables = &configuration.inspection.named;
     let ends = |variable: &str| is_address(variable) && variable.ends_with("_OUTSIDE");
     let veth = variables.keys().any(|variable| ends(variable));
@@ -121,13 +121,13 @@ fn uses(configuration: &Configuration) -> Vec<Use<'_>> {
         .and_then(|(_, values)| values.first())
         .filter(|name| !name.is_empty());
     let known = configuration.declared.variables.as_ref();
-    let mut uses = Vec::new();
+    let mut found = Vec::new();
     for (variable, values) in variables {
         if !is_address(variable) || known.is_some_and(|known| !known.contains(variable)) {
             continue;
         }
         let nets = values.iter().flat_map(|value| addresses(value));
-        uses.extend(nets.map(|net| Use {
+        found.extend(nets.map(|net| Assigned {
             of: configuration,
             variable,
             net,
@@ -136,17 +136,18 @@ fn uses(configuration: &Configuration) -> Vec<Use<'_>> {
             outer: outer.map(String::as_str),
         }));
     }
-    uses
+    found
 }
 
-/// `*_IFADDR`, `*_IFADDR_OUTSIDE` and so on, and the names of the first sample configuration.
+/// Whether a variable holds addresses: `*_IFADDR`, `*_IFADDR_OUTSIDE` and so on, and the names in
+/// the sample configuration of the shell package.
 fn is_address(variable: &str) -> bool {
     variable.contains("_IFADDR")
         || variable.starts_with("IPADDR")
         || variable.ends_with("_ADDRESSES")
 }
 
-/// The addresses among the words of `ip address add`.
+/// The addresses among the arguments of `ip address add`.
 fn addresses(value: &str) -> Vec<IpNet> {
     let mut words = value.split_whitespace();
     let mut found = Vec::new();
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_told_from_other_words() {
+    fn addresses_are_found_among_other_words() {
         let found = addresses("192.0.2.1/30 broadcast 192.0.2.3 nodad 2001:db8::1 label x");
         let found: Vec<String> = found.iter().map(IpNet::to_string).collect();
         assert_eq!(found, ["192.0.2.1/30", "2001:db8::1/128"]);
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn subnets_overlap_also_where_one_is_in_the_other() {
+    fn a_subnet_overlaps_one_that_contains_it() {
         let overlap = |a: &str, b: &str| overlap(&a.parse().unwrap(), &b.parse().unwrap());
         assert!(overlap("192.0.2.1/30", "192.0.2.2/30"));
         assert!(overlap("10.0.0.1/8", "10.1.2.3/24") && overlap("10.1.2.3/24", "10.0.0.1/8"));

@@ -2,26 +2,26 @@
 
 use std::path::PathBuf;
 
-/// What the script of a type declares. A script may say nothing.
+/// The declarations of a type's script, each of which is optional.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Declarations {
-    /// `netns-variables`: all that a configuration may set; `None` where the script does not say.
+    /// `netns-variables`: the variables that a configuration may set; `None` if not declared.
     pub variables: Option<Vec<String>>,
-    /// `netns-programs`: what it cannot do without.
+    /// `netns-programs`: the programs that the type requires.
     pub programs: Vec<String>,
     /// `netns-parents`: the variables that name a link of the host, besides `*_PARENT_IFNAME`.
     pub parents: Vec<String>,
-    /// `netns-reads`: directories of files that only root can read.
+    /// `netns-reads`: directories with files that the type reads and only root can read.
     pub reads: Vec<PathBuf>,
-    /// `netns-container: FACT=VARIABLE`: the variables that take what a container's network says of an
-    /// interface; empty where the script does not say.
+    /// `netns-container: FACT=VARIABLE`: which fact about the interface of a container is passed in
+    /// which variable.
     pub container: Vec<(String, String)>,
-    /// `netns-forwards: yes`: the host passes packets on to and from the namespace.
+    /// `netns-forwards: yes`: the host forwards packets to and from the namespace.
     pub forwards: bool,
 }
 
 impl Declarations {
-    /// Reads the declarations of a script. A key may come several times.
+    /// Reads the declarations in the text of a script. A key may be repeated.
     pub fn of(script: &str) -> Self {
         let mut declared = Self::default();
         for line in script.lines() {

@@ -1,4 +1,4 @@
-//! Files that netnsinit refuses or never reads.
+//! Files that netnsinit refuses or ignores.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,9 +14,9 @@ use crate::phase::script;
 use crate::sys::exit::{self, Exit};
 use crate::sys::file;
 
-/// Files whose names make no type.
+/// Files that belong to no type because of their names.
 pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
-    // Those that only root can read are reported as not checked.
+    // Files that only root can read are reported as not checked.
     let secret: Vec<String> = file::entries(&root.conf_dir())
         .unwrap_or_default()
         .into_iter()
@@ -30,8 +30,8 @@ pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
         .collect()
 }
 
-/// Owners, modes and syntax of all files that are sourced for a wanted type. Those that bash cannot
-/// parse or the caller cannot read are added to `broken`.
+/// Checks the owner, mode and syntax of each file that is sourced for a wanted type. Files that bash
+/// cannot parse or the caller cannot read are added to `broken`.
 pub fn check(
     root: &Root,
     wanted: &impl Fn(&NsType) -> bool,
@@ -39,13 +39,13 @@ pub fn check(
     broken: &mut BTreeSet<PathBuf>,
 ) {
     let trust = Trust::from_environment();
-    // A directory is reported once.
+    // Each message once: all files in a writable directory have the same.
     let mut distrusted = BTreeSet::new();
     for directory in [root.conf_dir(), root.share_dir()] {
         for path in file::entries(&directory).unwrap_or_default() {
             let known = path.extension().is_some_and(|e| e == "sh" || e == "conf");
             if path.extension().is_some_and(|e| e == "bash") {
-                // netnsinit knows nothing of it, but scripts source it.
+                // A library that scripts source. netnsinit does not check it.
                 if let Err(error) = trust.check_for_root(&path) {
                     let finding = Finding::warning("trust", format!("{error:#}"));
                     if distrusted.insert(finding.message.clone()) {
@@ -80,7 +80,7 @@ pub fn check(
                 broken.insert(path.clone());
                 let error =
                     anyhow::Error::new(error).context(format!("reading {}", path.display()));
-                // For root, it is among the problems of the names.
+                // For root, `names` has reported it.
                 if exit::code(&error) == Exit::NotPermitted {
                     report.not_checked.push(format!("{error:#}"));
                 }

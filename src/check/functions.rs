@@ -1,12 +1,12 @@
-//! Functions that are never called, and types without any.
+//! Functions that are never called, and types without functions.
 
 use super::{Configuration, Finding, Severity};
 use crate::instance::phase::Phase;
 use crate::instance::sources::Slot;
 use crate::instance::types::Types;
 
-/// A name that differs in at most this many letters is taken for a misspelt one.
-const SLIP: usize = 2;
+/// A name with at most this edit distance from another is taken for a misspelling of it.
+pub const TYPO: usize = 2;
 
 /// Problems with the functions of an instance.
 pub fn check(configuration: &Configuration, types: &Types) -> Vec<Finding> {
@@ -30,7 +30,7 @@ pub fn check(configuration: &Configuration, types: &Types) -> Vec<Finding> {
             continue;
         }
         let text = configuration.texts.iter().find(|t| t.path == function.file);
-        // Libraries may define what they like.
+        // Libraries may define any function.
         let Some(text) = text else { continue };
         let all = types
             .found
@@ -50,7 +50,7 @@ pub fn check(configuration: &Configuration, types: &Types) -> Vec<Finding> {
         });
     }
     if found.is_empty() && inspection.denied.is_some() {
-        // They may be in a file that could not be read.
+        // The functions may be in a file that could not be read.
     } else if found.is_empty() {
         let message = format!(
             "no file defines {}, {}, {} or {}: a start does nothing",
@@ -69,7 +69,7 @@ pub fn check(configuration: &Configuration, types: &Types) -> Vec<Finding> {
     findings
 }
 
-/// Whether a function is in a file of the administrator, who may have forgotten its counterpart.
+/// Whether a function is in a configuration file: the administrator may have forgotten `down`.
 fn is_own(configuration: &Configuration, name: &str) -> bool {
     let functions = &configuration.inspection.functions;
     let function = functions.iter().find(|function| function.name == name);
@@ -85,10 +85,10 @@ fn looks_like_ours(name: &str, expected: &[String]) -> bool {
         || phases.iter().any(|phase| name.ends_with(phase))
         || expected
             .iter()
-            .any(|e| strsim::osa_distance(e, name) <= SLIP)
+            .any(|e| strsim::osa_distance(e, name) <= TYPO)
 }
 
-/// The word that is most similar to `name`, if any is.
+/// The most similar of `words`, if one differs from `name` in at most a third of its characters.
 pub fn nearest<'a>(name: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let far = name.chars().count() / 3;
     let near = words.map(|word| (strsim::osa_distance(word, name), word));
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised() {
+    fn misspellings_are_recognised() {
         let expected = ["configure_veth_up_outside", "configure_veth_up_inside"];
         let meant = |name| nearest(name, expected.into_iter());
         assert_eq!(meant("configure_veht_up_outside"), Some(expected[0]));

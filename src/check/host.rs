@@ -1,4 +1,4 @@
-//! What the host must have: programs, parents of links, a firewall that forwards.
+//! Requirements on the host: programs, parent interfaces, and a firewall that forwards packets.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,10 +12,10 @@ use crate::namespace::netlink::Connection;
 use crate::sys::command;
 use crate::sys::exit::{self, Exit};
 
-/// The links of the network namespace that we are in, with their addresses.
+/// The links of this process' network namespace, with their addresses.
 #[derive(Debug, Default)]
 pub struct Host {
-    /// `None` where the kernel does not tell.
+    /// `None` if they could not be read. Without link-local IPv6 addresses.
     pub links: Option<BTreeMap<String, Vec<IpNet>>>,
 }
 
@@ -26,7 +26,7 @@ impl Host {
         Self { links: links.ok() }
     }
 
-    /// Programs and parents that an instance needs and that are not there.
+    /// Programs that are not installed, and parent interfaces that do not exist.
     pub fn check(&self, configuration: &Configuration) -> Vec<Finding> {
         let mut findings = Vec::new();
         for program in &configuration.declared.programs {
@@ -40,7 +40,7 @@ impl Host {
             return findings;
         };
         for (variable, values) in &configuration.inspection.named {
-            // A physical interface is in the namespace by now.
+            // While the instance is up, its physical interface is in the namespace.
             if configuration.is_up || !configuration.declared.is_parent(variable) {
                 continue;
             }
@@ -76,15 +76,15 @@ fn links() -> Result<BTreeMap<String, Vec<IpNet>>> {
     Ok(found)
 }
 
-/// A chain that every packet passes that the host forwards, and that drops what no rule accepts.
+/// A chain of the forward hook with the policy drop.
 #[derive(Debug, PartialEq, Eq)]
 struct Chain {
     name: String,
-    /// The rules of its table as text.
+    /// The rules of its table as JSON text, with names in double quotes.
     rules: String,
 }
 
-/// Firewalls that drop what the host should forward for the instances.
+/// Firewalls that drop the packets that the host should forward for the instances.
 pub fn firewall(configurations: &[Configuration], not_checked: &mut Vec<String>) -> Vec<Finding> {
     let forwarding = || configurations.iter().filter(|c| c.declared.forwards);
     if forwarding().next().is_none() {
@@ -127,7 +127,7 @@ fn nft_chains() -> Result<Vec<Chain>> {
     Ok(dropping(&serde_json::from_str(&ruleset)?))
 }
 
-/// The chains of a ruleset (libnftables-json(5)) that drop; those of our own tables do not count.
+/// The chains of a ruleset (libnftables-json(5)) that drop, except those of our own tables.
 fn dropping(ruleset: &Value) -> Vec<Chain> {
     let objects = || ruleset["nftables"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -155,8 +155,8 @@ fn dropping(ruleset: &Value) -> Vec<Chain> {
         .collect()
 }
 
-/// Rules of the kernel's old interface, which nft does not show (xtables-legacy(8)). Asking for
-/// them where there are none would load it.
+/// Chains of legacy iptables, which nft does not list (xtables-legacy(8)). The programs are run only
+/// if there are rules: they would load the kernel modules.
 fn legacy_chains() -> Result<Vec<Chain>> {
     let mut chains = Vec::new();
     for (tables, program) in [
@@ -169,7 +169,7 @@ fn legacy_chains() -> Result<Vec<Chain>> {
         }
         let rules = command::output(&command::find(program)?, &["-t", "filter"])?;
         if rules.lines().any(|line| line.starts_with(":FORWARD DROP")) {
-            // As names stand in the other kind of listing.
+            // In double quotes, as in the JSON of nft.
             let words = rules.split_whitespace().map(|word| format!("\"{word}\" "));
             let name = format!("chain FORWARD of {}", program.trim_end_matches("-save"));
             chains.push(Chain {

@@ -9,8 +9,8 @@ use crate::instance::sources::is_source;
 use crate::instance::types::{Scope, Types};
 use crate::phase::record::Record;
 
-/// The name of a namespace where a type has files for all of them and none is known: as short as
-/// possible, so that no name made from it is too long.
+/// The namespace name for checking a type of which no instance is known: as short as possible, so
+/// that no name derived from it is too long.
 const PLACEHOLDER: &str = "x";
 
 fn instance(nstype: &str, nsname: &str) -> Option<Instance> {
@@ -20,8 +20,8 @@ fn instance(nstype: &str, nsname: &str) -> Option<Instance> {
     })
 }
 
-/// The instances whose files are checked, each with whether it is a placeholder for its type. All
-/// are needed, whatever the subject: one may conflict with another.
+/// The instances whose files are checked, each with whether it is a placeholder for its type. Not
+/// restricted to the subject: its instances may conflict with others.
 pub fn configurations(
     root: &Root,
     types: &Types,
@@ -51,7 +51,7 @@ pub fn configurations(
     real.chain(placeholders).collect()
 }
 
-/// Whether the administrator has a file for the type; most of those shipped are not used.
+/// Whether the administrator has a file for the type; most shipped types are not used.
 fn is_the_administrators(root: &Root, nstype: &NsType) -> bool {
     let [script, _] = root.scripts(nstype);
     [script, root.type_conf(nstype)]
@@ -59,12 +59,12 @@ fn is_the_administrators(root: &Root, nstype: &NsType) -> bool {
         .any(|path| matches!(is_source(path), Ok(true)) && Scope::of(path).is_ok())
 }
 
-/// Whether something of an instance is up, as far as the caller can see: its own links and
-/// addresses are no conflict then.
+/// Whether an instance is up, or partly, as far as the caller can see: its own links and addresses
+/// do not conflict with its configuration.
 pub fn is_up(root: &Root, instance: &Instance) -> bool {
     match Record::of(root, instance).is_set_up() {
         Ok(is_set_up) => is_set_up,
-        // Only root can read the record; everybody sees this.
+        // Only root can read the record.
         Err(_) => root.netns(&instance.nsname).exists(),
     }
 }

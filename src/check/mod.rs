@@ -1,4 +1,4 @@
-//! Problems in the configuration. Nothing is changed: files are sourced in quarantine.
+//! Finds problems in the configuration. Nothing is changed: files are sourced in a sandbox.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -32,7 +32,7 @@ pub use declarations::Declarations;
 pub use report::{Finding, Report, Severity};
 use text::Text;
 
-/// What is to be looked at.
+/// What to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     Type(NsType),
@@ -66,12 +66,12 @@ impl Subject {
     }
 }
 
-/// An instance, or one that stands in for all of a type, and what its files hold.
+/// An instance, or a placeholder for a type, and the content of its files.
 struct Configuration {
     instance: Instance,
-    /// It does not exist: its name is ours.
+    /// Whether it stands for its type, of which no instance is known.
     is_placeholder: bool,
-    /// Its network is there already, or something of it.
+    /// Whether it is up, or partly.
     is_up: bool,
     sources: Sources,
     texts: Vec<Text>,
@@ -89,7 +89,7 @@ impl fmt::Display for Configuration {
 }
 
 impl Configuration {
-    /// A finding about the whole of it.
+    /// A finding about the type or instance as a whole.
     fn finding(&self, severity: Severity, kind: &'static str, message: String) -> Finding {
         Finding {
             subject: Some(self.to_string()),
@@ -112,7 +112,7 @@ impl Configuration {
             let line = text.line_that_sets(variable)?;
             Some((text, line))
         });
-        // What a script sets is a default, made of what the instance is called.
+        // A value without such a line is a default that the script derives from the instance's name.
         if let Some((text, line)) = place {
             finding.file = Some(text.path.clone());
             finding.line = Some(line);
@@ -124,7 +124,7 @@ impl Configuration {
     }
 }
 
-/// Looks at everything, or at one type or instance.
+/// Checks everything, or one type or instance.
 ///
 /// # Errors
 /// The directories of the configuration cannot be read.
@@ -200,14 +200,18 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
     Ok(report)
 }
 
-/// Looks at all, several at a time: most of it is waiting for the kernel to make and end quarantines.
-fn all<T: Send>(work: &[(Instance, bool)], look: impl Fn(&Instance, bool) -> T + Sync) -> Vec<T> {
+/// Calls `inspect` for each of `work`, in several threads: it mostly waits for the kernel to set up
+/// and tear down sandboxes.
+fn all<T: Send>(
+    work: &[(Instance, bool)],
+    inspect: impl Fn(&Instance, bool) -> T + Sync,
+) -> Vec<T> {
     const THREADS: usize = 8;
-    let look = &look;
+    let inspect = &inspect;
     std::thread::scope(|scope| {
         let chunks = work.chunks(work.len().div_ceil(THREADS).max(1));
         let threads: Vec<_> = chunks
-            .map(|chunk| scope.spawn(move || chunk.iter().map(|(i, s)| look(i, *s)).collect()))
+            .map(|chunk| scope.spawn(move || chunk.iter().map(|(i, p)| inspect(i, *p)).collect()))
             .collect();
         let results = threads.into_iter().map(|thread| match thread.join() {
             Ok(results) => results,
@@ -217,7 +221,7 @@ fn all<T: Send>(work: &[(Instance, bool)], look: impl Fn(&Instance, bool) -> T +
     })
 }
 
-/// Sources the files of an instance; `None` where that cannot be done, as the report says.
+/// Sources the files of an instance; `None` if that is not possible, for a reason added to the report.
 fn configuration(
     root: &Root,
     types: &Types,
@@ -230,7 +234,7 @@ fn configuration(
         true => instance.nstype.to_string(),
         false => instance.to_string(),
     };
-    // Who can write them is checked below.
+    // Trust is checked below.
     let sources = match sources::find(root, &instance, Trust::Blind) {
         Ok(sources) => sources,
         Err(error) => {
@@ -243,7 +247,7 @@ fn configuration(
             return None;
         }
     };
-    // Its network was checked when the container was started.
+    // The network of a container was checked when the container was started.
     if sources.get(Slot::Container).is_some() {
         return None;
     }
@@ -251,12 +255,12 @@ fn configuration(
     let untrusted = |file: &&Source| trust.check_for_root(&file.path).is_err();
     if let Some(file) = sources.files.iter().find(untrusted) {
         let path = file.path.display();
-        report.not_checked.push(format!(
-            "{name}: {path} is not trusted, and was not sourced"
-        ));
+        report
+            .not_checked
+            .push(format!("{name}: {path} is not trusted and was not sourced"));
         return None;
     }
-    // These are already in the report.
+    // Broken files are already in the report.
     if sources.files.iter().any(|file| broken.contains(&file.path)) {
         return None;
     }
@@ -295,7 +299,7 @@ fn configuration(
     }
 }
 
-/// Units and drop-ins that netnsupdate would create, update or remove, and its problems.
+/// Units and drop-ins that netnsupdate would create, update or remove, and the problems it reports.
 fn units(root: &Root, manager: Option<&Manager>, report: &mut Report) {
     match update::pending(root, manager, &update::UpdateRequest::default()) {
         Ok(pending) => {
@@ -310,7 +314,7 @@ fn units(root: &Root, manager: Option<&Manager>, report: &mut Report) {
     }
 }
 
-/// A unit of a type, or a drop-in for one, that is not what the files ask for.
+/// The finding for a unit or drop-in that netnsupdate would change.
 fn stale(action: &Action) -> Finding {
     let (change, path) = action.describe();
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
@@ -329,7 +333,7 @@ fn stale(action: &Action) -> Finding {
     }
 }
 
-/// A problem of netnsupdate, with the file and the line that it begins with.
+/// A problem that netnsupdate reports, split into file, line and message.
 fn located(problem: &str) -> Finding {
     let plain = || Finding::warning("unit", problem.to_owned());
     let Some((place, message)) = problem
@@ -350,16 +354,17 @@ fn located(problem: &str) -> Finding {
     }
 }
 
-/// In order, each one once; what a type says of a variable only where we have not said it.
+/// Sorts the findings and removes duplicates, and the type's own messages about variables that have
+/// another finding.
 fn sort_and_deduplicate(findings: &mut Vec<Finding>) {
-    let said: BTreeSet<_> = findings
+    let reported: BTreeSet<_> = findings
         .iter()
         .filter(|finding| finding.kind != values::VALUE)
         .filter_map(|finding| Some((finding.subject.clone(), finding.variable.clone()?)))
         .collect();
     findings.retain(|finding| {
         let variable = finding.variable.clone().unwrap_or_default();
-        finding.kind != values::VALUE || !said.contains(&(finding.subject.clone(), variable))
+        finding.kind != values::VALUE || !reported.contains(&(finding.subject.clone(), variable))
     });
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (f.subject.clone(), f.file.clone(), f.line, f.severity);

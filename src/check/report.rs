@@ -10,13 +10,13 @@ use crate::sys::exit::{self, Exit};
 /// The exit status if no problems were found, but not everything could be checked.
 const INCOMPLETE: u8 = 3;
 
-/// How bad it is.
+/// How serious a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// A start fails.
     Error,
-    /// A start may fail, or does not do what was meant.
+    /// A start may fail, or may not do what was intended.
     Warning,
 }
 
@@ -24,9 +24,9 @@ pub enum Severity {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
     pub severity: Severity,
-    /// What kind of thing, a word that does not change.
+    /// The kind of problem, such as `variable`: a stable keyword.
     pub kind: &'static str,
-    /// The type or the instance; `None` where it concerns all.
+    /// The type or the instance; `None` if the problem concerns all.
     pub subject: Option<String>,
     pub file: Option<PathBuf>,
     pub line: Option<u32>,
@@ -38,7 +38,7 @@ pub struct Finding {
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub findings: Vec<Finding>,
-    /// The types and instances that were looked at.
+    /// The types and instances that were checked.
     pub checked: BTreeSet<String>,
     /// What could not be checked, and why.
     pub not_checked: Vec<String>,
@@ -78,7 +78,8 @@ impl Finding {
 }
 
 impl Report {
-    /// 0 for no problems, 1 for warnings, 3 where not everything could be checked, 6 for errors.
+    /// The exit status: 0 for no problems, 1 for warnings, 3 for no problems if not everything could
+    /// be checked, 6 for errors.
     pub fn status(&self) -> u8 {
         match self.findings.iter().map(|finding| finding.severity).min() {
             None if !self.not_checked.is_empty() => INCOMPLETE,
@@ -92,7 +93,8 @@ impl Report {
         self.findings.extend(findings);
     }
 
-    /// Adds an error that prevents a check: a finding for root, but expected for other users.
+    /// Reports an error that prevents a check. If permission was denied to a user other than root,
+    /// the finding is reported as not checked.
     pub(super) fn failed(&mut self, finding: Finding, error: &anyhow::Error) {
         if exit::code(error) == Exit::NotPermitted && !nix::unistd::geteuid().is_root() {
             self.not_checked.push(finding.message);

@@ -1,4 +1,4 @@
-//! The text of a file that is sourced, for what only text tells: lines, and what is mentioned.
+//! The text of a sourced file: the lines that set a variable, and the names that are mentioned.
 
 use std::path::PathBuf;
 
@@ -21,12 +21,12 @@ impl Text {
         }
     }
 
-    /// The last line that gives a value to a variable, as far as that can be read off.
+    /// The last line that appears to assign a value to a variable, counted from 1.
     pub fn line_that_sets(&self, variable: &str) -> Option<u32> {
         sources::line_that_sets(&self.text, variable)
     }
 
-    /// Whether a function is mentioned other than where it is defined.
+    /// Whether a function is mentioned outside its own definition.
     pub fn calls(&self, function: &str) -> bool {
         self.mentions(function, |before, after| {
             let defined = after.trim_start().starts_with("()");
@@ -34,8 +34,7 @@ impl Text {
         })
     }
 
-    /// Whether the value of a variable is made use of, or may be: it is mentioned but for where it
-    /// is set.
+    /// Whether a variable is mentioned other than to set it, so that its value may be used.
     pub fn uses(&self, variable: &str) -> bool {
         self.mentions(variable, |before, after| {
             let set = after.starts_with('=') || after.starts_with("+=");
@@ -43,7 +42,7 @@ impl Text {
         })
     }
 
-    /// Whether a word stands in a line of code, in a place that counts by what is around it.
+    /// Whether a word occurs in a line of code, with text before and after it that `counts` accepts.
     fn mentions(&self, word: &str, counts: impl Fn(&str, &str) -> bool) -> bool {
         let mut code = self
             .text
@@ -58,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_sets_and_what_uses_is_told_apart() {
+    fn setting_a_variable_is_not_using_it() {
         let text = |text: &str| Text {
             slot: Slot::Type,
             path: PathBuf::new(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::functions::nearest;
+use super::functions::{TYPO, nearest};
 use super::{Configuration, Finding, Severity};
 use crate::instance::paths::Root;
 use crate::instance::sources::Slot;
@@ -10,19 +10,16 @@ use crate::phase::script::{self, Ended};
 use crate::sys::command::Termination;
 use crate::sys::file;
 
-/// The kind of what the type itself reports about its values.
+/// The kind of finding that a type's own check function reports.
 pub const VALUE: &str = "value";
 
 /// Read by netnsupdate.
 const REQUIRES: &str = "NETNS_REQUIRES";
 
-/// The kernel holds names of links in 16 bytes, with a NUL at the end (`IFNAMSIZ`, netdevice(7)).
+/// `IFNAMSIZ` without the final NUL (netdevice(7)).
 const IFNAME_MAX: usize = 15;
 
-/// A variable whose name differs in at most this many letters is taken for a misspelt one.
-const SLIP: usize = 2;
-
-/// Problems with what the files set.
+/// Problems with the variables that the files set.
 pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
     let inspection = &configuration.inspection;
     if let Some((file, how)) = &inspection.ended {
@@ -33,7 +30,7 @@ pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
     }
     let mut findings = unknown(root, configuration);
     for (name, values) in &inspection.named {
-        // One that has been given a default by the type is a name as any other.
+        // Defaults that the type has set are checked like the values of the files.
         if !name.contains("_IFNAME") || !configuration.is_of_type(name) {
             continue;
         }
@@ -62,7 +59,7 @@ pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
         findings.push(configuration.finding(Severity::Error, "unconfigured", message));
         return findings;
     }
-    // The error may come of what only root can read.
+    // A denied file may be the cause of the error.
     if inspection.denied.is_none() {
         findings.extend(value_error(configuration));
     }
@@ -70,7 +67,7 @@ pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
 }
 
 impl Configuration {
-    /// Whether a variable is one that the type knows, or is called like one.
+    /// Whether the type declares a variable, or its name begins like those of the type.
     fn is_of_type(&self, variable: &str) -> bool {
         let known = self
             .declared
@@ -82,7 +79,7 @@ impl Configuration {
     }
 }
 
-/// What all variables of a type begin with.
+/// The prefix of all variables of a type.
 fn prefix(configuration: &Configuration) -> String {
     format!("{}_", configuration.instance.nstype.as_str().to_uppercase())
 }
@@ -111,7 +108,7 @@ fn ended(configuration: &Configuration, file: &Path, how: &Ended) -> Finding {
     finding
 }
 
-/// Variables that the type does not know and nothing uses.
+/// Variables that the type does not declare and that nothing uses.
 fn unknown(root: &Root, configuration: &Configuration) -> Vec<Finding> {
     let Some(known) = &configuration.declared.variables else {
         return Vec::new();
@@ -123,9 +120,9 @@ fn unknown(root: &Root, configuration: &Configuration) -> Vec<Finding> {
         if known.contains(name) {
             continue;
         }
-        let slip = || known.iter().any(|known| is_slip(known, name));
+        let misspelt = || known.iter().any(|known| is_misspelt(known, name));
         let ours = name.starts_with(&prefix) || name.starts_with("NETNS_");
-        if !ours && !slip() {
+        if !ours && !misspelt() {
             continue;
         }
         let texts = &configuration.texts;
@@ -137,8 +134,8 @@ fn unknown(root: &Root, configuration: &Configuration) -> Vec<Finding> {
         if libraries.iter().any(mentioned) || texts.iter().any(|text| text.uses(name)) {
             continue;
         }
-        let of_all = libraries.iter().flat_map(|text| words_of_all(text));
-        let hint = nearest(name, known.iter().map(String::as_str).chain(of_all));
+        let common = libraries.iter().flat_map(|text| common_variables(text));
+        let hint = nearest(name, known.iter().map(String::as_str).chain(common));
         let hint = hint
             .map(|name| format!("; did you mean {name}?"))
             .unwrap_or_default();
@@ -149,17 +146,17 @@ fn unknown(root: &Root, configuration: &Configuration) -> Vec<Finding> {
     findings
 }
 
-/// The variables in a text that mean the same to all types.
-fn words_of_all(text: &str) -> impl Iterator<Item = &str> {
+/// The variables in a text that all types have in common.
+fn common_variables(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with("NETNS_"))
 }
 
-fn is_slip(known: &str, name: &str) -> bool {
-    known.len() > 4 && strsim::osa_distance(known, name) <= SLIP
+fn is_misspelt(known: &str, name: &str) -> bool {
+    known.len() > 4 && strsim::osa_distance(known, name) <= TYPO
 }
 
-/// What types share, and the driver: variables that they mention are known.
+/// The texts of the shared libraries and of the driver. The variables that they mention are known.
 fn libraries(root: &Root) -> Vec<String> {
     let mut texts = vec![script::SOURCES.to_owned(), REQUIRES.to_owned()];
     for path in file::entries(&root.share_dir()).unwrap_or_default() {
@@ -170,8 +167,8 @@ fn libraries(root: &Root) -> Vec<String> {
     texts
 }
 
-/// What the type says: `VARIABLE=VALUE: FAULT`, and that it would exit with 5 or 6. Other failures
-/// may come of the quarantine.
+/// The message of the type's own check, `VARIABLE=VALUE: FAULT`, if it ended with status 5 or 6. The
+/// sandbox may be the cause of any other status.
 fn value_error(configuration: &Configuration) -> Option<Finding> {
     let (status @ (5 | 6), text) = configuration.inspection.value_error.as_ref()? else {
         return None;

@@ -75,24 +75,24 @@ pub struct Update {
     pub quiet: bool,
 }
 
-/// Parses the command line. Prints the help or what is wrong, and ends the program, where there is
-/// no command to run.
+/// Parses the command line of this process. Exits after printing the help, the version or a usage
+/// error.
 pub fn parse<T: Parser>() -> T {
     T::try_parse().unwrap_or_else(|error| {
         if error.use_stderr() {
-            // Words of the command line must not control the terminal.
+            // The message quotes arguments, which must not control the terminal.
             let words = std::env::args_os().map(|word| clean(&word.to_string_lossy()));
             if let Err(error) = T::try_parse_from(words) {
                 error.exit()
             }
-            log::error("the command line has control characters or is not UTF-8");
+            log::error("the command line contains control characters or is not UTF-8");
             std::process::exit(error.exit_code())
         }
         error.exit()
     })
 }
 
-/// Ends the program as for a wrong command line of another kind.
+/// Exits with a usage error, as clap does.
 pub fn usage_error<T: CommandFactory>(message: impl Display) -> ! {
     let message = clean(&message.to_string());
     T::command().error(ErrorKind::InvalidValue, message).exit()

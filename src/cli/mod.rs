@@ -1,6 +1,6 @@
-//! The command lines of the programs, and the verbs of netnsctl.
+//! The command lines of netnsinit, netnsupdate and netnsctl, and the verbs of netnsctl.
 //!
-//! Uses every other room but `bin`.
+//! Uses every module but `bin`.
 
 use std::ffi::OsStr;
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use crate::instance::paths::Root;
 use crate::sys::exit::{self, Exit, OrExit};
 use crate::sys::log;
 use crate::sys::rooted;
+use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::update::{self, Reload, UpdateRequest};
 
@@ -19,11 +20,11 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Update) -> Result<u8> {
     let system = arguments.root.is_none();
-    if system && !arguments.dry_run && !nix::unistd::geteuid().is_root() {
-        return Err(anyhow!("changing units is not permitted")).or_exit(Exit::NotPermitted);
+    if system && !arguments.dry_run {
+        require_root()?;
     }
     if let Some(root) = arguments.root.as_ref().filter(|root| !root.is_dir()) {
-        // A mistyped name would become a new tree, and an empty one this directory.
+        // A mistyped name would create a new tree; an empty name would mean the working directory.
         return Err(anyhow!("--root '{}' is not a directory", root.display())).or_exit(Exit::Usage);
     }
     if let Some(root) = &arguments.root {

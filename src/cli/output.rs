@@ -1,4 +1,4 @@
-//! What several verbs of netnsctl print.
+//! Output that verbs of netnsctl have in common.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -17,7 +17,7 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// Prints `text`, through a pager where it is longer than the terminal.
+    /// Prints `text`, through a pager if it is longer than the terminal.
     pub fn print(&self, text: &str) -> Result<()> {
         match self.no_pager {
             true => terminal::print(text),
@@ -26,8 +26,8 @@ impl Paging {
     }
 }
 
-/// The version of the JSON documents. Keys may be added to a version; none is removed or changes
-/// its meaning.
+/// The version of the JSON documents. Within a version, keys may be added, but none is removed or
+/// changes its meaning.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -37,7 +37,7 @@ struct Document<'a, T> {
     content: &'a T,
 }
 
-/// Prints a JSON document of `content`, which has to be a struct.
+/// Prints a JSON document with `version` and the fields of `content`, which must be a struct.
 pub fn print_json(content: &impl Serialize) -> Result<()> {
     let version = VERSION;
     let document = Document { version, content };
@@ -45,18 +45,18 @@ pub fn print_json(content: &impl Serialize) -> Result<()> {
     terminal::print(&(text + "\n"))
 }
 
-/// Warns of what could not be read.
+/// Prints a warning for each thing that could not be read.
 pub fn warn_unreadable(unreadable: &[String]) {
     for what in unreadable {
         log::warn(&format!("not read: {what}"));
     }
 }
 
-/// Restarts the service, or prints how to.
+/// Restarts the service if `now` is set; otherwise prints the command that does.
 pub fn restart(manager: Option<&Manager>, service: &ServiceName, now: bool) -> Result<u8> {
     let pattern = service.pattern();
     match manager {
-        None => log::info("systemd is not running: nothing was reloaded"),
+        None => log::info("systemd is not running, not reloading it"),
         Some(manager) if now => manager
             .restart(&pattern)
             .with_context(|| format!("{service} has its new settings, but failed to restart"))?,

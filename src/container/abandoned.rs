@@ -1,4 +1,4 @@
-//! Interfaces of containers that have ended without the engine taking down their networks.
+//! Interfaces of containers that no longer exist, but whose networks the runtime has not taken down.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::record::{self, Key, Locked, Record};
 use crate::instance::paths::Root;
 use crate::namespace::{self, NetNs};
 
-/// An interface whose container is gone.
+/// An interface whose container no longer exists.
 #[derive(Debug)]
 pub struct Abandoned {
     key: Key,
@@ -28,8 +28,8 @@ impl fmt::Display for Abandoned {
     }
 }
 
-/// All of them: the path that the engine has given leads to the namespace no more, and no process is
-/// in it.
+/// Finds the abandoned interfaces: the path that the runtime gave no longer refers to the namespace, and
+/// no process is in it.
 pub fn find(root: &Root) -> Result<Vec<Abandoned>> {
     let mut found = Vec::new();
     for (key, record) in record::all(root)? {
@@ -47,17 +47,18 @@ fn is_abandoned(root: &Root, record: &Record) -> Result<bool> {
     let Some(ours) = namespace::made_by_us(root, &name)? else {
         return Ok(true);
     };
-    // As long as we hold it, no other namespace has its identity.
-    let of_engine = NetNs::at(record.netns.clone().into()).ok().flatten();
-    let held = of_engine.is_some_and(|namespace| namespace.id == ours);
+    // Its ID is not reused while our own mount keeps the namespace.
+    let at_path = NetNs::at(record.netns.clone().into()).ok().flatten();
+    let held = at_path.is_some_and(|namespace| namespace.id == ours);
     Ok(!held && namespace::processes(ours)?.is_empty())
 }
 
 impl Abandoned {
-    /// Takes it down and gives its addresses back, unless it is in use by now; `false` where it is.
+    /// Takes the interface down and releases its addresses. Returns `false` if it is no longer recorded or
+    /// is in use again.
     pub fn remove(&self, root: &Root) -> Result<bool> {
         let locked = Locked::take(root, &self.key)?;
-        // An ADD that had just begun when it was found has ended now.
+        // An ADD that was running when the interface was found has ended.
         let Some(record) = locked.record()? else {
             return Ok(false);
         };

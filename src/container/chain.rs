@@ -1,8 +1,8 @@
-//! Lists of CNI plugins as a runtime runs them, for NSTYPE cni: ADD in order, each with the result of
-//! the one before; DEL in reverse, each whatever becomes of the others.
+//! Runs the CNI plugins of a network, as a container runtime does, for NSTYPE cni: ADD in order, each with
+//! the result of the previous one; DEL in reverse, even if another one fails.
 //!
-//! A state file has the configurations and the result from ADD on, so that DEL and CHECK work with
-//! those that ADD has used (libcni keeps the same in its cache).
+//! ADD stores the configurations and the result in a state file, so that CHECK and DEL use the same
+//! (libcni has a cache for this).
 
 use std::path::{Path, PathBuf};
 
@@ -18,22 +18,22 @@ use crate::instance::paths::Root;
 use crate::namespace::NetNs;
 use crate::sys::file;
 
-/// What a list of plugins is run for.
+/// The interface that the plugins set up.
 #[derive(Debug)]
 pub struct Target {
     pub nsname: NsName,
     /// The name of the interface inside.
     pub ifname: String,
-    /// The directories that plugins are in, with colons between them.
+    /// The directories of plugins, separated by colons.
     pub path: String,
-    /// Exists between ADD and DEL.
+    /// The state file, which exists between ADD and DEL.
     pub state: PathBuf,
 }
 
-/// For plugins that declare the capability: the keys of `runtimeConfig`.
+/// The keys of `runtimeConfig`, each for the plugins that declare the capability.
 pub type Runtime = Map<String, Value>;
 
-/// What ADD has used, and its result.
+/// The content of a state file: the arguments and the result of ADD.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
     container: String,
@@ -50,13 +50,13 @@ impl State {
             container: self.container.clone(),
             netns,
             ifname: self.ifname.clone(),
-            // Old plugins refuse arguments that they do not know.
+            // Old plugins refuse unknown arguments without this.
             arguments: "IgnoreUnknown=1".to_owned(),
             path: self.path.clone(),
         }
     }
 
-    /// Calls a plugin with the result of the one before.
+    /// Calls a plugin with the result of the previous one.
     fn run(&self, call: &Call, command: &str, plugin: &Value, previous: &Value) -> Result<Value> {
         let mut configuration = plugin.clone();
         if !previous.is_null() {
@@ -65,7 +65,7 @@ impl State {
         call.run(kind(plugin)?, command, &configuration)
     }
 
-    /// Runs DEL for all plugins, the last one first, and gives what failed.
+    /// Runs DEL for all plugins, the last one first, and returns the errors.
     fn delete(&self, netns: String) -> Vec<String> {
         let call = self.call(netns);
         let plugins = self.plugins.iter().rev();
@@ -90,20 +90,21 @@ impl State {
     }
 }
 
-/// Reads the configuration of a network: a list of plugins, or of a single one. Each of the plugins gets
-/// the name and the version of the list, and of `runtime` what it declares that it can take.
+/// Reads the configuration of a network, a list of plugins or a single one, and returns the
+/// configuration of each plugin, with the name and the version of the list, and with the keys of
+/// `runtime` that it has a capability for.
 fn plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
     let text = file::read(path)?.with_context(|| format!("there is no {}", path.display()))?;
     let list: Value = serde_json::from_slice(&text)?;
-    let name = list["name"].as_str().context("it has no 'name'")?;
+    let name = list["name"].as_str().context("'name' is missing")?;
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     ensure!(
         name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_part),
-        "the name '{name}' must be letters, digits and _ . -"
+        "invalid name '{name}': only letters, digits and _ . - are allowed"
     );
     let version = list["cniVersion"]
         .as_str()
-        .context("it has no 'cniVersion'")?;
+        .context("'cniVersion' is missing")?;
     let plugins = match list.get("plugins") {
         Some(plugins) => plugins
             .as_array()
@@ -136,7 +137,7 @@ fn kind(plugin: &Value) -> Result<&str> {
     plugin["type"].as_str().context("a plugin has no 'type'")
 }
 
-/// Checks the configuration of a network: it can be read, and all of its plugins are there.
+/// Checks that the configuration of a network is valid and that its plugins are installed.
 pub fn verify(configuration: &Path, runtime: &Runtime, path: &str) -> Result<()> {
     let call = Call {
         path: path.to_owned(),
@@ -154,10 +155,10 @@ pub fn verify(configuration: &Path, runtime: &Runtime, path: &str) -> Result<()>
     check().with_context(|| configuration.display().to_string())
 }
 
-/// Runs ADD for each plugin of a network, and gives the result of the last one.
+/// Runs ADD for each plugin of a network, and returns the result of the last one.
 ///
 /// # Errors
-/// Names the plugin that failed. What those before it have set up is taken down.
+/// A plugin failed, which the error names. DEL has been run for all plugins.
 pub fn add(root: &Root, target: &Target, configuration: &Path, runtime: &Runtime) -> Result<Value> {
     check_ifname(&target.ifname)?;
     let plugins = plugins(configuration, runtime);
@@ -170,15 +171,14 @@ pub fn add(root: &Root, target: &Target, configuration: &Path, runtime: &Runtime
         result: Value::Null,
     };
     let netns = netns(root, &target.nsname);
-    // What a crash of the machine has left, such as addresses that are still reserved, must not be in
-    // the way. There is usually nothing.
+    // Release what a crash of the machine has left, such as reserved addresses. Errors are expected.
     state.delete(netns.clone());
     state.write(&target.state)?;
     let call = state.call(netns.clone());
     let mut result = Value::Null;
     for plugin in &state.plugins {
         match state.run(&call, "ADD", plugin, &result) {
-            // A plugin that adds nothing may be silent.
+            // A plugin that adds nothing may print nothing.
             Ok(Value::Null) => {}
             Ok(added) => result = added,
             Err(error) => return Err(undo(&state, target, netns, error)),
@@ -202,10 +202,10 @@ fn undo(state: &State, target: &Target, netns: String, error: anyhow::Error) -> 
     }
 }
 
-/// Runs DEL for each plugin that ADD has run, in reverse. That nothing was added is no error.
+/// Runs DEL for each plugin that ADD ran, in reverse. Does nothing if there is no state file.
 ///
 /// # Errors
-/// Names all plugins that failed; the state file stays, so that it can be tried again.
+/// Plugins failed, all of which the error names. The state file is kept for another attempt.
 pub fn delete(root: &Root, target: &Target) -> Result<()> {
     let Some(state) = State::read(&target.state)? else {
         return Ok(());
@@ -220,7 +220,7 @@ pub fn delete(root: &Root, target: &Target) -> Result<()> {
 /// Runs CHECK for each plugin.
 ///
 /// # Errors
-/// Names the first plugin that finds a difference.
+/// The network is not up, or a plugin, which the error names, found a difference.
 pub fn check(root: &Root, target: &Target) -> Result<()> {
     let state = State::read(&target.state)?;
     let state = state.with_context(|| format!("'{}' is not up", target.nsname))?;
@@ -273,7 +273,7 @@ pub fn runtime(ports: &[super::Port], addresses: &[ipnet::IpNet], mac: Option<&s
     runtime
 }
 
-/// The path of a namespace: its name, else what we hold of it; empty where it is gone.
+/// The path of a namespace: its name, otherwise our own mount of it; empty if it no longer exists.
 fn netns(root: &Root, name: &NsName) -> String {
     let paths = [root.netns(name), root.pin(name)];
     let is_namespace = |path: &PathBuf| matches!(NetNs::at(path.clone()), Ok(Some(_)));
@@ -283,7 +283,7 @@ fn netns(root: &Root, name: &NsName) -> String {
         .unwrap_or_default()
 }
 
-/// The ID of a container that stands for a namespace. Not all names can be IDs.
+/// The container ID to use for a namespace: its name if that is a valid ID, otherwise a name with a hash.
 fn container_id(name: &NsName) -> String {
     let name = name.as_str();
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn plugins_get_the_name_and_what_they_can_take() {
+    fn plugins_get_the_name_and_the_keys_of_their_capabilities() {
         let runtime = runtime(&[], &[], Some("02:00:00:00:00:01"));
         let list = r#"{"cniVersion": "1.0.0", "name": "n", "plugins": [
             {"type": "a"}, {"type": "b", "capabilities": {"mac": true}}]}"#;
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn every_namespace_can_be_a_container() {
+    fn every_namespace_has_a_valid_container_id() {
         let id = |name: &str| container_id(&name.parse().unwrap());
         assert_eq!(id("vm-001"), "vm-001");
         let odd = ["a:b", "a@b", "_ab", "..."].map(id);

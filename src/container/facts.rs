@@ -1,26 +1,26 @@
-//! What a network says of the interface of a container, and the variables that functions get it by.
+//! Facts about the interface of a container, and the variables in which functions receive them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
-use serde_json::Value as Json;
 
+use super::variables::{PREFIX, Value, Variables};
 use crate::check::Declarations;
 use crate::instance::name::NsType;
 
-/// What the runtime, the network and its address management have decided.
+/// The facts that come from the runtime, the configuration of the network and its IPAM plugin.
 #[derive(Debug, Default)]
 pub struct Facts {
+    /// The name of the network.
     pub network: String,
     /// The ID of the container.
     pub id: String,
-    /// Its name, where the runtime says.
+    /// The name of the container; empty if the runtime does not pass it.
     pub name: String,
-    /// What the interface inside has to be called; `None` where another plugin has made it.
+    /// The required name of the interface inside; `None` if a previous plugin has created it.
     pub ifname: Option<String>,
     pub addresses: Vec<Address>,
     pub routes: Vec<Route>,
@@ -47,18 +47,19 @@ pub struct Dns {
     pub search: Vec<String>,
 }
 
-/// A port of the host that leads to the container.
+/// A port of the host that is forwarded to the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// Of the host; `None` for all.
+    /// The address of the host; `None` for all.
     pub address: Option<IpAddr>,
     pub host: u16,
     pub container: u16,
+    /// `tcp` or `udp`.
     pub protocol: String,
 }
 
 impl fmt::Display for Port {
-    /// As NAT_PUBLISH takes it.
+    /// In the notation of NAT_PUBLISH.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
             Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
@@ -69,7 +70,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// A port as runtimes describe it, where all addresses may be an empty one or `0.0.0.0`.
+/// A port as runtimes describe it: an empty or unspecified address stands for all addresses.
 pub fn port(address: &str, host: u16, container: u16, protocol: &str) -> Result<Port> {
     let unspecified = matches!(address, "" | "0.0.0.0" | "::");
     let address = match unspecified {
@@ -79,7 +80,7 @@ pub fn port(address: &str, host: u16, container: u16, protocol: &str) -> Result<
     let protocol = match protocol.to_ascii_lowercase().as_str() {
         "" => "tcp".to_owned(),
         known @ ("tcp" | "udp") => known.to_owned(),
-        other => bail!("port {host}: the protocol '{other}' cannot be published"),
+        other => bail!("port {host}: unsupported protocol '{other}'"),
     };
     ensure!(host != 0 && container != 0, "port 0 cannot be published");
     Ok(Port {
@@ -93,7 +94,8 @@ pub fn port(address: &str, host: u16, container: u16, protocol: &str) -> Result<
 impl FromStr for Port {
     type Err = anyhow::Error;
 
-    /// `[ADDRESS:]PORT[:PORT_INSIDE][/PROTOCOL]`, as NAT_PUBLISH; an IPv6 address has brackets.
+    /// Parses `[ADDRESS:]PORT[:PORT_INSIDE][/PROTOCOL]`, the notation of NAT_PUBLISH. An IPv6 address has
+    /// brackets.
     fn from_str(word: &str) -> Result<Self> {
         let (ports, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
         let (address, ports) = match ports.strip_prefix('[') {
@@ -108,24 +110,12 @@ impl FromStr for Port {
     }
 }
 
-/// The value of a bash variable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    List(Vec<String>),
-}
-
-pub type Variables = BTreeMap<String, Value>;
-
-/// The beginning of the variables that hold facts.
-const PREFIX: &str = "CONTAINER_";
-
 impl Facts {
-    /// All variables for the functions of a type: each fact as `CONTAINER_FACT`; those that the type
-    /// declares to take a fact, unless `given` has them; and `given`.
+    /// The variables for the functions of a type: each fact as `CONTAINER_FACT`, the variables in which the
+    /// type declares to receive facts, and `given`, which takes precedence over the latter.
     ///
     /// # Errors
-    /// The type has declared what it can take, and this is not among it.
+    /// The type declares which facts it receives, and one of `self` is not among them.
     pub fn variables(
         &self,
         nstype: &NsType,
@@ -178,18 +168,18 @@ impl Facts {
         for (is_given, facts, what) in needed {
             ensure!(
                 !is_given || takes(facts),
-                "NSTYPE {nstype} takes no {what} from a container runtime"
+                "NSTYPE {nstype} does not support {what} from a container runtime"
             );
         }
         Ok(())
     }
 
-    /// The facts, with those that are not known as empty values.
+    /// The facts by name. The value of an unknown fact is empty.
     fn by_name(&self) -> Vec<(&'static str, Value)> {
         let text = |text: &str| Value::Text(text.to_owned());
         let list = |words: Vec<String>| Value::List(words);
         let addresses = &self.addresses;
-        // Nobody else can have them: they can be used at once.
+        // The addresses are reserved for this container: no duplicate address detection is needed.
         let nodad = |address: &Address| match address.address {
             IpNet::V4(_) => "",
             IpNet::V6(_) => " nodad",
@@ -202,7 +192,7 @@ impl Facts {
             let gateway = IpNet::from(address.gateway?);
             Some(format!("{gateway}{}", nodad(address)))
         };
-        // Two addresses may have the same.
+        // Two addresses may have the same gateway.
         let mut outside: Vec<String> = addresses.iter().filter_map(gateway).collect();
         outside.sort();
         outside.dedup();
@@ -235,8 +225,8 @@ impl Facts {
         ]
     }
 
-    /// The default gateway of the family of an address: where there are routes, a default route has to
-    /// be among them.
+    /// The default gateway for the family of an address. If there are routes, it is that of the default
+    /// route among them.
     fn gateway(&self, address: &Address) -> Option<IpAddr> {
         let v4 = address.address.addr().is_ipv4();
         let same = |route: &&Route| route.destination.addr().is_ipv4() == v4;
@@ -257,101 +247,6 @@ impl Facts {
 
 fn is_default(route: &Route) -> bool {
     route.destination.prefix_len() == 0
-}
-
-impl Value {
-    fn is_empty(&self) -> bool {
-        match self {
-            Value::Text(text) => text.is_empty(),
-            Value::List(words) => words.is_empty(),
-        }
-    }
-
-    /// A string, a number, a truth value, or an array of these.
-    fn of_json(json: &Json) -> Result<Self> {
-        match json {
-            Json::Array(items) => items
-                .iter()
-                .map(word)
-                .collect::<Result<_>>()
-                .map(Self::List),
-            json => word(json).map(Self::Text),
-        }
-    }
-}
-
-fn word(json: &Json) -> Result<String> {
-    let word = match json {
-        Json::String(text) => text.clone(),
-        Json::Number(number) => number.to_string(),
-        Json::Bool(true) => "yes".to_owned(),
-        Json::Bool(false) => "no".to_owned(),
-        _ => bail!("must be a string or an array of strings"),
-    };
-    ensure!(!word.contains('\0'), "must not contain a NUL character");
-    Ok(word)
-}
-
-/// The variables that a network sets.
-///
-/// # Errors
-/// Names the variable that cannot be one, or whose value cannot be one.
-pub fn variables<'a>(
-    object: impl IntoIterator<Item = (&'a String, &'a Json)>,
-) -> Result<Variables> {
-    let mut variables = Variables::new();
-    for (name, json) in object {
-        ensure!(
-            is_variable(name),
-            "'{name}' cannot be the name of a variable of a type"
-        );
-        let value = Value::of_json(json).map_err(|error| error.context(name.clone()))?;
-        variables.insert(name.clone(), value);
-    }
-    Ok(variables)
-}
-
-/// Whether a configuration file may set a variable of this name: an identifier, neither one of those
-/// that identify the run, nor one of ours, nor one that bash does not let anybody set.
-fn is_variable(name: &str) -> bool {
-    const RESERVED: [&str; 10] = [
-        "NSTYPE",
-        "NSNAME",
-        "UPDOWN",
-        "INOUT",
-        "BASHOPTS",
-        "BASHPID",
-        "EUID",
-        "PPID",
-        "SHELLOPTS",
-        "UID",
-    ];
-    const OURS: [&str; 3] = [PREFIX, "__netns", "BASH_"];
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(is_part)
-        && !RESERVED.contains(&name)
-        && !OURS.iter().any(|prefix| name.starts_with(prefix))
-}
-
-/// The file that `driver.bash` reads: `__netns_read_values` says how.
-pub fn file(variables: &Variables) -> Vec<u8> {
-    let mut words: Vec<String> = Vec::new();
-    for (name, value) in variables {
-        words.push(name.clone());
-        match value {
-            Value::Text(text) => words.extend(["string".to_owned(), text.clone()]),
-            Value::List(items) => {
-                words.push(items.len().to_string());
-                words.extend(items.iter().cloned());
-            }
-        }
-    }
-    let words = words
-        .into_iter()
-        .flat_map(|word| (word + "\0").into_bytes());
-    words.collect()
 }
 
 #[cfg(test)]
@@ -387,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_type_cannot_take_is_refused() {
+    fn facts_that_a_type_does_not_receive_are_refused() {
         let facts = Facts {
             mac: Some("02:00:00:00:00:01".into()),
             ..Facts::default()
@@ -396,8 +291,8 @@ mod tests {
             facts.variables(&"veth".parse().unwrap(), declared, &Variables::new())
         };
         let error = variables(&veth()).unwrap_err().to_string();
-        assert!(error.contains("takes no MAC address"), "{error}");
-        // It may look at the facts itself.
+        assert!(error.contains("does not support MAC address"), "{error}");
+        // A type without declarations may read the facts itself.
         assert!(variables(&Declarations::default()).is_ok());
     }
 
@@ -415,32 +310,6 @@ mod tests {
             "", "0", "x:80", "80:", "[::1:80", "70000", "80/sctp", "80:80:80",
         ] {
             assert!(bad.parse::<Port>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn values_are_data() {
-        let json = serde_json::json!({"A": "$(id)\n'", "B": ["1 2", 3, true], "C": []});
-        let variables = variables(json.as_object().unwrap()).unwrap();
-        assert_eq!(
-            file(&variables),
-            b"A\0string\0$(id)\n'\0B\x003\x001 2\x003\0yes\0C\x000\0"
-        );
-        for bad in [
-            r#"{"a b": ""}"#,
-            r#"{"A[0]": ""}"#,
-            r#"{"": ""}"#,
-            r#"{"1": ""}"#,
-            r#"{"NSNAME": ""}"#,
-            r#"{"A": {}}"#,
-            r#"{"A": null}"#,
-            r#"{"A": "\u0000"}"#,
-        ] {
-            let json: Json = serde_json::from_str(bad).unwrap();
-            assert!(
-                super::variables(json.as_object().unwrap()).is_err(),
-                "{bad}"
-            );
         }
     }
 }

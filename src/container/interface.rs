@@ -1,12 +1,13 @@
-//! An interface of a container: set up, checked and taken down as an instance in its namespace.
+//! Sets up, checks and takes down an interface of a container, which is an instance in its namespace.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::facts::{self, Facts, Variables};
-use super::record::{Addresses, Locked, Record};
+use super::facts::Facts;
+use super::record::{Ipam, Locked, Record};
 use super::report::{self, Report};
+use super::variables::{self, Variables};
 use crate::check::Declarations;
 use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
@@ -20,21 +21,22 @@ use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 use crate::sys::user::require_root;
 
-/// What the configuration of a network says.
+/// The configuration of a network.
 #[derive(Debug)]
 pub struct Plan {
     pub nstype: NsType,
-    /// The template of NSNAME; without one, it is made from the ID of the container.
+    /// The template of NSNAME (see [`fill`]); by default, NSNAME is a hash of the container's ID.
     pub nsname: Option<String>,
     pub variables: Variables,
-    pub addresses: Option<Addresses>,
+    pub ipam: Option<Ipam>,
 }
 
-/// The functions of an NSTYPE have failed; what they had set up is taken down.
+/// A function of an NSTYPE has failed.
 #[derive(Debug)]
 pub struct NotUp {
+    /// The last line of the log.
     pub message: String,
-    /// What was logged before.
+    /// The lines before it.
     pub details: String,
 }
 
@@ -63,7 +65,7 @@ impl Plan {
 /// Opens the namespace of a container.
 ///
 /// # Errors
-/// It is none, or the one that this process is in: there would be no outside.
+/// `path` is not a network namespace, or is the one of this process, so that nothing would be outside.
 pub fn namespace(path: &str) -> Result<NetNs> {
     let namespace = NetNs::at(PathBuf::from(path))?;
     let namespace = namespace.with_context(|| format!("'{path}' is not a network namespace"))?;
@@ -74,10 +76,10 @@ pub fn namespace(path: &str) -> Result<NetNs> {
     Ok(namespace)
 }
 
-/// Sets the interface up and gives what the kernel has of it then.
+/// Sets up an interface and returns its state.
 ///
 /// # Errors
-/// What was set up is taken down, and nothing is recorded.
+/// A function failed. Everything that was set up has been taken down, unless the error says otherwise.
 pub fn attach(
     root: &Root,
     locked: &Locked,
@@ -98,8 +100,8 @@ pub fn attach(
     require_free(root, &instance)?;
     let before = report::links(namespace(netns)?)?;
     let namespace = namespace(netns)?;
-    let addresses = plan.addresses.clone();
-    locked.set(&Record::new(&facts.network, &instance, netns, addresses))?;
+    let ipam = plan.ipam.clone();
+    locked.set(&Record::new(&facts.network, &instance, netns, ipam))?;
     let up = || {
         write_values(root, &instance, &variables)?;
         locked.divert_output()?;
@@ -115,12 +117,12 @@ pub fn attach(
     })
 }
 
-/// Refuses an instance that another interface has.
+/// Checks that no other interface uses the instance.
 fn require_free(root: &Root, instance: &Instance) -> Result<()> {
     let stage = Register::of(root, &instance.nsname).stage(&instance.nstype)?;
     ensure!(
         stage != Some(Stage::Up),
-        "{instance} is up already, for another interface: give each a name of its own with 'nsname'"
+        "{instance} is already up, for another interface: set 'nsname' to a different name for each"
     );
     Ok(())
 }
@@ -130,10 +132,10 @@ fn write_values(root: &Root, instance: &Instance, variables: &Variables) -> Resu
     if let Some(directory) = path.parent() {
         file::make_directory(directory, 0o700)?;
     }
-    file::write(&path, &facts::file(variables), 0o600)
+    file::write(&path, &variables::file(variables), 0o600)
 }
 
-/// Why an instance did not come up: the last line of the log, and the others as details.
+/// The error of an instance that failed, from the log.
 fn not_up(locked: &Locked, instance: &Instance) -> NotUp {
     let mut lines = locked.last_lines();
     let message = lines.pop();
@@ -154,7 +156,7 @@ fn forget(root: &Root, locked: &Locked, instance: &Instance) -> Result<()> {
     locked.remove()
 }
 
-/// Takes down what is recorded of an interface; nothing is recorded of one that is down.
+/// Takes down a recorded interface, and removes its record.
 pub fn detach(root: &Root, locked: &Locked, record: &Record) -> Result<()> {
     let instance = record.instance()?;
     if lifecycle::down_in(root, &instance)? != 0 {
@@ -163,29 +165,29 @@ pub fn detach(root: &Root, locked: &Locked, record: &Record) -> Result<()> {
     forget(root, locked, &instance)
 }
 
-/// Whether an interface is up as a whole, as far as is recorded.
+/// Whether the interface is recorded as completely up.
 pub fn is_up(root: &Root, record: &Record) -> Result<bool> {
     let instance = record.instance()?;
     let stage = Register::of(root, &instance.nsname).stage(&instance.nstype)?;
     Ok(stage == Some(Stage::Up))
 }
 
-/// What the kernel has of an interface that is up.
+/// The state of an interface that is up.
 ///
 /// # Errors
-/// It is not up, or not in the namespace `netns`.
+/// The interface is not up, or not in the namespace `netns`.
 pub fn check(root: &Root, record: &Record, ifname: Option<&str>, netns: &str) -> Result<Report> {
     let instance = record.instance()?;
     ensure!(is_up(root, record)?, "{instance} is not up");
     let given = namespace(netns)?;
     let ours = namespace::made_by_us(root, &instance.nsname)?;
     if ours != Some(given.id) {
-        bail!("{instance} is up in another network namespace than {netns}");
+        bail!("{instance} is up in a network namespace other than {netns}");
     }
     report::read(root, &instance, &Default::default(), ifname)
 }
 
-/// Whether an instance could be brought up, as far as its files show.
+/// Checks that the caller is root, and that bash and the files of the type exist and are trusted.
 pub fn can_run(root: &Root, nstype: &NsType) -> Result<()> {
     require_root()?;
     command::find("bash")?;
@@ -196,7 +198,8 @@ pub fn can_run(root: &Root, nstype: &NsType) -> Result<()> {
     sources::find(root, &instance, Trust::from_environment()).map(drop)
 }
 
-/// Fills in a template of NSNAME: `{id}`, `{id:N}` (its first N characters), `{name}`, `{ifname}`.
+/// Fills in a template of NSNAME with `{id}`, `{id:N}` (the first N characters of the ID), `{name}` and
+/// `{ifname}`.
 fn fill(template: &str, facts: &Facts, ifname: &str) -> Result<String> {
     let mut name = String::new();
     let mut rest = template;
@@ -208,7 +211,7 @@ fn fill(template: &str, facts: &Facts, ifname: &str) -> Result<String> {
         name += match word.split_once(':') {
             None if word == "id" => &facts.id,
             None if word == "name" && facts.name.is_empty() => {
-                bail!("'nsname' {template}: the runtime has not named the container")
+                bail!("'nsname' {template}: the runtime did not pass a name of the container")
             }
             None if word == "name" => &facts.name,
             None if word == "ifname" => ifname,
@@ -221,7 +224,7 @@ fn fill(template: &str, facts: &Facts, ifname: &str) -> Result<String> {
                 &facts.id[..length.min(facts.id.len())]
             }
             _ => bail!(
-                "'nsname' {template}: {{{word}}} is none of {{id}}, {{id:N}}, {{name}} and {{ifname}}"
+                "'nsname' {template}: unknown {{{word}}}: use {{id}}, {{id:N}}, {{name}} or {{ifname}}"
             ),
         };
         rest = after;
@@ -229,8 +232,8 @@ fn fill(template: &str, facts: &Facts, ifname: &str) -> Result<String> {
     Ok(name + rest)
 }
 
-/// A name for an interface of a container, the same each time: `c` and ten characters, so that names
-/// of links that begin with a prefix of three and end with a digit have at most fifteen.
+/// A stable name for an interface of a container: `c` and ten characters of a hash. Names of links with a
+/// prefix of three characters and a digit at the end then have 15.
 fn default_name(id: &str, ifname: &str) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     const LENGTH: u32 = 10;
@@ -241,7 +244,7 @@ fn default_name(id: &str, ifname: &str) -> String {
         .collect()
 }
 
-/// FNV-1a, folded: not for secrets, but the same in every version.
+/// FNV-1a, folded. Not secure, but stable across versions.
 pub fn hash(bytes: &[u8]) -> u64 {
     let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix);

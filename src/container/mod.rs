@@ -1,5 +1,5 @@
-//! Networks of containers: every NSTYPE as a plugin of CNI and of netavark, and the plugins of others
-//! for NSTYPE cni.
+//! Container networks: offers every NSTYPE as a CNI and a netavark plugin, and runs the CNI plugins of
+//! others for NSTYPE cni.
 
 pub mod abandoned;
 pub mod chain;
@@ -10,6 +10,7 @@ mod netavark;
 mod plugin;
 mod record;
 mod report;
+mod variables;
 
 pub use facts::Port;
 
@@ -23,8 +24,8 @@ use nix::unistd::{dup, dup2_stdout};
 use crate::instance::paths::Root;
 use crate::sys::{log, process};
 
-/// The whole of the program `netns-cni`: the netavark plugin where there is a command line, and else
-/// the CNI plugin, which is called by environment variables.
+/// The main function of `netns-cni`: the netavark plugin if there are arguments, otherwise the CNI
+/// plugin, which is controlled by environment variables.
 pub fn main(root: &Root) -> ExitCode {
     process::reset_signals();
     log::set_program("netns-cni");
@@ -46,9 +47,9 @@ pub fn main(root: &Root) -> ExitCode {
     }
 }
 
-/// Takes stdout for the answer alone: what functions print goes to stderr.
+/// Reserves stdout for the answer: redirects the output of functions to stderr.
 fn claim_stdout() -> Result<std::fs::File> {
-    let stdout = dup(io::stdout()).context("keeping stdout")?;
+    let stdout = dup(io::stdout()).context("duplicating stdout")?;
     dup2_stdout(io::stderr()).context("redirecting stdout")?;
     process::close_from(3)?;
     Ok(stdout.into())
@@ -61,7 +62,6 @@ fn print(mut stdout: std::fs::File, answer: &str) -> Result<()> {
     }
 }
 
-/// What the caller has written to stdin.
 fn read_stdin() -> Result<Vec<u8>> {
     let mut input = Vec::new();
     io::stdin()

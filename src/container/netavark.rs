@@ -1,5 +1,5 @@
-//! The netavark plugin: `create`, `setup PATH`, `teardown PATH` and `info`, as netavark-plugins(7) has
-//! them. Podman's `--opt` are the options of a network: `nstype`, `nsname`, and variables.
+//! The netavark plugin: `create`, `setup PATH`, `teardown PATH` and `info` (netavark-plugins(7)). The
+//! options of a network, `--opt` of Podman, are `nstype`, `nsname` and variables.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,12 +14,13 @@ use super::facts::{self, Address, Dns, Facts};
 use super::interface::{self, NotUp, Plan};
 use super::record::{Key, Locked};
 use super::report::Report;
+use super::variables;
 use crate::instance::paths::Root;
 
-/// The version of the protocol, which netavark compares.
+/// The version of the protocol, which netavark checks.
 const API_VERSION: &str = "1.0.0";
 
-/// What `setup` and `teardown` read.
+/// The input of `setup` and `teardown`.
 #[derive(Debug, Deserialize)]
 struct Request {
     container_id: String,
@@ -70,7 +71,8 @@ struct PortMapping {
     range: u16,
 }
 
-/// Does what the command line asks for. Gives whether it went well, and the answer.
+/// Runs the command in `words`. Returns whether it succeeded, and the JSON to print: the result or the
+/// error.
 pub fn answer(root: &Root, words: &[OsString]) -> (bool, String) {
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     let answer = match words[..] {
@@ -96,7 +98,8 @@ pub fn answer(root: &Root, words: &[OsString]) -> (bool, String) {
     }
 }
 
-/// Checks a new network. Names of containers are not resolved there: it has no name server of ours.
+/// Checks the configuration of a new network. Disables Podman's DNS for names of containers, which needs
+/// a bridge of netavark.
 fn create(root: &Root) -> Result<Value> {
     let mut json: Value = read()?;
     let network = Network::deserialize(&json).context("reading the network")?;
@@ -148,7 +151,7 @@ fn read<T: for<'a> Deserialize<'a>>() -> Result<T> {
 }
 
 impl Network {
-    /// What its options say, with those of the container, which take precedence.
+    /// The plan from the options of the network and of the container, which take precedence.
     fn plan(&self, of_container: Option<&BTreeMap<String, String>>) -> Result<Plan> {
         let mut options = self.options.clone().unwrap_or_default();
         options.extend(of_container.cloned().unwrap_or_default());
@@ -162,8 +165,8 @@ impl Network {
         Ok(Plan {
             nstype: nstype.parse()?,
             nsname,
-            variables: facts::variables(&variables)?,
-            addresses: None,
+            variables: variables::read(&variables)?,
+            ipam: None,
         })
     }
 }
@@ -200,7 +203,7 @@ impl Request {
 }
 
 impl Network {
-    /// An address that podman has chosen, with the length and the gateway of its subnet.
+    /// An address that Podman has assigned, with the prefix length and the gateway of its subnet.
     fn with_subnet(&self, address: IpAddr) -> Result<Address> {
         let mut subnets = self.subnets.iter().flatten();
         match subnets.find(|subnet| subnet.subnet.contains(&address)) {
@@ -216,12 +219,7 @@ impl Network {
 impl PortMapping {
     fn ports(&self) -> Result<Vec<facts::Port>> {
         let each = (0..self.range.max(1)).map(|offset| {
-            let beyond = || {
-                format!(
-                    "a range of ports that begins at {} has no end",
-                    self.host_port
-                )
-            };
+            let beyond = || format!("the range of ports from {} exceeds 65535", self.host_port);
             let host = self.host_port.checked_add(offset).with_context(beyond)?;
             let container = self.container_port.checked_add(offset);
             let container = container.with_context(beyond)?;
@@ -231,7 +229,7 @@ impl PortMapping {
     }
 }
 
-/// The answer to `setup`.
+/// The output of `setup`.
 fn status(report: &Report, facts: &Facts) -> Value {
     let mut interfaces = Map::new();
     for (index, link) in report.inside.iter().enumerate() {

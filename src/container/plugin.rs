@@ -1,6 +1,4 @@
-//! Calls of CNI plugins, and their errors.
-//!
-//! https://www.cni.dev/docs/spec/ is the specification.
+//! Calls of CNI plugins, and their errors (https://www.cni.dev/docs/spec/).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +9,7 @@ use serde_json::Value;
 
 use crate::sys::command::{self, Termination};
 
-/// An error as the specification has it.
+/// An error in the form of the specification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginError {
     pub code: u32,
@@ -32,21 +30,22 @@ impl fmt::Display for PluginError {
 
 impl std::error::Error for PluginError {}
 
-/// How plugins are called for one interface of one container.
+/// The environment of plugins for one interface of one container.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
+    /// The ID of the container.
     pub container: String,
-    /// The path of its network namespace; empty where that is gone.
+    /// The path of the network namespace; empty if it no longer exists.
     pub netns: String,
     pub ifname: String,
-    /// `CNI_ARGS`: `KEY=VALUE` with semicolons between them.
+    /// `CNI_ARGS`: `KEY=VALUE` pairs, separated by semicolons.
     pub arguments: String,
-    /// The directories that plugins are in, with colons between them.
+    /// `CNI_PATH`: the directories of plugins, separated by colons.
     pub path: String,
 }
 
 impl Call {
-    /// Finds a plugin.
+    /// The path of a plugin.
     pub fn find(&self, name: &str) -> Result<PathBuf> {
         let is_name = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
         let mut directories = self.path.split(':').filter(|_| is_name);
@@ -57,10 +56,10 @@ impl Call {
         found.with_context(|| format!("there is no plugin '{name}' in {}", self.path))
     }
 
-    /// Runs a plugin with a configuration and gives its answer, `Null` where that is empty.
+    /// Runs a plugin with a configuration on stdin and returns its result, `Null` if it prints none.
     ///
     /// # Errors
-    /// A [`PluginError`] where the plugin gave one.
+    /// The plugin does not exist or has failed; a [`PluginError`] if it printed one.
     pub fn run(&self, name: &str, command: &str, configuration: &Value) -> Result<Value> {
         let plugin = self.find(name)?;
         let input = serde_json::to_vec(configuration).context("writing a configuration")?;
@@ -79,9 +78,9 @@ impl Call {
                 return Ok(Value::Null);
             }
             let answer = serde_json::from_slice(&output.stdout);
-            return answer.with_context(|| format!("reading the answer of '{name}' to {command}"));
+            return answer.with_context(|| format!("reading the result of '{name}' for {command}"));
         }
-        let failed = || format!("plugin '{name}' failed at {command}");
+        let failed = || format!("plugin '{name}' failed for {command}");
         match serde_json::from_slice::<PluginError>(&output.stdout) {
             Ok(error) => Err(anyhow!(error).context(failed())),
             Err(_) => {

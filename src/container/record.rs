@@ -1,10 +1,11 @@
-//! What is recorded of an interface of a container, from before it is set up until it is taken down.
+//! Records of the interfaces of containers. A record exists from before an interface is set up until it
+//! has been taken down.
 //!
 //! ```text
 //! /run/systemd-netns/containers/
-//!     CONTAINER:IFNAME        a JSON document, see [`Record`]
-//!     CONTAINER:IFNAME:log    what functions wrote, and what daemons of theirs write
-//!     CONTAINER:IFNAME:lock   locked by the process that works on it
+//!     CONTAINER:IFNAME        the record, a JSON document
+//!     CONTAINER:IFNAME:log    the output of functions and of the daemons that they start
+//!     CONTAINER:IFNAME:lock   locked while a process changes the interface
 //! ```
 
 use std::cell::Cell;
@@ -21,29 +22,29 @@ use crate::instance::paths::Root;
 use crate::sys::file;
 use crate::sys::lock::Lock;
 
-/// An interface of a container, as the runtime names it.
+/// Identifies an interface of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     container: String,
     ifname: String,
 }
 
-/// What is needed to take it down.
+/// The data that is needed to take an interface down.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// The network that it belongs to.
+    /// The name of the network.
     pub network: String,
     /// `NSTYPE@NSNAME`.
     instance: String,
-    /// The path of the namespace of the container, as the runtime has given it.
+    /// The path of the container's namespace that the runtime passed.
     pub netns: String,
-    /// What gives addresses back.
-    pub addresses: Option<Addresses>,
+    /// The plugin that releases the addresses.
+    pub addresses: Option<Ipam>,
 }
 
-/// The plugin that manages addresses, as it was called.
+/// An IPAM plugin, and the arguments that it was called with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Addresses {
+pub struct Ipam {
     pub plugin: String,
     pub configuration: serde_json::Value,
     /// `CNI_PATH`.
@@ -51,12 +52,7 @@ pub struct Addresses {
 }
 
 impl Record {
-    pub fn new(
-        network: &str,
-        instance: &Instance,
-        netns: &str,
-        addresses: Option<Addresses>,
-    ) -> Self {
+    pub fn new(network: &str, instance: &Instance, netns: &str, addresses: Option<Ipam>) -> Self {
         Self {
             network: network.to_owned(),
             instance: instance.to_string(),
@@ -71,22 +67,24 @@ impl Record {
     }
 }
 
-/// The longest file name, less the endings of ours.
+/// The maximum length of a file name, without our suffixes, in bytes.
 const LONGEST: usize = 255 - ":lock".len();
 
 impl Key {
+    /// The key of the interface `ifname` of a container.
+    ///
     /// # Errors
-    /// Says which of the two cannot be one, by the rules of the CNI specification.
+    /// One of the two, which the error names, is not valid by the CNI specification.
     pub fn new(container: &str, ifname: &str) -> Result<Self> {
         let is_word = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         let starts_well = container.starts_with(|c: char| c.is_ascii_alphanumeric());
         if !starts_well || !container.chars().all(is_word) {
-            bail!("'{container}' is not the ID of a container: letters, digits and _ . -");
+            bail!("invalid container ID '{container}': only letters, digits and _ . - are allowed");
         }
         check_ifname(ifname)?;
         ensure!(
             container.len() + 1 + ifname.len() <= LONGEST,
-            "the ID of the container is too long: {} bytes",
+            "the container ID is too long: {} bytes",
             container.len()
         );
         let (container, ifname) = (container.to_owned(), ifname.to_owned());
@@ -106,29 +104,29 @@ impl Key {
     }
 }
 
-/// Checks the name of an interface as the kernel does (`dev_valid_name`).
+/// Checks the name of an interface like the kernel (`dev_valid_name`).
 pub fn check_ifname(name: &str) -> Result<()> {
     let is_bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     let bad = name.is_empty() || name == "." || name == ".." || name.contains(is_bad);
-    ensure!(!bad, "'{name}' is not the name of an interface");
+    ensure!(!bad, "invalid interface name '{name}'");
     ensure!(
         name.len() <= 15,
-        "'{name}' is longer than the 15 bytes of the name of an interface"
+        "invalid interface name '{name}': longer than 15 bytes"
     );
     Ok(())
 }
 
-/// An interface while no other process works on it.
+/// The record of an interface that this process has locked.
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
-    /// How long the log was when this process began to write into it.
+    /// The size of the log when this process began to write to it, in bytes.
     log_begin: Cell<Option<u64>>,
     _lock: Lock,
 }
 
 impl Locked {
-    /// Waits until no other process works on it.
+    /// Locks the record of an interface. Waits while another process holds the lock.
     pub fn take(root: &Root, key: &Key) -> Result<Self> {
         let path = root.containers_dir().join(key.file_name());
         let _lock = Lock::take(&path.with_added("lock"))?;
@@ -140,7 +138,7 @@ impl Locked {
         })
     }
 
-    /// `None` where it is down.
+    /// The record; `None` if the interface is down.
     pub fn record(&self) -> Result<Option<Record>> {
         let Some(text) = file::read(&self.path)? else {
             return Ok(None);
@@ -163,8 +161,8 @@ impl Locked {
         self.path.with_added("log")
     }
 
-    /// Sends what this process and those that it starts write into the log from here on. The runtime
-    /// waits until nobody has its own pipes open, and daemons of functions never end.
+    /// Redirects the output of this process and its children to the log. The runtime waits until its pipes
+    /// are closed, and daemons that functions start would keep them open.
     pub fn divert_output(&self) -> Result<()> {
         let log = self.log();
         let opening = || format!("opening {}", log.display());
@@ -177,7 +175,8 @@ impl Locked {
         dup2_stderr(&file).with_context(opening)
     }
 
-    /// The last lines that this process has written into the log, less the name of this program.
+    /// The last lines that were written to the log since [`Self::divert_output`], without the prefix
+    /// `netns-cni: `.
     pub fn last_lines(&self) -> Vec<String> {
         const MOST: usize = 20;
         let Some(begin) = self.log_begin.get() else {
@@ -193,7 +192,7 @@ impl Locked {
     }
 }
 
-/// All interfaces of containers that are recorded, with their records as far as these can be read.
+/// All recorded interfaces, with their records; `None` for one that cannot be parsed.
 pub fn all(root: &Root) -> Result<Vec<(Key, Option<Record>)>> {
     let mut all = Vec::new();
     for path in file::entries(&root.containers_dir())? {
@@ -214,7 +213,7 @@ trait WithAdded {
 }
 
 impl WithAdded for Path {
-    /// The path with a colon and `ending` after it; neither of the two parts of a name has a colon.
+    /// Appends a colon, which neither part of a key contains, and `ending`.
     fn with_added(&self, ending: &str) -> PathBuf {
         let mut name = self.as_os_str().to_owned();
         name.push(":");

@@ -1,4 +1,4 @@
-//! What the kernel has of an interface of a container, for the answer to the runtime.
+//! The state of an interface of a container, for the result that the runtime gets.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -23,19 +23,19 @@ pub struct Interface {
     index: u32,
 }
 
-/// What an instance has set up.
+/// The network that an instance has set up.
 #[derive(Debug)]
 pub struct Report {
     pub inside: Vec<Interface>,
     pub outside: Vec<Interface>,
-    /// Each with the index of its interface in `inside`.
+    /// Each address with the position of its interface in `inside`.
     pub addresses: Vec<(usize, Address)>,
     pub routes: Vec<Route>,
-    /// The name servers that the namespace has of its own.
+    /// The name servers in the namespace's own resolv.conf.
     pub dns: Dns,
 }
 
-/// The main table of routes, `RT_TABLE_MAIN` (rtnetlink(7)).
+/// `RT_TABLE_MAIN` (rtnetlink(7)).
 const TABLE_MAIN: u32 = 254;
 
 /// The indexes of the links in a namespace.
@@ -46,11 +46,12 @@ pub fn links(namespace: NetNs) -> Result<BTreeSet<u32>> {
     })
 }
 
-/// Reads what an instance has set up: the links inside that were not there `before`, `ifname` first,
-/// and the links outside that it has claimed or that are the other ends.
+/// Reads the network of an instance: the links inside except those in `before`, which are the indexes of
+/// earlier links, with `ifname` first; and the links outside that it has claimed or that are peers of
+/// those inside.
 ///
 /// # Errors
-/// There is no link `ifname` among them.
+/// There is no link `ifname` inside.
 pub fn read(
     root: &Root,
     instance: &Instance,
@@ -69,7 +70,7 @@ pub fn read(
     if let Some(ifname) = ifname {
         ensure!(
             links.first().is_some_and(|link| link.name == ifname),
-            "NSTYPE {} has not created an interface '{ifname}' in the container: its functions find \
+            "NSTYPE {} has not created an interface '{ifname}' in the container: its functions must use \
              the name in CONTAINER_IFNAME",
             instance.nstype
         );
@@ -113,7 +114,7 @@ pub fn read(
     })
 }
 
-/// Does `work` in a namespace.
+/// Calls `work` in a namespace.
 fn inside<T: Send>(
     namespace: NetNs,
     mut work: impl FnMut(&mut Connection) -> Result<T> + Send,
@@ -134,8 +135,8 @@ fn interface(link: KernelLink) -> Interface {
     }
 }
 
-/// Whether two links are the ends of one pair, as far as indexes tell: each refers to a namespace that
-/// only the kernel can compare.
+/// Whether two links are the ends of a pair, by their indexes. The numbers of their namespaces are not
+/// compared, because each is valid only in the namespace of its link.
 fn are_ends(inside: &KernelLink, outside: &KernelLink) -> bool {
     let refers = |from: &KernelLink, to: &KernelLink| {
         let under = from.under.filter(|under| under.nsid.is_some());
@@ -148,7 +149,7 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// A route that somebody has set, and its link.
+/// A route of the main table with the index of its link; `None` for routes that the kernel adds itself.
 fn of_main_table(route: &KernelRoute) -> Option<(u32, Route)> {
     if route.table != TABLE_MAIN || route.kind != "unicast" || route.protocol == "kernel" {
         return None;
@@ -169,7 +170,7 @@ fn of_main_table(route: &KernelRoute) -> Option<(u32, Route)> {
     Some((route.link?, route_to))
 }
 
-/// The name servers of the namespace, if it does not have those of the host.
+/// The name servers in the namespace's own resolv.conf; none if it uses that of the host.
 fn dns(root: &Root, instance: &Instance) -> Dns {
     let own = root.netns_etc(&instance.nsname);
     match details::dns(root, &instance.nsname) {

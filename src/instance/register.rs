@@ -72,11 +72,6 @@ impl Register {
         Ok(names.map(|name| Self::of(root, &name)).collect())
     }
 
-    /// The namespace.
-    pub fn name(&self) -> &NsName {
-        &self.name
-    }
-
     pub fn exists(&self) -> bool {
         self.directory.exists()
     }

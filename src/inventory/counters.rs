@@ -1,4 +1,4 @@
-//! What the kernel counts in a namespace: traffic, sockets, tracked connections, WireGuard peers.
+//! The kernel's counters of a namespace: traffic, sockets, tracked connections, WireGuard peers.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::sys::file;
 pub struct Counters {
     pub links: Vec<Traffic>,
     pub sockets: Vec<Sockets>,
-    /// `None` where the kernel tracks no connections.
+    /// `None` if the kernel does not track connections.
     pub conntrack: Option<Conntrack>,
     pub wireguard: Vec<Peer>,
 }
 
-/// How many sockets are in use.
+/// The sockets in use of one protocol and family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sockets {
     /// `tcp`, `udp` or `raw`.
@@ -37,6 +37,7 @@ pub struct Sockets {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conntrack {
     pub entries: u64,
+    /// The maximum number of entries.
     pub limit: u64,
 }
 
@@ -45,16 +46,16 @@ pub struct Conntrack {
 pub struct Peer {
     pub link: String,
     pub public_key: String,
-    /// In seconds since the epoch; 0 for never.
+    /// Seconds since the epoch; 0 for never.
     pub last_handshake: u64,
-    /// In bytes.
+    /// Bytes received from the peer.
     pub received: u64,
-    /// In bytes.
+    /// Bytes sent to the peer.
     pub sent: u64,
 }
 
-/// Reads the counters of each of `namespaces`: `None` for one that is not there, or cannot be read, which is added to
-/// `unreadable`.
+/// Reads the counters of each of `namespaces`: `None` for one that does not exist, or that cannot be
+/// read, which is added to `unreadable`.
 pub fn read(
     root: &Root,
     namespaces: &[Namespace],
@@ -96,7 +97,7 @@ pub fn read(
     read
 }
 
-/// The counters of the namespace that this thread is in, but for those that other programs tell.
+/// The counters of this thread's namespace, without the WireGuard peers.
 fn here() -> Result<Counters> {
     Ok(Counters {
         links: Connection::open()?.traffic()?.items,
@@ -108,18 +109,17 @@ fn here() -> Result<Counters> {
 
 fn sockets() -> Result<Vec<Sockets>> {
     let mut found = Vec::new();
-    // /proc/net is that of the main thread.
+    // /proc/net shows the namespace of the main thread.
     for (name, family) in [("sockstat", "inet"), ("sockstat6", "inet6")] {
         let path = Path::new("/proc/thread-self/net").join(name);
-        // The kernel may be without IPv6.
+        // A kernel without IPv6 has no sockstat6.
         let text = file::read_text(&path)?.unwrap_or_default();
         found.extend(sockets_in_use(&text, family));
     }
     Ok(found)
 }
 
-/// The sockets that a sockstat or sockstat6 of proc_net(5) counts, with lines such as
-/// `TCP6: inuse 2`.
+/// Parses sockstat or sockstat6 (proc_net(5)), with lines such as `TCP6: inuse 2`.
 fn sockets_in_use(text: &str, family: &'static str) -> Vec<Sockets> {
     let line = |line: &str| {
         let (protocol, counters) = line.split_once(": inuse ")?;
@@ -137,7 +137,7 @@ fn sockets_in_use(text: &str, family: &'static str) -> Vec<Sockets> {
 }
 
 fn conntrack() -> Result<Option<Conntrack>> {
-    // Of the namespace of the thread that opens the file.
+    // These files show the namespace of the thread that opens them.
     let number = |name: &str| -> Result<Option<u64>> {
         let path = Path::new("/proc/sys/net/netfilter").join(name);
         let text = file::read_text(&path)?;
@@ -150,7 +150,7 @@ fn conntrack() -> Result<Option<Conntrack>> {
         .map(|(entries, limit)| Conntrack { entries, limit }))
 }
 
-/// The peers of the WireGuard interfaces of the namespace that this thread is in, and its programs with it.
+/// The peers of the WireGuard interfaces in this thread's namespace, as wg(8) prints them.
 fn peers(root: &Root, namespace: &Namespace) -> Result<Vec<Peer>> {
     let mut peers = Vec::new();
     for link in namespace.links.iter().flatten() {
@@ -165,21 +165,21 @@ fn peers(root: &Root, namespace: &Namespace) -> Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// What wg(8) calls a link, if it is a WireGuard interface. That of wireguard-go is a tun link, and keeps the name that it
-/// had on the host, where the type `wireguard` creates it.
+/// The name by which wg(8) knows a link, if it is a WireGuard interface. An interface of wireguard-go is
+/// a tun link, which wg(8) knows by the name that it had on the host, where type `wireguard` created it.
 fn wireguard_interface(root: &Root, namespace: &Namespace, link: &Link) -> Option<String> {
     match link.kind.as_str() {
         "wireguard" => Some(link.name.clone()),
         "tun" => {
-            let born = format!("wg-{}", namespace.title());
-            let socket = root.path("/run/wireguard").join(format!("{born}.sock"));
-            socket.exists().then_some(born)
+            let original = format!("wg-{}", namespace.title());
+            let socket = root.path("/run/wireguard").join(format!("{original}.sock"));
+            socket.exists().then_some(original)
         }
         _ => None,
     }
 }
 
-/// The peers that `wg show INTERFACE latest-handshakes` and `transfer` print, a line for each.
+/// Parses the output of `wg show INTERFACE latest-handshakes` and `wg show INTERFACE transfer`.
 fn peers_of(link: &str, handshakes: &str, transfer: &str) -> Vec<Peer> {
     let traffic: HashMap<&str, (u64, u64)> = transfer
         .lines()

@@ -1,4 +1,4 @@
-//! What `netnsctl status` shows of namespaces beyond the inventory.
+//! The details of a namespace that `netnsctl status` shows in addition to the inventory.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::instance::paths::Root;
 use crate::sys::command;
 use crate::systemd::manager::Manager;
 
-/// All that can be said of one namespace.
+/// One namespace, with its routes, sockets, name servers, counters and log.
 #[derive(Debug, Serialize)]
 pub struct Details {
     #[serde(flatten)]
@@ -24,15 +24,15 @@ pub struct Details {
     pub dns: Option<Dns>,
     /// `None` where they could not be read.
     pub counters: Option<Counters>,
-    /// When each unit entered its state, as systemd writes it.
+    /// The time at which each unit entered its state, in the format of systemctl(1), by unit name.
     pub since: BTreeMap<String, String>,
     pub stale: Vec<Stale>,
     /// The last lines of the log, oldest first.
     pub log: Vec<String>,
 }
 
-/// Reads the details of `namespaces` of the inventory, with up to `lines` lines of the log of each.
-/// What cannot be read is added to the inventory's list.
+/// Reads the details of `namespaces`, which are from the inventory, with at most `lines` log lines for
+/// each. Anything that cannot be read is added to [`Inventory::unreadable`].
 pub fn read(
     root: &Root,
     manager: Option<&Manager>,

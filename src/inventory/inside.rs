@@ -16,14 +16,14 @@ use crate::namespace::netlink::{Connection, KernelRoute};
 use crate::namespace::{self, NetNs};
 use crate::sys::file::{self, Missing};
 
-/// What is read inside a namespace.
+/// The routes and sockets of a namespace.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Inside {
     pub routes: Vec<Route>,
     pub listening: Vec<Listening>,
 }
 
-/// A route. One with several next hops is several of these.
+/// A route with one next hop. A multipath route is several of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
     /// `default`, or an address with its prefix length.
@@ -35,7 +35,7 @@ pub struct Route {
     pub link: Option<String>,
     pub source: Option<IpAddr>,
     pub metric: Option<u32>,
-    /// 254 is the main table.
+    /// The number of the routing table; 254 is the main table.
     pub table: u32,
     /// The origin of the route, such as `kernel` or `dhcp` (ip-route(8)).
     pub protocol: String,
@@ -47,22 +47,25 @@ pub struct Listening {
     /// `tcp` or `udp`.
     pub protocol: &'static str,
     pub address: SocketAddr,
-    /// The process that has it open, if it is in the namespace and may be looked at.
+    /// A process that has it open, if one is in the namespace and the caller may inspect it.
     pub process: Option<Process>,
     #[serde(skip)]
     inode: u64,
 }
 
-/// How names are resolved.
+/// The resolver configuration of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dns {
-    /// The resolv.conf(5) that is used.
+    /// The path of the resolv.conf(5).
     pub file: String,
     pub servers: Vec<String>,
     pub search: Vec<String>,
 }
 
-/// Reads what is inside a namespace.
+/// Reads the routes and listening sockets of a namespace.
+///
+/// # Errors
+/// The namespace cannot be entered or no longer exists, or the kernel does not answer.
 pub fn read(root: &Root, name: &NsName, namespace: &Namespace) -> Result<Inside> {
     let open = NetNs::open(root, name)?.context("the namespace is gone")?;
     let results = namespace::visit(std::iter::once(Ok(open)), |_| {
@@ -99,7 +102,7 @@ fn shown(route: KernelRoute, namespace: &Namespace) -> Route {
     }
 }
 
-/// The listening sockets of the namespace that this thread is in.
+/// The listening sockets of this thread's namespace.
 fn listening() -> Result<Vec<Listening>> {
     let mut found = Vec::new();
     let mut add = |protocol, address, inode| {
@@ -127,9 +130,9 @@ fn listening() -> Result<Vec<Listening>> {
     Ok(found)
 }
 
-/// A table of sockets; `None` where the kernel does not have it, as without IPv6.
+/// A table of sockets; `None` if the kernel does not have it, as without IPv6.
 fn table<T: FromReadSI>(name: &str) -> Result<Option<T>> {
-    // /proc/net is that of the main thread.
+    // /proc/net shows the namespace of the main thread.
     let path = format!("/proc/thread-self/net/{name}");
     let reading = || format!("reading {path}");
     let file = File::open(&path).missing_ok().with_context(reading)?;
@@ -137,7 +140,7 @@ fn table<T: FromReadSI>(name: &str) -> Result<Option<T>> {
     file.map(parse).transpose().with_context(reading)
 }
 
-/// The inodes of the sockets of a process; none where this process may not look.
+/// The inodes of the sockets of a process; none if this process may not read them.
 fn sockets_of(pid: u32) -> Vec<u64> {
     let descriptors = process::Process::new(pid as i32).and_then(|process| process.fd());
     let descriptors = descriptors.into_iter().flatten().flatten();
@@ -148,7 +151,8 @@ fn sockets_of(pid: u32) -> Vec<u64> {
     descriptors.filter_map(|fd| inode(fd.target)).collect()
 }
 
-/// The name servers of the namespace `name`, else those of the host; `None` where no file exists.
+/// The name servers of the namespace `name`, otherwise those of the host; `None` if there is no
+/// resolv.conf.
 pub fn dns(root: &Root, name: &NsName) -> Option<Dns> {
     let own = root.netns_etc(name).join("resolv.conf");
     [own, root.path("/etc/resolv.conf")]

@@ -1,9 +1,7 @@
-//! The network namespaces of this host as data: what is in them, and which units and services
-//! they belong to.
+//! The network namespaces of this host as data: their links, processes, types, units and services.
 //!
-//! Everything is read once. What could not be read is listed in [`Inventory::unreadable`] rather
-//! than taken for nothing. Uses `systemd`, `namespace`, `instance`, `sys`, and the records of
-//! `phase`.
+//! Everything is read once. Anything that could not be read is listed in
+//! [`Inventory::unreadable`], so that it is not mistaken for absent.
 
 use std::collections::HashMap;
 
@@ -42,7 +40,7 @@ pub struct Inventory {
     pub named: Vec<Namespace>,
     /// The processes in namespaces that have no name.
     unnamed: HashMap<Id, Vec<Process>>,
-    /// What could not be read, such as `the owners of the namespaces: only root can tell`.
+    /// What could not be read, such as `owners of namespaces: only root can read them`.
     pub unreadable: Vec<String>,
 }
 
@@ -115,18 +113,19 @@ impl Namespace {
         }
     }
 
-    /// The links but the loopback.
+    /// The links except the loopback interface.
     pub fn own_links(&self) -> impl Iterator<Item = &Link> {
         let links = self.links.iter().flatten();
         links.filter(|link| link.kind != "loopback")
     }
 
-    /// The name, if units of ours could have it.
+    /// The name, if it is valid as an NSNAME.
     pub fn nsname(&self) -> Option<NsName> {
         self.name.as_deref()?.parse().ok()
     }
 
-    /// Whether the namespace exists and its types are up, but for those that systemd only knows.
+    /// Whether the namespace exists and its types are active. An inactive type is ignored unless all are
+    /// inactive.
     pub fn is_active(&self) -> bool {
         let is = |state: &str| self.types.iter().filter(|t| t.state == state).count();
         let (active, inactive) = (is("active"), is("inactive"));
@@ -136,7 +135,7 @@ impl Namespace {
 }
 
 impl Inventory {
-    /// Reads everything but what [`details`] reads.
+    /// Reads everything except the details (see [`details::read`]).
     ///
     /// # Errors
     /// The host's own namespace or `/run/netns` cannot be read.
@@ -169,7 +168,7 @@ impl Inventory {
     }
 }
 
-/// The host's namespace and those with files, with their links.
+/// The host's namespace and the namespaces in `/run/netns`, with their links.
 fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, Vec<Namespace>)> {
     let open = NetNs::host()?;
     let mut host = Namespace::new(None, NamespaceState::Present);
@@ -199,14 +198,14 @@ fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, V
     Ok((host, named))
 }
 
-/// Tells the namespaces that were created here from others.
+/// Sets the owner of each namespace.
 fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
-    // Only root may list it (`namespace::create`).
+    // Only root can list the directory (`namespace::create`).
     let pins = file::names(&root.pins_dir());
     let refused = (pins.as_ref()).is_err_and(|error| exit::code(error) == Exit::NotPermitted);
     let pins = pins.unwrap_or_default();
     if refused && !named.is_empty() {
-        unreadable.push("the owners of the namespaces: only root can tell".to_owned());
+        unreadable.push("owners of namespaces: only root can read them".to_owned());
     }
     for namespace in named {
         let Some(id) = namespace.id else { continue };

@@ -13,13 +13,13 @@ use crate::sys::exit::{self, Exit};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Process {
     pub pid: u32,
-    /// The name of its program, of at most 15 bytes (`comm`, proc(5)).
+    /// The command name, of at most 15 bytes (`comm`, proc(5)).
     pub name: String,
-    /// Its systemd unit, a service or a scope.
+    /// Its innermost systemd service or scope.
     pub unit: Option<String>,
 }
 
-/// The processes in each namespace, without their names and units: see [`identify`].
+/// The processes in each namespace, without their names and units, which [`identify`] reads.
 pub fn by_namespace(unreadable: &mut Vec<String>) -> Result<HashMap<Id, Vec<Process>>> {
     let mut found: HashMap<Id, Vec<Process>> = HashMap::new();
     let mut refused = 0;
@@ -31,12 +31,12 @@ pub fn by_namespace(unreadable: &mut Vec<String>) -> Result<HashMap<Id, Vec<Proc
                 unit: None,
             }),
             Err(error) if exit::code(&error) == Exit::NotPermitted => refused += 1,
-            Err(_) => {} // it has ended meanwhile
+            Err(_) => {} // it has ended
         }
     }
     if refused > 0 {
         unreadable.push(format!(
-            "the namespaces of {refused} processes: only root can tell"
+            "namespaces of {refused} processes: only root can read them"
         ));
     }
     Ok(found)
@@ -57,9 +57,9 @@ pub fn identify(processes: &mut Vec<Process>) {
     });
 }
 
-/// The innermost unit of a process, by its control groups (cgroups(7)).
+/// The innermost unit of a process, from its control groups (cgroups(7)).
 fn unit(cgroups: procfs::ProcessCGroups) -> Option<String> {
-    // systemd uses one of the two hierarchies; in the other, all processes are at `/`.
+    // systemd uses either the named or the unified hierarchy; in the other, all processes are in `/`.
     let named = |group: &procfs::ProcessCGroup| group.controllers == ["name=systemd"];
     let (named, others): (Vec<_>, Vec<_>) = cgroups.0.into_iter().partition(named);
     let unified = others.into_iter().filter(|group| group.hierarchy == 0);

@@ -1,4 +1,4 @@
-//! The services in namespaces, and those that should be.
+//! The services that run, or should run, in network namespaces.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use crate::systemd::unit::UnitName;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Service {
     pub unit: String,
-    /// Its state, where systemd was asked.
+    /// Its active state (systemctl(1)); `None` if systemd was not asked.
     pub active: Option<String>,
-    /// How many of its processes are in the namespace.
+    /// The number of its processes in the namespace.
     pub processes: usize,
 }
 
-/// A process that should be in a namespace, and is in one that was replaced.
+/// A process that should be in a namespace, but is still in a previous one of that name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stale {
     #[serde(flatten)]
@@ -34,7 +34,7 @@ pub struct Stale {
     pub id: Id,
 }
 
-/// The services among the units of `processes`, but for units of ours.
+/// The services that `processes` belong to, without units of ours.
 pub fn of(processes: &[Process]) -> Vec<Service> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for unit in processes
@@ -57,8 +57,8 @@ fn is_ours(name: &str) -> bool {
     UnitName::parse(name).is_some()
 }
 
-/// Adds the services that are configured to run in the namespaces, whether they run or not, and
-/// the state of each.
+/// Adds the services that are configured to run in the namespaces, running or not, and sets the state
+/// of each service.
 pub fn attached(manager: &Manager, namespaces: &mut [Namespace]) -> Result<()> {
     let all = manager.units(&["*.service".to_owned()])?.into_iter();
     let others = all.map(|unit| unit.name).filter(|name| !is_ours(name));
@@ -100,10 +100,10 @@ fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
         || value("JoinsNamespaceOf").split_whitespace().any(joined)
 }
 
-/// The processes that should be in `namespace` and are in its predecessor instead.
+/// The processes that should be in `namespace`, but are in a previous one of that name.
 ///
-/// They are among `unnamed`, the processes in namespaces without a name: in one that a type of
-/// this name was applied to, or of a service that is attached to the name.
+/// They are those of `unnamed`, the processes in namespaces without a name, which are in a namespace
+/// that was recorded under this name, or belong to a service that is attached to the name.
 pub fn stale(root: &Root, unnamed: &[(Id, Process)], namespace: &Namespace) -> Vec<Stale> {
     let predecessors = predecessors(root, namespace);
     let is_attached = |process: &Process| {
@@ -123,14 +123,15 @@ pub fn stale(root: &Root, unnamed: &[(Id, Process)], namespace: &Namespace) -> V
 fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {
     let inside = namespace.units.iter();
     let inside = inside.filter(|unit| unit.side == Some(Side::Inside));
-    let kept = inside.filter_map(|unit| {
+    let joined = inside.filter_map(|unit| {
         let nstype = unit.nstype.as_deref()?.parse().ok()?;
         let nsname = namespace.nsname()?;
         Record::of(root, &Instance { nstype, nsname }).namespace()
     });
     let recorded = namespace.nsname();
     let recorded = recorded.and_then(|name| crate::namespace::made_by_us(root, &name).ok()?);
-    kept.chain(recorded)
+    joined
+        .chain(recorded)
         .filter(|id| Some(*id) != namespace.id)
         .collect()
 }

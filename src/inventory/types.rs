@@ -1,5 +1,5 @@
-//! The types of a namespace, brought up by systemd's units, by `netnsctl up` where systemd does not
-//! run, or by calling netnsinit.
+//! The types of a namespace. They are brought up by units of systemd, by `netnsctl up` if systemd does
+//! not run, or by calling netnsinit.
 
 use std::path::Path;
 
@@ -20,18 +20,19 @@ pub struct TypeState {
     pub nstype: String,
     /// `active`, `failed` and so on, as in systemctl(1).
     pub state: String,
-    /// `systemd`, `netnsctl` where systemd does not run, or `netnsinit`; `None` where it is not up.
+    /// `systemd`, `netnsctl` if systemd does not run, or `netnsinit`; `None` if it is not up.
     pub started_by: Option<&'static str>,
 }
 
-/// Sets the types of each namespace. One that is gone while types of it are up is missing.
+/// Sets the types of each namespace. Adds those that do not exist although a type of theirs is up without
+/// systemd, with the state [`NamespaceState::Missing`].
 pub fn assign(root: &Root, named: &mut Vec<Namespace>, unreadable: &mut Vec<String>) {
     for namespace in named.iter_mut() {
         namespace.types = of_units(&namespace.units);
     }
     let mut names = |directory: &Path| {
         file::names(directory).unwrap_or_else(|error| {
-            unreadable.push(format!("types that are up without systemd: {error:#}"));
+            unreadable.push(format!("types started without systemd: {error:#}"));
             Vec::new()
         })
     };
@@ -53,7 +54,7 @@ pub fn assign(root: &Root, named: &mut Vec<Namespace>, unreadable: &mut Vec<Stri
             continue;
         };
         let namespace = find(named, &instance.nsname);
-        // Without its namespace, a record is a leftover.
+        // A record without its namespace is a leftover.
         if let Some(namespace) = namespace.filter(|n| n.state == NamespaceState::Present) {
             let nstype = instance.nstype.as_str();
             if !namespace.types.iter().any(|t| t.nstype == nstype) {
@@ -83,7 +84,7 @@ fn of_record(root: &Root, instance: &Instance) -> TypeState {
     }
 }
 
-/// A type is as its worst unit is.
+/// The types of units. A type has the state of its inside unit, or `failed` if either unit has failed.
 fn of_units(units: &[Unit]) -> Vec<TypeState> {
     let mut types: Vec<TypeState> = Vec::new();
     for unit in units {

@@ -1,4 +1,4 @@
-//! The units of namespaces, and their states.
+//! The units of network namespaces, and their states.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub struct Unit {
     pub side: Option<Side>,
     /// `active`, `failed` and so on (systemctl(1)).
     pub active: String,
-    /// `exited`, `start` and so on.
+    /// The substate: `exited`, `start` and so on.
     pub sub: String,
 }
 
@@ -54,8 +54,8 @@ fn ours(state: UnitState) -> Option<(String, Unit)> {
     Some((nsname, unit))
 }
 
-/// Sets the units of each namespace. Units that are not inactive and whose namespace does not exist
-/// get one that is missing.
+/// Sets the units of each namespace. Adds those that do not exist although they have a unit that is not
+/// inactive, with the state [`NamespaceState::Missing`].
 pub fn assign(units: Vec<(String, Unit)>, named: &mut Vec<Namespace>) {
     let mut by_name: HashMap<String, Vec<Unit>> = HashMap::new();
     for (name, unit) in units {

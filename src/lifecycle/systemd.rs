@@ -157,7 +157,7 @@ impl<'a> Units<'a> {
     fn run_job(&self, verb: &str) -> Result<JobResult> {
         let mut progress = Progress::begin();
         self.manager.run_job(verb, &self.names[0], || {
-            progress.tell(|| Some(self.busy().unwrap_or_else(|| "systemd".to_owned())));
+            progress.update(|| Some(self.busy().unwrap_or_else(|| "systemd".to_owned())));
         })
     }
 
@@ -192,7 +192,7 @@ impl<'a> Units<'a> {
                     PATIENCE.as_secs()
                 );
             }
-            progress.tell(|| Some(waiting));
+            progress.update(|| Some(waiting));
             thread::sleep(INTERVAL);
         }
     }

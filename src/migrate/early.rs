@@ -1,5 +1,5 @@
-//! The early generation of the shell package that this one replaces: functions in `NSTYPE.conf`. They work
-//! as they are, and nothing is written.
+//! Configuration of the shell package that this one replaces: functions in `NSTYPE.conf`. It works
+//! unchanged, so nothing is written.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             continue;
         };
         if read(&path)?.contains(&format!("configure_{nstype}_")) {
-            plan.note(&path, "defines functions of its own and works unchanged; 'netnsctl check' looks for faults");
+            plan.note(&path, "defines functions of its own and works unchanged; 'netnsctl check' checks it for problems");
             plan.next = vec!["netnsctl check".to_owned()];
         }
     }

@@ -42,7 +42,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             Some(device) => conf.set("GATEWAY_DEVICE", device)?,
             None => plan.note(
                 &access,
-                "has no Environment=GATEWAY_DEVICE=: add it to the file that is written here",
+                "has no Environment=GATEWAY_DEVICE=: set GATEWAY_DEVICE in the new file",
             ),
         }
         plan.note(&script, "is run as before, by VIP_HOOK; addresses that it adds can be set in VIP_ADDRESSES instead");
@@ -57,7 +57,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
     {
         plan.note(
             unit,
-            "is not needed any more: remove it after the services have been attached",
+            "is no longer needed: remove it after the services have been attached",
         );
     }
     Ok(plan)

@@ -1,5 +1,5 @@
-//! Configuration of other programs, translated into ours: a file for each format. Nothing is run, and
-//! nothing is written here.
+//! Translates the configuration of other programs: a module for each format. Nothing is run or written
+//! here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -41,8 +41,8 @@ pub enum Format {
     HelperUnits,
 }
 
-/// Those that are looked for where no file is named: their files are for namespaces alone.
-pub const FOUND: [Format; 6] = [
+/// The formats that are looked for if no file is given: their files are used only for namespaces.
+pub const SEARCHED: [Format; 6] = [
     Format::NamedNetns,
     Format::WgNetns,
     Format::NamespacedOpenvpn,
@@ -52,7 +52,7 @@ pub const FOUND: [Format; 6] = [
 ];
 
 impl Format {
-    /// The format that the name of a file tells, if it does.
+    /// Guesses the format of a file from its name.
     pub fn of_name(path: &Path) -> Option<Self> {
         let name = file::name_of(path)?;
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -71,7 +71,7 @@ impl Format {
         }
     }
 
-    /// Translates files, or those in the usual places if none is named.
+    /// Translates `files`, or the files in the usual places if there are none.
     ///
     /// # Errors
     /// A file cannot be read, or is not of this format.
@@ -90,13 +90,13 @@ impl Format {
     }
 }
 
-/// What a migration would do.
+/// The result of a translation.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub drafts: Vec<Draft>,
-    /// What was not translated, or has to be known.
+    /// Warnings about settings that were not translated, and remarks, each with the path of the file.
     pub notes: Vec<String>,
-    /// Commands for the administrator, for afterwards.
+    /// Commands for the administrator to run afterwards.
     pub next: Vec<String>,
 }
 
@@ -120,7 +120,7 @@ impl Plan {
         self.notes.push(format!("{}: {text}", source.display()));
     }
 
-    /// Adds the configuration of an instance, and what is to be done with it.
+    /// Adds the configuration of an instance, and the command that starts it.
     fn instance(&mut self, conf: Conf) {
         let instance = &conf.instance;
         self.next
@@ -128,7 +128,7 @@ impl Plan {
         self.drafts.push(conf.draft());
     }
 
-    /// Tells which services were in the namespace of an instance by a unit of the other program.
+    /// Adds the commands that attach the services which join `unit`, a unit of the other program.
     fn services(&mut self, root: &Root, unit: &str, instance: &Instance) -> Result<()> {
         for (service, path) in units::that_name(root, unit)? {
             self.note(
@@ -141,10 +141,10 @@ impl Plan {
         Ok(())
     }
 
-    /// Refuses two files of one path.
+    /// Checks that no two drafts have the same path.
     ///
     /// # Errors
-    /// Names the path.
+    /// Two drafts have the same path.
     pub fn check(&self) -> Result<()> {
         let mut paths = BTreeSet::new();
         for draft in &self.drafts {
@@ -178,7 +178,7 @@ impl Conf {
         })
     }
 
-    /// Sets a variable. Nothing of the value can become code.
+    /// Sets a variable, quoted so that no part of the value is run.
     fn set(&mut self, variable: &str, value: &str) -> Result<()> {
         let quoted = quote(value).with_context(|| format!("{variable} for {}", self.instance))?;
         self.text += &format!("{variable}={quoted}\n");
@@ -194,19 +194,18 @@ impl Conf {
     }
 }
 
-/// A word of bash that stands for a value.
+/// Quotes a value for bash.
 ///
 /// # Errors
-/// It has a character that no such value needs: none of them can be part of an address or a name, and
-/// readers would not see what they do.
+/// It contains control characters, which no address or name needs and a reader of the file would not see.
 fn quote(value: &str) -> Result<String> {
     if value.chars().any(char::is_control) {
-        bail!("'{}' has control characters", clean(value));
+        bail!("'{}' contains control characters", clean(value));
     }
     Ok(shell_words::quote(value).into_owned())
 }
 
-/// The text of a file that must be there.
+/// The text of a file that must exist.
 fn read(path: &Path) -> Result<String> {
     file::read_text(path)?.with_context(|| format!("{} does not exist", path.display()))
 }

@@ -1,4 +1,5 @@
-//! Jamesits/systemd-named-netns: `/etc/default/netns` and `netns-NAME` (its README and wiki, "Config").
+//! Configuration of Jamesits/systemd-named-netns: `/etc/default/netns` and `/etc/default/netns-NAME`
+//! (its README and wiki, "Config").
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use super::{Conf, Plan, units};
 use crate::instance::paths::Root;
 use crate::sys::file;
 
-/// Its kinds of network: the name in its units, our type, and a variable that only this one has.
+/// Its kinds of network: the name in its units, our type, and the variables that only this kind has.
 const KINDS: [(&str, &str, &[&str]); 3] = [
     ("bridge", "bridge", &["BRIDGE"]),
     (
@@ -23,7 +24,7 @@ const KINDS: [(&str, &str, &[&str]); 3] = [
 
 type Kind = &'static (&'static str, &'static str, &'static [&'static str]);
 
-/// What the name of a file says: a kind, a namespace, both, or neither.
+/// The kind and the namespace that a file is for, from its name; `None` if it is another file.
 fn scope(path: &Path) -> Option<(Option<Kind>, Option<String>)> {
     let name = file::name_of(path)?.strip_prefix("netns")?;
     if name.is_empty() {
@@ -50,7 +51,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
         files = file::entries(&root.path("/etc/default"))?;
         for kind in &KINDS {
             let names = units::enabled(root, &format!("netns-{}@", kind.0))?.into_iter();
-            // Not those of our own units, which are called the same.
+            // Our own units have the same names.
             let own = |name: &String| {
                 !root
                     .unit_dir()
@@ -87,7 +88,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
         let Some(kind) = kind else {
             plan.note(
                 &path,
-                "neither its name nor its variables tell bridge, nat or mvbr: not translated",
+                "not translated: cannot tell from its name or its variables whether it is bridge, nat or mvbr",
             );
             continue;
         };
@@ -140,18 +141,18 @@ fn translate(
             addresses(&mut conf, &mut from, "MACVLAN")?;
         }
     }
-    // The file for all namespaces has those of other kinds, too.
+    // The file for all namespaces may set variables of other kinds, too.
     let others = KINDS.iter().filter(|other| other.0 != kind.0);
     let others: Vec<&str> = others.flat_map(|other| other.2).copied().collect();
     for (variable, _) in from.rest().filter(|(name, _)| !others.contains(name)) {
         plan.note(
             path,
-            &format!("{variable} was not translated: no such setting is known"),
+            &format!("{variable} was not translated: unknown setting"),
         );
     }
     let instance = conf.instance.clone();
     plan.next.push(format!(
-        "systemctl disable --now netns-{}@{name} netns@{name} # before you install systemd-netns",
+        "systemctl disable --now netns-{}@{name} netns@{name} # before installing systemd-netns",
         kind.0
     ));
     plan.instance(conf);
@@ -173,7 +174,7 @@ fn copy(conf: &mut Conf, from: &mut Variables, names: Names) -> Result<()> {
     Ok(())
 }
 
-/// `ADDRESS/LENGTH`, where the length is a variable of its own there.
+/// `ADDRESS/LENGTH` of an address and its prefix length, which are separate variables there.
 fn with_length(address: &str, cidr: Option<&str>) -> String {
     match cidr {
         Some(length) if !address.contains('/') => format!("{address}/{length}"),
@@ -194,7 +195,7 @@ fn nat(conf: &mut Conf, from: &mut Variables, plan: &mut Plan, path: &Path) -> R
         (None, None) => {}
         _ => plan.note(
             path,
-            "one of GATEWAY_IP and CLIENT_IP alone was not translated: free addresses are taken",
+            "GATEWAY_IP without CLIENT_IP, or the reverse, was not translated: free addresses are used",
         ),
     }
     let names = [
@@ -206,7 +207,7 @@ fn nat(conf: &mut Conf, from: &mut Variables, plan: &mut Plan, path: &Path) -> R
         ("GATEWAY", "GATEWAY"),
     ];
     copy(conf, from, &names)?;
-    // There it is what the namespace may reach on the host.
+    // It allows the namespace to reach the host.
     if from
         .take("NAT_ACCEPT_TRAFFIC")
         .is_some_and(|value| value != "0")

@@ -1,4 +1,4 @@
-//! slingamn/namespaced-openvpn: units that run it (its README).
+//! Units that run slingamn/namespaced-openvpn (its README).
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +56,7 @@ fn translate(root: &Root, plan: &mut Plan, unit: &Path, words: &[String]) -> Res
             "--daemon" | "--verb" | "--syslog" | "--log" | "--log-append" | "--writepid" => {}
             option if option.starts_with("--") => plan.note(
                 unit,
-                &format!("{option} was not translated: write it into the configuration of openvpn"),
+                &format!("{option} was not translated: add it to the configuration of openvpn"),
             ),
             _ => {}
         }
@@ -73,7 +73,7 @@ fn translate(root: &Root, plan: &mut Plan, unit: &Path, words: &[String]) -> Res
         plan.note(
             unit,
             &format!(
-                "--config {config} is no absolute path: run 'netnsctl migrate --from openvpn FILE'"
+                "--config {config} is not an absolute path: run 'netnsctl migrate --from openvpn FILE'"
             ),
         );
         return Ok(());

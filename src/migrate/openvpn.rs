@@ -1,4 +1,4 @@
-//! Configurations of an OpenVPN client, which type openvpn reads as they are.
+//! Configurations of an OpenVPN client, which type openvpn reads unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Conf, Plan, read, stem};
 use crate::instance::paths::Root;
 
-/// What type openvpn refuses unless it is told to ignore it.
+/// Options that type openvpn refuses unless `OPENVPN_HOOKS=ignore`.
 const HOOKS: [&str; 8] = [
     "up",
     "down",
@@ -22,7 +22,7 @@ const HOOKS: [&str; 8] = [
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
     ensure!(
         !files.is_empty(),
-        "name the configuration of a client, such as /etc/openvpn/client/vpn.conf"
+        "give the configuration of a client as argument, such as /etc/openvpn/client/vpn.conf"
     );
     let mut plan = Plan::default();
     for path in files {
@@ -50,12 +50,12 @@ pub fn translate(root: &Root, plan: &mut Plan, path: &Path, nsname: &str) -> Res
             plan.note(path, &format!("line {number}: {option} is not run: type openvpn sets up the interface, routes and name servers in the namespace"));
         }
         if option == "auth-user-pass" && words.next().is_none() {
-            plan.note(path, &format!("line {number}: nobody can type a password at boot: write user and password into a file of mode 0600, and set OPENVPN_AUTH"));
+            plan.note(path, &format!("line {number}: auth-user-pass would ask for a password: write user and password into a file of mode 0600, and set OPENVPN_AUTH"));
         }
     }
     ensure!(
         device,
-        "{}: has no line 'dev': not a configuration of openvpn",
+        "{}: has no 'dev': not a configuration of openvpn",
         path.display()
     );
     let usual = root

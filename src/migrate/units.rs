@@ -1,4 +1,4 @@
-//! What the unit files of the administrator say of namespaces.
+//! The administrator's unit files: which of them refer to a unit or run a command.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ fn services(root: &Root) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The services, and the files, whose settings name a unit.
+/// The services whose settings refer to `unit`, with the files of these settings.
 pub fn that_name(root: &Root, unit: &str) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for (service, path) in services(root)? {
@@ -36,7 +36,7 @@ pub fn that_name(root: &Root, unit: &str) -> Result<Vec<(String, PathBuf)>> {
             let value = line.split_once('=').map_or("", |(_, value)| value);
             value.split_whitespace().any(|word| word == unit)
         };
-        // One of the helpers themselves has %i.
+        // The helper units refer to themselves with %i.
         if settings(&text).any(names) && format!("{service}.service") != unit {
             found.push((service, path));
         }
@@ -44,17 +44,17 @@ pub fn that_name(root: &Root, unit: &str) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// Services with a command line that a test holds for: its words, and the file.
+/// The command lines of services for which `matches` holds, with their files.
 pub fn with_command(
     root: &Root,
-    holds: fn(&[String]) -> bool,
+    matches: fn(&[String]) -> bool,
 ) -> Result<Vec<(PathBuf, Vec<String>)>> {
     let mut found = Vec::new();
     for (_, path) in services(root)? {
         found.extend(
             commands(&path)?
                 .into_iter()
-                .filter(|words| holds(words))
+                .filter(|words| matches(words))
                 .map(|words| (path.clone(), words)),
         );
     }

@@ -1,4 +1,4 @@
-//! Files of `NAME=VALUE` lines, as units and shells read them (systemd.exec(5), EnvironmentFile=).
+//! Files with `NAME=VALUE` lines, as read by systemd (systemd.exec(5), EnvironmentFile=) and shells.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,17 +7,17 @@ use anyhow::Result;
 
 use super::{Plan, read};
 
-/// Variables, of which each is taken once.
+/// The variables that have not been translated yet.
 #[derive(Debug, Default, Clone)]
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Reads a file. Lines that a shell would have to run are noted and left out.
+    /// Reads a file. Lines that a shell would expand or run are left out, with a warning in `plan`.
     pub fn of_file(path: &Path, plan: &mut Plan) -> Result<Self> {
         Self::read(path, plan, |line| line.to_owned())
     }
 
-    /// The same for `name = "value"`, the part of TOML that flat settings use.
+    /// Reads a flat TOML file, with lines `name = "value"`.
     pub fn of_toml(path: &Path, plan: &mut Plan) -> Result<Self> {
         Self::read(path, plan, |line| match line.split_once('=') {
             Some((name, value)) => format!("{}={}", name.trim(), value.trim()),
@@ -43,7 +43,7 @@ impl Variables {
         Ok(variables)
     }
 
-    /// Takes over what `other` sets.
+    /// Sets the variables of `other`.
     pub fn overlay(&mut self, other: &Self) {
         self.0.extend(other.0.clone());
     }
@@ -57,13 +57,13 @@ impl Variables {
         names.iter().any(|name| self.0.contains_key(*name))
     }
 
-    /// What nobody has taken.
+    /// The variables that have not been taken.
     pub fn rest(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 }
 
-/// `NAME=VALUE` of one word, with quotes, and without anything that a shell would expand.
+/// Parses `NAME=VALUE`, where the value is one word, possibly quoted, that a shell does not expand.
 fn assignment(line: &str) -> Option<(String, String)> {
     let (name, value) = line
         .strip_prefix("export ")

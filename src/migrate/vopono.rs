@@ -1,4 +1,4 @@
-//! vopono: its `config.toml` (its user guide, "Configuration file").
+//! The `config.toml` of vopono (its user guide, "Configuration file").
 
 use std::path::PathBuf;
 
@@ -8,13 +8,13 @@ use super::variables::Variables;
 use super::{Format, Plan, openvpn, wg_quick};
 use crate::instance::paths::Root;
 
-/// The namespace: there it is made of the provider and the server.
+/// The name of the new namespace. vopono's own has the names of the provider and the server.
 const NSNAME: &str = "vopono";
 
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
     ensure!(
         !files.is_empty(),
-        "name the file of a user, such as /home/alice/.config/vopono/config.toml"
+        "give the file of a user as argument, such as /home/alice/.config/vopono/config.toml"
     );
     let mut plan = Plan::default();
     for path in files {
@@ -22,16 +22,13 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
         for (key, why) in [
             (
                 "firewall",
-                "the tunnel is the only way out of the namespace, without rules",
+                "the namespace has no network but the tunnel, so that it needs no firewall rules",
             ),
             ("interface", "the tunnel uses the routes of the host"),
-            (
-                "postup",
-                "write a type of your own with these commands (netnsctl new)",
-            ),
+            ("postup", "create a type with these commands (netnsctl new)"),
             (
                 "predown",
-                "write a type of your own with these commands (netnsctl new)",
+                "create a type with these commands (netnsctl new)",
             ),
         ] {
             if from.take(key).is_some() {
@@ -44,7 +41,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
         let provider = [from.take("provider"), from.take("server")];
         let Some(custom) = custom else {
             let [provider, server] = provider.map(Option::unwrap_or_default);
-            plan.note(path, &format!("provider '{provider}', server '{server}': run 'netnsctl migrate' for the file of that server, which vopono keeps in a directory of its provider beside this file"));
+            plan.note(path, &format!("provider '{provider}', server '{server}': run 'netnsctl migrate' for the file of that server, which is in the provider's directory next to this file"));
             continue;
         };
         let custom = PathBuf::from(custom);
@@ -66,12 +63,9 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             conf.set(variable, &dns)?;
         }
         for (key, _) in from.rest() {
-            plan.note(
-                path,
-                &format!("{key} was not translated: no such setting is known"),
-            );
+            plan.note(path, &format!("{key} was not translated: unknown setting"));
         }
-        plan.note(&custom, "only root may be able to change it, and to read keys in it: move it to a directory of root");
+        plan.note(&custom, "only root may be allowed to write it, and to read the keys in it: move it to a directory of root");
         plan.instance(conf);
         let user = user.unwrap_or_else(|| "USER".to_owned());
         plan.next.push(format!(

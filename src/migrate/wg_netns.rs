@@ -1,4 +1,4 @@
-//! dadevel/wg-netns: profiles in JSON or YAML (its README and issues #2, #4, #6, #8).
+//! Profiles of dadevel/wg-netns in JSON or YAML (its README and issues #2, #4, #6, #8).
 
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
     }
     let interfaces = profile.get("interfaces").and_then(Value::as_array);
     let [interface, others @ ..] = interfaces.map_or(&[][..], Vec::as_slice) else {
-        bail!("it has no interfaces");
+        bail!("no interfaces");
     };
     for other in others {
         let name = text(object(other)?, "name")?.unwrap_or_default();
@@ -130,7 +130,7 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
         secret: true,
     });
     plan.next.push(format!(
-        "wg-netns down {} # and disable its unit",
+        "wg-netns down {} # and disable the unit that runs it",
         super::quote(&path.to_string_lossy())?
     ));
     plan.instance(conf);
@@ -144,26 +144,29 @@ fn unknown(plan: &mut Plan, path: &Path, map: &Map<String, Value>, level: usize)
     {
         let why = match key.as_str() {
             "pre-up" | "post-up" | "pre-down" | "post-down" => {
-                "write a type of your own with these commands (netnsctl new)"
+                "create a type with these commands (netnsctl new)"
             }
-            _ => "no such key is known",
+            _ => "unknown key",
         };
         plan.note(path, &format!("{key} was not translated: {why}"));
     }
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>> {
-    value.as_object().context("a mapping was expected")
+    value.as_object().context("expected a mapping")
 }
 
-/// A value that is a text, a number or nothing.
+/// The value of a key, a string or a number; `None` if it is missing or null.
 fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>> {
     let mut all = texts(map, key)?;
-    ensure!(all.len() <= 1, "{key}: one value was expected");
+    ensure!(all.len() <= 1, "{key}: expected a single value");
     Ok(all.pop())
 }
 
-/// The values of a key: one, a list, or none. None of them can begin another line.
+/// The values of a key: one, a list, or none.
+///
+/// # Errors
+/// A value has control characters: a line break would add a line to the file that is written.
 fn texts(map: &Map<String, Value>, key: &str) -> Result<Vec<String>> {
     let list = match map.get(key) {
         None | Some(Value::Null) => &[][..],
@@ -173,7 +176,7 @@ fn texts(map: &Map<String, Value>, key: &str) -> Result<Vec<String>> {
     let one = |value: &Value| match value {
         Value::String(text) if !text.chars().any(char::is_control) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
-        _ => bail!("{key}: a text without line breaks was expected"),
+        _ => bail!("{key}: expected a string without line breaks"),
     };
     list.iter().map(one).collect()
 }

@@ -1,4 +1,4 @@
-//! wg-quick(8): files that type wireguard reads as they are.
+//! Files of wg-quick(8), which type wireguard reads unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -42,12 +42,12 @@ pub fn translate(root: &Root, plan: &mut Plan, path: &Path, nsname: &str) -> Res
             "privatekey" => private = true,
             "preup" | "postup" | "predown" | "postdown" => {
                 hooks = true;
-                plan.note(path, &format!("line {number}: {key} is not run: the namespace has no other way out; for other commands write a type of your own (netnsctl new)"));
+                plan.note(path, &format!("line {number}: {key} is not run: a kill switch is not needed, because the namespace has no network but the tunnel; for other commands create a type (netnsctl new)"));
             }
             "table" if !["auto", "off"].contains(&value.to_ascii_lowercase().as_str()) => {
                 plan.note(
                     path,
-                    &format!("line {number}: remove Table: a namespace has routes of its own"),
+                    &format!("line {number}: remove Table: a namespace has its own routes"),
                 );
             }
             "saveconfig" => plan.note(path, &format!("line {number}: SaveConfig is ignored")),
@@ -56,7 +56,7 @@ pub fn translate(root: &Root, plan: &mut Plan, path: &Path, nsname: &str) -> Res
     }
     ensure!(
         private,
-        "{}: has no PrivateKey: not a file of wg-quick",
+        "{}: has no PrivateKey: not a wg-quick configuration",
         path.display()
     );
     let usual = root.path("/etc/wireguard").join(format!("{nsname}.conf"));

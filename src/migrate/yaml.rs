@@ -1,16 +1,17 @@
-//! YAML as JSON, with what a configuration needs of it.
+//! Parses the subset of YAML that configuration files need into a JSON value.
 
 use anyhow::{Context, Result, bail, ensure};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Map, Value};
 
-/// As deep as anything may be nested.
+/// The maximum nesting.
 const DEPTH: usize = 16;
 
-/// The only document of a text. Numbers are text, too.
+/// Parses a text with one document. Numbers become strings.
 ///
 /// # Errors
-/// It is no YAML, or has aliases, which could make a short text endless.
+/// The text is not YAML or has several documents, or it contains an alias, a repeated key or deep
+/// nesting: aliases can expand a short text without limit.
 pub fn parse(text: &str) -> Result<Value> {
     let mut events = Events(Parser::new_from_str(text));
     let mut values = Vec::new();
@@ -24,7 +25,11 @@ pub fn parse(text: &str) -> Result<Value> {
             (event, span) => values.push(events.value(&event, span, 0)?),
         }
     }
-    ensure!(values.len() == 1, "it has {} documents", values.len());
+    ensure!(
+        values.len() == 1,
+        "expected one document, found {}",
+        values.len()
+    );
     Ok(values.remove(0))
 }
 
@@ -32,12 +37,12 @@ struct Events<'a>(Parser<'a, StrInput<'a>>);
 
 impl<'a> Events<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span)> {
-        Ok(self.0.next().context("it has no end")??)
+        Ok(self.0.next().context("unexpected end")??)
     }
 
     fn value(&mut self, event: &Event<'a>, span: Span, depth: usize) -> Result<Value> {
         let line = span.start.line();
-        ensure!(depth < DEPTH, "line {line}: nested too deep");
+        ensure!(depth < DEPTH, "line {line}: nested too deeply");
         match event {
             Event::Scalar(text, style, ..) => Ok(match (style, &**text) {
                 (ScalarStyle::Plain, "" | "~" | "null") => Value::Null,
@@ -61,19 +66,19 @@ impl<'a> Events<'a> {
                     let key = match key {
                         Event::MappingEnd => return Ok(Value::Object(map)),
                         Event::Scalar(key, ..) => key.into_owned(),
-                        _ => bail!("line {}: a key that is no text", at.start.line()),
+                        _ => bail!("line {}: the key is not a string", at.start.line()),
                     };
                     let (event, span) = self.next()?;
                     let value = self.value(&event, span, depth + 1)?;
                     ensure!(
                         map.insert(key, value).is_none(),
-                        "line {}: a key that is there already",
+                        "line {}: repeated key",
                         at.start.line()
                     );
                 }
             }
             Event::Alias(_) => bail!("line {line}: aliases are not supported"),
-            _ => bail!("line {line}: not expected here"),
+            _ => bail!("line {line}: unexpected syntax"),
         }
     }
 }

@@ -28,14 +28,14 @@ mod delete;
 mod leftover;
 mod mounts;
 pub mod netlink;
-mod quarantine;
+mod sandbox;
 mod visit;
 
 pub use delete::{delete, delete_interrupted, forget, processes, release};
 pub use leftover::{LeftoverFile, left_files, remove_left_file};
 use mounts::mount_on;
 pub use mounts::see_only;
-pub use quarantine::{FILE_MAX, enter, unshare_all};
+pub use sandbox::{FILE_MAX, enter, unshare_all};
 pub use visit::{all, files, visit};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.

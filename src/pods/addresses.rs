@@ -1,4 +1,4 @@
-//! The addresses of nodes and pods: by number from a template, or at random.
+//! The addresses of nodes and pods: computed from their numbers, or random.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -9,13 +9,13 @@ use ipnet::IpNet;
 use crate::pods::network::{Host, Network, with_end};
 use crate::sys::file;
 
-/// The numbers 1 to 254 in an order that all nodes share.
+/// The file with the order of random addresses, which must be the same on all nodes.
 pub const RND_ADDRESSES: &str = "/etc/rnd-addresses";
 
-/// The hosts that random addresses choose from.
+/// The host numbers of random addresses.
 const RANDOM: std::ops::RangeInclusive<u8> = 1..=254;
 
-/// How addresses are computed. All of them are pairs: IPv4 and IPv6.
+/// Computes the addresses of nodes and pods, in pairs of IPv4 and IPv6.
 #[derive(Debug)]
 pub struct Addresses {
     template: Network,
@@ -26,8 +26,8 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// `prefix` gives the upper 96 bits of IPv6 addresses. With `order`, the first `nodes` numbers
-    /// are those of nodes, and each node has the next `pods` numbers for its pods.
+    /// `prefix` contains the upper 96 bits of IPv6 addresses. With `order`, addresses are random: the first
+    /// `nodes` numbers are for the nodes, followed by `pods` numbers for the pods of each node.
     pub fn new(
         template: Network,
         prefix: Ipv6Addr,
@@ -47,10 +47,10 @@ impl Addresses {
     /// The addresses of a pod: pod 3 of node 2 is host 3 in subnet 2.
     ///
     /// # Errors
-    /// The template has no room for it.
+    /// The template has no address for it.
     pub fn of_pod(&self, node: u32, pod: u32) -> Result<[IpNet; 2]> {
         let Some(order) = &self.order else {
-            return self.usable(node, pod).map(|host| self.both(host));
+            return self.usable(node, pod).map(|host| self.pair(host));
         };
         let (nodes, pods) = (self.nodes, self.pods);
         ensure!(
@@ -59,14 +59,14 @@ impl Addresses {
         );
         ensure!(
             (1..=pods).contains(&pod),
-            "pod {pod} has no random address: each node has {pods} (--pods, NPODS)"
+            "pod {pod} has no random address: each node has {pods} pods (--pods, NPODS)"
         );
         let position = u64::from(nodes) + u64::from(node - 1) * u64::from(pods) + u64::from(pod);
         self.usable(0, order.number(position)?)
-            .map(|host| self.both(host))
+            .map(|host| self.pair(host))
     }
 
-    /// The addresses of a node, on a bridge: host 0 of its subnet.
+    /// The addresses of a node on its bridge: host 0 of its subnet.
     pub fn of_node(&self, node: u32) -> Result<[IpNet; 2]> {
         let host = match &self.order {
             None => self.template.host(node, 0).map_err(in_template)?,
@@ -79,43 +79,46 @@ impl Addresses {
                 self.usable(0, order.number(node.into())?)?
             }
         };
-        Ok(self.both(host))
+        Ok(self.pair(host))
     }
 
     /// The subnets of a node.
     pub fn subnets(&self, node: u32) -> Result<[IpNet; 2]> {
         ensure!(
             self.order.is_none(),
-            "random addresses have no subnet for each node"
+            "random addresses do not have a subnet for each node"
         );
         let host = self.template.host(node, 0).map_err(in_template)?;
-        Ok(self.both(host).map(|net| net.trunc()))
+        Ok(self.pair(host).map(|net| net.trunc()))
     }
 
-    /// An IPv4 address at the end of the prefix of IPv6 addresses.
+    /// The IPv6 address that ends with an IPv4 address.
     pub fn with_prefix(&self, address: Ipv4Addr) -> Ipv6Addr {
         with_end(self.prefix, address.into())
     }
 
-    /// A host of a subnet, unless it is the first, which is the node's, or the last, which is the
+    /// A host of a subnet.
+    ///
+    /// # Errors
+    /// The host is not in the subnet, or is the first, which is the node, or the last, which is the
     /// broadcast address.
     fn usable(&self, net: u32, host: u32) -> Result<Host> {
         let hosts = self.template.hosts();
         ensure!(
             hosts >= 4,
-            "the template {} has no room for pods: its subnets have {hosts} addresses",
+            "template {} has no addresses for pods: its subnets have {hosts} addresses",
             self.template
         );
         ensure!(
             (1..hosts - 1).contains(&u64::from(host)),
-            "the template {} has no room for pod {host}: its subnets have 1 to {}",
+            "template {} has no address for pod {host}: its subnets have pods 1 to {}",
             self.template,
             hosts - 2
         );
         self.template.host(net, host).map_err(in_template)
     }
 
-    fn both(&self, host: Host) -> [IpNet; 2] {
+    fn pair(&self, host: Host) -> [IpNet; 2] {
         [host, host.at_end_of(self.prefix)].map(|host| {
             // A prefix length of the template is in range.
             IpNet::new(host.address, host.subnet_length)
@@ -124,24 +127,25 @@ impl Addresses {
     }
 }
 
-/// The node stands for what the template calls a net.
+/// Rewords an error of [`Network::host`]: the subnets are nodes and the hosts are pods.
 fn in_template(error: anyhow::Error) -> anyhow::Error {
     let text = error.to_string().replace("--net", "node");
     anyhow::anyhow!("{}", text.replace("--host", "pod"))
 }
 
-/// The numbers 1 to 254, each once, in an order that looks random and is the same on all nodes.
+/// The numbers 1 to 254 in a random order that is the same on all nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order(Vec<u8>);
 
 impl Order {
-    /// The order in a file, a number on each line, as `seq 1 254 | shuf` prints them.
+    /// Reads an order from a file with a number on each line, such as the output of
+    /// `seq 1 254 | shuf`.
     pub fn of_file(path: &Path) -> Result<Self> {
         let text = file::read_text(path)?;
         let text = text.with_context(|| {
             format!(
-                "random addresses are in {}, which does not exist: write one with \
-                 'seq 1 254 | shuf', the same on all nodes, or use --seed",
+                "{} does not exist: for random addresses, create it with 'seq 1 254 | shuf', the same \
+                 on all nodes, or use --seed",
                 path.display()
             )
         })?;
@@ -150,15 +154,16 @@ impl Order {
             let at = || format!("{}:{line}: '{word}'", path.display());
             let number = word.trim().parse().ok();
             let number = number.filter(|number| RANDOM.contains(number));
-            let number = number.with_context(|| format!("{} is not from 1 to 254", at()))?;
-            ensure!(!numbers.contains(&number), "{} is there twice", at());
+            let number =
+                number.with_context(|| format!("{} is not a number from 1 to 254", at()))?;
+            ensure!(!numbers.contains(&number), "{} is repeated", at());
             numbers.push(number);
         }
         Ok(Self(numbers))
     }
 
-    /// The order that a seed gives, on every machine and in every version: Fisher-Yates with the
-    /// numbers of SplitMix64.
+    /// The order for a seed, which must be the same on every machine and in every version: Fisher-Yates
+    /// with SplitMix64.
     pub fn shuffled(seed: u64) -> Self {
         let mut state = seed;
         let mut next = || {
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_refused() {
+    fn pods_without_an_address_are_refused() {
         for (template, node, pod) in [
             ("172.16.0.0/16/24", 1, 0),
             ("172.16.0.0/16/24", 1, 255),
@@ -230,10 +235,8 @@ mod tests {
         }
     }
 
-    /// Every pod of every node of templates of all sizes is in the subnet of its node, and nobody
-    /// else's.
     #[test]
-    fn no_two_have_one_address() {
+    fn addresses_are_unique_and_in_the_subnet_of_their_node() {
         for subnet_length in 20..=30 {
             let of = addresses(&format!("10.0.0.0/18/{subnet_length}"), None, 1, 4);
             let nodes = 1u32 << (subnet_length - 18);
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_order_for_ever() {
+    fn the_order_of_a_seed_never_changes() {
         let order = Order::shuffled(42);
         assert_eq!(order.0[..8], [27, 235, 91, 32, 106, 121, 119, 115]);
         assert_ne!(order, Order::shuffled(43));

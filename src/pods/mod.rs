@@ -1,14 +1,14 @@
 //! Pods: many namespaces on each of several nodes, with host names and addresses of their own.
 //!
-//! A node is a machine; its number is what follows the last hyphen of its host name. A pod is a
-//! namespace with an instance of NSTYPE `pod`, which reads its settings from the [`record`] that
-//! this room writes.
+//! A node is a machine; its number follows the last hyphen of its host name. A pod is a namespace with
+//! an instance of NSTYPE `pod`, which reads its settings from the [`record`] that is written here.
 
 pub mod addresses;
-pub mod crew;
 pub mod network;
 pub mod ping;
+mod plan;
 pub mod record;
 pub mod routes;
 pub mod set;
 pub mod settings;
+mod workers;

@@ -1,4 +1,4 @@
-//! Networks that are cut into subnets, one for each node.
+//! Networks that are divided into subnets, one for each node.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,25 +6,25 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// How many bits of an IPv6 address stay as they are.
+/// The number of bits of an IPv6 address that are not computed.
 const HIGH: u8 = 96;
 
-/// An IPv6 address with other last 32 bits.
+/// Replaces the last 32 bits of an IPv6 address.
 pub fn with_end(address: Ipv6Addr, last: u32) -> Ipv6Addr {
     let high = u128::from(address) & !u128::from(u32::MAX);
     Ipv6Addr::from(high | u128::from(last))
 }
 
-/// A network that is cut into subnets of one size, in the last 32 bits of an address.
+/// A network that is divided into subnets of the same size, within the last 32 bits of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Of IPv6, the address that the 32 bits are the end of.
+    /// The upper 96 bits, if the network is IPv6.
     high: Option<Ipv6Addr>,
-    /// The base address, masked.
+    /// The last 32 bits of the network address, masked.
     base: u32,
-    /// In bits, of 32.
+    /// The prefix length within the 32 bits.
     length: u8,
-    /// In bits, of 32; not less than `length`.
+    /// The prefix length of a subnet within the 32 bits, at least `length`.
     subnet_length: u8,
 }
 
@@ -46,7 +46,7 @@ impl Network {
         let net = check("--net", net, nets)?;
         let host = check("--host", host, self.hosts())?;
         let last = u64::from(self.base) + (net << self.host_bits()) + host;
-        let last = u32::try_from(last).context("the address is beyond the last one")?;
+        let last = u32::try_from(last).context("the address is out of range")?;
         let host = Host {
             address: IpAddr::from(Ipv4Addr::from(last)),
             length: self.length,
@@ -56,7 +56,7 @@ impl Network {
         Ok(host.or_end_of(self.high))
     }
 
-    /// How many addresses a subnet has, with those that no host can have.
+    /// The number of addresses in a subnet, including those that are not usable for hosts.
     pub fn hosts(&self) -> u64 {
         1 << self.host_bits()
     }
@@ -82,7 +82,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The same at the end of an IPv6 address; the prefix lengths grow by 96.
+    /// The IPv6 host with the upper 96 bits of `high`. The prefix lengths of an IPv4 host grow by 96.
     pub fn at_end_of(self, high: Ipv6Addr) -> Self {
         let wider = match self.address {
             IpAddr::V4(_) => HIGH,
@@ -96,7 +96,7 @@ impl Host {
         }
     }
 
-    /// The same where there is such an address, else this.
+    /// [`Self::at_end_of`] `high` if it is given, otherwise this host.
     pub fn or_end_of(self, high: Option<Ipv6Addr>) -> Self {
         high.map_or(self, |high| self.at_end_of(high))
     }
@@ -124,10 +124,7 @@ impl FromStr for Network {
         };
         let first = length(parts.next().context("the prefix length is missing")?)?;
         let second = parts.next().map(length).transpose()?.unwrap_or(first);
-        ensure!(
-            parts.next().is_none(),
-            "it has more than two prefix lengths"
-        );
+        ensure!(parts.next().is_none(), "more than two prefix lengths");
         ensure!(
             first <= second,
             "subnets of prefix length {second} are larger than the network"

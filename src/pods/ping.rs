@@ -1,4 +1,4 @@
-//! Whether pods answer.
+//! Pings pods.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -20,26 +20,27 @@ use crate::sys::process::Steps;
 use crate::sys::progress::Bar;
 use crate::sys::user::require_root;
 
-/// What is pinged, and from where.
+/// Which addresses to ping, and from where.
 #[derive(Debug)]
-pub struct Request {
-    /// How many seconds an answer may take.
+pub struct PingRequest {
+    /// The time to wait for an answer, in seconds.
     pub timeout: u32,
-    /// From each pod of this node, instead of the node itself.
+    /// Ping from each pod of this node instead of the node itself.
     pub between: bool,
-    /// Only the pods of this node.
+    /// Ping only the pods of this node.
     pub local: bool,
-    /// Only in this address family, 4 or 6.
+    /// Ping only addresses of this family, 4 or 6.
     pub family: Option<u8>,
+    /// The number of pings at a time.
     pub jobs: Option<usize>,
 }
 
-/// Pings the pods with these numbers on all nodes, and gives the exit status.
+/// Pings the pods with these numbers on all nodes, and returns the exit status.
 pub fn run(
     root: &Root,
     settings: &Settings,
     numbers: std::ops::Range<u32>,
-    request: &Request,
+    request: &PingRequest,
 ) -> Result<u8> {
     let targets = targets(settings, numbers, request)?;
     let sources: Vec<Option<NsName>> = match request.between {
@@ -62,12 +63,12 @@ pub fn run(
     command::find("ping")?;
     let timeout = request.timeout.to_string();
     let words = |(source, target): &(&Option<NsName>, &IpAddr)| {
-        // nsenter(1) wants one, also where it is that of the node.
+        // nsenter(1) requires a namespace, even for the node's own.
         let here = PathBuf::from("/proc/self/ns/net");
         let mut network = OsString::from("--net=");
         network.push(source.as_ref().map_or(here, |name| root.netns(name)));
         let target = target.to_string();
-        // It asks once a second, and ends with the first answer.
+        // With -w, ping sends a packet each second until the first answer.
         let ping = ["--", "ping", "-n", "-q", "-c", "1", "-w", &timeout, &target];
         let ping = ping.into_iter().map(OsString::from);
         std::iter::once(network).chain(ping).collect::<Vec<_>>()
@@ -90,7 +91,7 @@ pub fn run(
                 true => answered += 1,
                 false => silent.push((number, why(output))),
             }
-            bar.tell(answered + silent.len());
+            bar.update(answered + silent.len());
             ControlFlow::Continue(())
         },
     )?;
@@ -115,7 +116,7 @@ pub fn run(
     })
 }
 
-/// What ping(8) has said, unless it was just not answered.
+/// The error message of ping(8); empty if there was just no answer.
 fn why(output: &Output) -> String {
     const UNANSWERED: i32 = 1;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -128,7 +129,7 @@ fn why(output: &Output) -> String {
 fn targets(
     settings: &Settings,
     numbers: std::ops::Range<u32>,
-    request: &Request,
+    request: &PingRequest,
 ) -> Result<Vec<IpAddr>> {
     let nodes = match settings.nodes {
         Some(nodes) if !request.local => 1..=nodes,

@@ -1,6 +1,6 @@
-//! What a pod was created with: `/run/systemd-netns/pods/NAME`, lines NAME=VALUE.
+//! Records of pods: `/run/systemd-netns/pods/NAME`, with lines NAME=VALUE.
 //!
-//! NSTYPE `pod` reads the variables `POD_*` and `PODIF` of it, each time that it starts.
+//! NSTYPE `pod` reads the variables `POD_*` and `PODIF` from it at each start.
 
 use std::net::IpAddr;
 
@@ -15,12 +15,12 @@ use crate::sys::file;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub name: NsName,
-    /// The types of its instances, in the order in which they come up.
+    /// The types of its instances, in the order in which they are started.
     pub types: Vec<NsType>,
     variables: Vec<(String, String)>,
 }
 
-/// The key of the types; all others are variables of NSTYPE pod.
+/// The key of the types. The others are variables of NSTYPE pod.
 const TYPES: &str = "TYPES";
 
 impl Record {
@@ -32,7 +32,7 @@ impl Record {
         }
     }
 
-    /// The pods that were created, in order of their names and numbers.
+    /// The records of all pods, in the order of their numbers and names.
     pub fn all(root: &Root) -> Result<Vec<Self>> {
         let mut found = Vec::new();
         for name in file::names(&root.pods_dir())? {
@@ -44,6 +44,7 @@ impl Record {
         Ok(found)
     }
 
+    /// The record of a pod; `None` if there is no such pod.
     pub fn read(root: &Root, name: &NsName) -> Result<Option<Self>> {
         let path = root.pod(name);
         let Some(text) = file::read_text(&path)? else {

@@ -1,4 +1,4 @@
-//! Routes of this node to the pods of the others.
+//! Routes from this node to the pods of the other nodes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -11,13 +11,14 @@ use crate::sys::command;
 use crate::sys::log;
 use crate::sys::user::require_root;
 
-/// Marks routes as ours: a number that iproute2 has no name for (`/etc/iproute2/rt_protos`).
+/// The protocol that marks our routes, a number without a name in `/etc/iproute2/rt_protos`.
 const PROTOCOL: &str = "218";
 
-/// The device that all tunnels to other nodes share.
+/// The tunnel device to all other nodes.
 const OVERLAY: &str = "pods-overlay";
 
-/// The network between the nodes: node 2 is `192.168.NET.2` and `PREFIX:192.168.NET.2`.
+/// The network between the nodes: the addresses of node 2 are `192.168.NET.2` and
+/// `PREFIX:192.168.NET.2`.
 #[derive(Debug, Clone, Copy)]
 pub struct Between {
     pub net: u8,
@@ -34,13 +35,13 @@ impl Between {
     }
 }
 
-/// Adds the routes to all other nodes, or none of them.
+/// Adds the routes to all other nodes, or none if one fails. Returns the exit status.
 pub fn add(settings: &Settings, between: Between, overlay: bool) -> Result<u8> {
     require_root()?;
     let ip = Ip::find()?;
     let nodes = settings
         .nodes
-        .context("the routes depend on the number of nodes: set --nodes or __nvm")?;
+        .context("the number of nodes is not known: set --nodes or __nvm")?;
     let mut routes = Vec::new();
     for node in (1..=nodes).filter(|node| *node != settings.node) {
         let subnets = settings.addresses.subnets(node)?;
@@ -58,7 +59,7 @@ pub fn add(settings: &Settings, between: Between, overlay: bool) -> Result<u8> {
     };
     ensure!(
         !ip.has_routes()?,
-        "there are routes to the pods of other nodes already: 'netnsctl pods route --delete' removes them"
+        "routes to the pods of other nodes already exist: remove them with 'netnsctl pods route --delete'"
     );
     let added = add_all(&ip, &routes, overlay.then_some(own));
     if let Err(error) = added {
@@ -97,7 +98,7 @@ fn add_all(ip: &Ip, routes: &[(IpNet, Way)], overlay: Option<Ipv6Addr>) -> Resul
     })
 }
 
-/// Removes what [`add`] has added.
+/// Removes the routes and the tunnel device that [`add`] added. Returns the exit status.
 pub fn delete() -> Result<u8> {
     require_root()?;
     let ip = Ip::find()?;
@@ -106,7 +107,7 @@ pub fn delete() -> Result<u8> {
     Ok(0)
 }
 
-/// How packets get to another node.
+/// How packets reach another node.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Via(IpAddr),

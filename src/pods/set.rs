@@ -1,64 +1,60 @@
-//! Pods of this node, several at once: create, delete, connect.
+//! Creates, deletes and connects pods of this node, several at once.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 
 use anyhow::{Result, bail, ensure};
-use ipnet::IpNet;
 
 use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
-use crate::instance::sources;
-use crate::instance::trust::Trust;
-use crate::namespace::NetNs;
-use crate::pods::crew::{Crew, Failure, Outcome};
+use crate::pods::plan::{check, plan};
 use crate::pods::record::Record;
 use crate::pods::settings::Settings;
+use crate::pods::workers::{Failure, Outcome, Workers};
 use crate::sys::command;
-use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file;
+use crate::sys::exit::Exit;
 use crate::sys::lock::Lock;
 use crate::sys::log;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::systemd::unit;
 
-/// The type that all pods are of.
-pub const POD: &str = "pod";
-
-/// What `create` makes of each pod.
+/// The options of `netnsctl pods create`.
 #[derive(Debug, Default)]
-pub struct Request {
-    /// Types that are brought up in addition.
+pub struct CreateRequest {
+    /// Types to bring up in each pod in addition to NSTYPE pod.
     pub types: Vec<NsType>,
-    /// Without a link of its own.
+    /// Create no veth pair.
     pub bare: bool,
+    /// The bridge to connect the pods to.
     pub bridge: Option<String>,
+    /// The interface of the node to add to the bridge.
     pub uplink: Option<String>,
-    /// The node's address on the bridge is the default gateway, and the node forwards.
+    /// Use the node's address on the bridge as the default gateway, and enable forwarding.
     pub gateway: bool,
+    /// Allow the bridge to send packets back to the port that they came from.
     pub hairpin: bool,
+    /// Keep the pods that were created if others fail.
     pub keep_going: bool,
+    /// The number of pods to create at a time.
     pub jobs: Option<usize>,
 }
 
-/// Creates the pods with these numbers, all or none, and gives the exit status.
+/// Creates the pods with these numbers, all or none, and returns the exit status.
 ///
 /// # Errors
-/// Nothing was done: a pod exists already, or has no address, or one that another pod has.
+/// Nothing was created: a pod already exists, has no address, or has one that another pod uses.
 pub fn create(
     root: &Root,
     settings: &Settings,
     numbers: std::ops::Range<u32>,
-    request: &Request,
+    request: &CreateRequest,
 ) -> Result<u8> {
     require_root()?;
     let records = plan(settings, numbers, request)?;
     let _lock = Lock::take(&root.pods_lock())?;
     check(root, &records)?;
-    let mut crew = Crew::gather(request.jobs)?;
+    let mut workers = Workers::new(request.jobs)?;
     for record in &records {
         if let Err(error) = record.write(root) {
             forget(root, &records);
@@ -68,12 +64,12 @@ pub fn create(
     let mut bad = BTreeSet::new();
     let mut failures = Vec::new();
     let mut interrupted = false;
-    for wave in waves(&records) {
-        let wave: Vec<Instance> = wave
+    for instances in by_type(&records) {
+        let instances: Vec<Instance> = instances
             .into_iter()
             .filter(|instance| !bad.contains(&instance.nsname))
             .collect();
-        let outcome = crew.up("creating pods", &wave, request.keep_going)?;
+        let outcome = workers.up("creating pods", &instances, request.keep_going)?;
         interrupted |= outcome.interrupted;
         bad.extend(outcome.failures.iter().map(|f| f.instance.nsname.clone()));
         failures.extend(outcome.failures);
@@ -91,8 +87,8 @@ pub fn create(
         .into_iter()
         .partition(|record| !kept || bad.contains(&record.name));
     report(&failures);
-    let left = take_down(root, &mut crew, "deleting pods", &undone)?;
-    forget_failures(root, &failures)?;
+    let left = take_down(root, &mut workers, &undone)?;
+    reset_failed(root, &failures)?;
     let why = match (interrupted, failures.len()) {
         (true, _) => "interrupted".to_owned(),
         (false, failed) => format!("{failed} of {} failed", pods(count)),
@@ -122,7 +118,7 @@ pub fn create(
     })
 }
 
-/// Deletes pods, and gives the exit status.
+/// Deletes pods, and returns the exit status.
 pub fn delete(root: &Root, wanted: &Selection, jobs: Option<usize>) -> Result<u8> {
     require_root()?;
     let _lock = Lock::take(&root.pods_lock())?;
@@ -131,9 +127,9 @@ pub fn delete(root: &Root, wanted: &Selection, jobs: Option<usize>) -> Result<u8
         log::info("there are no pods");
         return Ok(0);
     }
-    let mut crew = Crew::gather(jobs)?;
+    let mut workers = Workers::new(jobs)?;
     let count = records.len();
-    match take_down(root, &mut crew, "deleting pods", &records)? {
+    match take_down(root, &mut workers, &records)? {
         0 => log::info(&format!("deleted {}", pods(count))),
         left => {
             log::error(&format!("{left} of {} could not be deleted", pods(count)));
@@ -143,7 +139,7 @@ pub fn delete(root: &Root, wanted: &Selection, jobs: Option<usize>) -> Result<u8
     Ok(0)
 }
 
-/// Makes the outer ends of pods ports of a bridge that exists. They stay that when a pod restarts.
+/// Adds the outer ends of pods to an existing bridge, also for later starts. Returns the exit status.
 pub fn connect(root: &Root, wanted: &Selection, bridge: &str, hairpin: bool) -> Result<u8> {
     require_root()?;
     let _lock = Lock::take(&root.pods_lock())?;
@@ -185,7 +181,7 @@ pub fn connect(root: &Root, wanted: &Selection, bridge: &str, hairpin: bool) -> 
     Ok(0)
 }
 
-/// Which of the pods that exist.
+/// Which of the existing pods to use.
 #[derive(Debug)]
 pub enum Selection {
     All,
@@ -193,7 +189,7 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// All pods where no count is given, else those with these numbers.
+    /// The `count` pods from number `first` on; all pods without `count`.
     pub fn of(settings: &Settings, count: Option<u32>, first: u32) -> Result<Self> {
         let Some(count) = count else {
             return Ok(Self::All);
@@ -218,132 +214,24 @@ impl Selection {
     }
 }
 
-/// What is to be created, in order.
-fn plan(
-    settings: &Settings,
-    numbers: std::ops::Range<u32>,
-    request: &Request,
-) -> Result<Vec<Record>> {
-    let pod: NsType = POD.parse()?;
-    let types: Vec<NsType> = std::iter::once(pod).chain(request.types.clone()).collect();
-    let bridge = settings.addresses.of_node(settings.node);
-    numbers
-        .map(|number| {
-            let name = settings.name(number)?;
-            let addresses = settings.addresses.of_pod(settings.node, number);
-            let addresses = addresses.or_exit(Exit::Usage)?;
-            let mut record = Record::new(name, &types);
-            let mut set = |name: &str, value: &str| record.set(name, value);
-            set("POD_NODE", &settings.node.to_string());
-            set("POD_NUMBER", &number.to_string());
-            set(
-                "POD_IFADDR",
-                &addresses.map(|net| net.to_string()).join(" "),
-            );
-            set("PODIF", &settings.interface);
-            if request.bare {
-                set("POD_VETH", "no");
-                return Ok(record);
-            }
-            if let Some(bridge) = &request.bridge {
-                set("POD_BRIDGE", bridge);
-            }
-            if let Some(uplink) = &request.uplink {
-                set("POD_UPLINK", uplink);
-            }
-            if request.hairpin {
-                set("POD_HAIRPIN", "yes");
-            }
-            if request.gateway {
-                let [v4, v6] = match &bridge {
-                    Ok(addresses) => *addresses,
-                    Err(error) => bail!("{error:#}"),
-                };
-                set("POD_BRIDGE_IFADDR", &format!("{v4} {v6}"));
-                set("POD_GATEWAY", &format!("{} {}", v4.addr(), v6.addr()));
-                set("POD_FORWARD", "yes");
-            }
-            // Neighbours that remember it find the pod again when it has restarted.
-            record.set("POD_MAC", &mac_of(addresses[0]));
-            let link = link_name(&record.name);
-            record.set("POD_IFNAME_OUTSIDE", &link);
-            Ok(record)
-        })
-        .collect()
-}
-
-/// A MAC address, which is as unique as the IPv4 address that it ends with.
-fn mac_of(address: IpNet) -> String {
-    let IpAddr::V4(v4) = address.addr() else {
-        return String::new();
-    };
-    let [a, b, c, d] = v4.octets();
-    format!("0a:58:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
-}
-
-/// The name of a pod's link on the node: the pod's, where the kernel takes it.
-fn link_name(pod: &NsName) -> String {
-    /// `IFNAMSIZ` of Linux, without the zero byte at the end.
-    const LONGEST: usize = 15;
-    if pod.as_str().len() <= LONGEST && !pod.as_str().contains(':') {
-        return pod.to_string();
-    }
-    let mut hasher = DefaultHasher::new();
-    pod.hash(&mut hasher);
-    format!("pod{:012x}", hasher.finish() >> 16)
-}
-
-/// Refuses pods that cannot be created, before anything is done.
-fn check(root: &Root, records: &[Record]) -> Result<()> {
-    for record in records.iter().take(1) {
-        for instance in record.instances() {
-            sources::find(root, &instance, Trust::from_environment())?;
-        }
-    }
-    let others = Record::all(root)?;
-    for record in records {
-        let name = &record.name;
-        if file::exists(&root.pod(name)) {
-            bail!("pod {name} already exists: delete it with 'netnsctl pods delete'");
-        }
-        if NetNs::open(root, name)?.is_some() {
-            bail!("network namespace '{name}' already exists, and is no pod");
-        }
-        let taken: Vec<IpAddr> = record.addresses().iter().map(|net| net.addr()).collect();
-        for address in taken {
-            if let Some(other) = others.iter().find(|other| other.has_address(address)) {
-                bail!(
-                    "pod {name} cannot have the address {address}: {} has it",
-                    other.name
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The instances of all pods by their types: each type comes up in all pods before the next.
-fn waves(records: &[Record]) -> Vec<Vec<Instance>> {
+/// The instances of all pods, grouped by type in the order of starting: each type is brought up in all
+/// pods before the next.
+fn by_type(records: &[Record]) -> Vec<Vec<Instance>> {
     let types = records.iter().map(|record| record.types.len()).max();
-    let wave = |number| {
+    let of_type = |number| {
         let instances = records.iter();
         instances
             .filter_map(move |record| record.instances().nth(number))
             .collect()
     };
-    (0..types.unwrap_or_default()).map(wave).collect()
+    (0..types.unwrap_or_default()).map(of_type).collect()
 }
 
-/// Takes pods down and forgets those that are; gives how many are not.
-fn take_down(
-    root: &Root,
-    crew: &mut Crew,
-    what: &'static str,
-    records: &[Record],
-) -> Result<usize> {
+/// Takes pods down and removes their records. Returns the number of pods that could not be taken down.
+fn take_down(root: &Root, workers: &mut Workers, records: &[Record]) -> Result<usize> {
     let mut outcome = Outcome::default();
-    for wave in waves(records).into_iter().rev() {
-        let more = crew.down(what, &wave)?;
+    for instances in by_type(records).into_iter().rev() {
+        let more = workers.down("deleting pods", &instances)?;
         outcome.failures.extend(more.failures);
     }
     report(&outcome.failures);
@@ -360,7 +248,7 @@ fn take_down(
     Ok(bad.len())
 }
 
-/// Removes records of pods of which nothing was created.
+/// Removes the records of pods that were not created.
 fn forget(root: &Root, records: &[Record]) {
     for record in records {
         if let Err(error) = record.remove(root) {
@@ -369,25 +257,25 @@ fn forget(root: &Root, records: &[Record]) {
     }
 }
 
-/// Has systemd forget that units of pods failed which do not exist any more.
-fn forget_failures(root: &Root, failures: &[Failure]) -> Result<()> {
+/// Resets the failed state of the units of deleted pods.
+fn reset_failed(root: &Root, failures: &[Failure]) -> Result<()> {
     let Some(manager) = Manager::running(root)? else {
         return Ok(());
     };
     for Failure { instance, .. } in failures {
         let units = [unit::inside(instance), unit::of(Side::Outside, instance)];
-        // It fails for a unit that is not loaded any more.
+        // This fails for a unit that is no longer loaded.
         let _ = manager.reset_failed(&units);
     }
     Ok(())
 }
 
-/// Prints what was said of those that failed first; the others mostly say the same.
+/// Prints the messages of the first failures. The others mostly have the same cause.
 fn report(failures: &[Failure]) {
     const SHOWN: usize = 5;
     for failure in failures.iter().take(SHOWN) {
         log::error(&format!("{} failed:", failure.instance));
-        failure.said.iter().for_each(|line| log::quote(line));
+        failure.messages.iter().for_each(|line| log::quote(line));
     }
     if let Some(more) = failures.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         log::error(&format!("and {more} more"));

@@ -1,9 +1,9 @@
-//! Settings of all pods of a node: from options, the environment or a file, else the defaults.
+//! Settings for all pods of a node, from options, the environment, a file or the defaults.
 
 use std::ffi::OsString;
 use std::net::Ipv6Addr;
 use std::num::ParseIntError;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -15,7 +15,7 @@ use crate::pods::network::Network;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 
-/// The names of the settings, which may have [`OLD_PREFIX`] in front.
+/// The names of the settings, without [`OLD_PREFIX`].
 const NAMES: [&str; 10] = [
     "ADRTEMPLATE",
     "PREFIX",
@@ -29,33 +29,35 @@ const NAMES: [&str; 10] = [
     "SEED",
 ];
 
-/// Settings that are not read from the environment, where the names are in common use.
+/// Settings that are not read from the environment, because other programs use the same names.
 const NOT_FROM_ENVIRONMENT: [&str; 2] = ["NODE", "SEED"];
 
+/// An optional prefix of the names, which existing scripts use.
 const OLD_PREFIX: &str = "xcluster_";
 
-/// What is set on the command line: names and values.
+/// The names and values from the command line.
 pub type Options = Vec<(&'static str, String)>;
 
-/// What holds for all pods of this node.
+/// The settings for all pods of this node.
 #[derive(Debug)]
 pub struct Settings {
     pub host_name: String,
     pub name_prefix: String,
+    /// The number of this node.
     pub node: u32,
-    /// How many nodes there are, if it is known.
+    /// The number of nodes, if known.
     pub nodes: Option<u32>,
-    /// How many pods a node has.
+    /// The number of pods on each node.
     pub pods: u32,
-    /// Of the interface in a pod; `hostname` for the pod's name.
+    /// The name of the interface in a pod; `hostname` for the pod's name.
     pub interface: String,
     pub bridge: String,
     pub addresses: Addresses,
 }
 
 impl Settings {
-    /// Reads the settings; `options` come first, then the environment, then `path` or else the
-    /// administrator's file, if there is one.
+    /// Reads the settings. `options` take precedence over the environment, and that over the file `path`, by
+    /// default `/etc/conf.d/netns/pods`, if it exists.
     pub fn read(root: &Root, options: Options, path: Option<&Path>) -> Result<Self> {
         let sources = Sources {
             options,
@@ -81,14 +83,14 @@ impl Settings {
             None => node_of(&host_name)?,
         };
         let seed: Option<u64> = sources.optional("SEED")?;
-        let Switch(random) = sources.value("RNDADR", "no")?;
+        let Boolean(random) = sources.value("RNDADR", "no")?;
         let order = match (random, seed) {
             (_, Some(seed)) => Some(Order::shuffled(seed)),
             (true, None) => Some(Order::of_file(&root.path(RND_ADDRESSES)).or_exit(Exit::Config)?),
             (false, None) => None,
         };
         if let (Some(_), None) = (&order, nodes) {
-            bail!("random addresses depend on the number of nodes: set --nodes or __nvm");
+            bail!("random addresses require the number of nodes: set --nodes or __nvm");
         }
         Ok(Self {
             name_prefix: sources.value("NAME_PREFIX", "")?,
@@ -111,40 +113,35 @@ impl Settings {
             .or_exit(Exit::Usage)
     }
 
-    /// The numbers of `count` pods, NPODS unless it is given, from `first` on.
+    /// The numbers of `count` pods, by default NPODS, from `first` on.
     ///
     /// # Errors
-    /// They are more than a number can count.
+    /// The last number is too large.
     pub fn numbers(&self, count: Option<u32>, first: u32) -> Result<std::ops::Range<u32>> {
         let end = first.checked_add(count.unwrap_or(self.pods));
         let end = end.filter(|end| *end <= MOST + 1);
-        let end = end.with_context(|| format!("there are at most {MOST} pods on a node"));
+        let end = end.with_context(|| format!("the maximum number of a pod is {MOST}"));
         Ok(first..end.or_exit(Exit::Usage)?)
-    }
-
-    /// The number of all nodes, this one at least.
-    pub fn all_nodes(&self) -> u32 {
-        self.nodes.unwrap_or(self.node)
     }
 }
 
-/// The most pods of a node: systemd and the kernel get slow long before.
+/// The maximum number of a pod. systemd and the kernel get slow with far fewer.
 const MOST: u32 = 65_534;
 
-/// What follows the last hyphen of a host name.
+/// The number after the last hyphen of a host name.
 fn node_of(host_name: &str) -> Result<u32> {
     let digits = host_name.rsplit('-').next().unwrap_or_default();
     let number = digits.bytes().all(|byte| byte.is_ascii_digit());
     let node = digits.parse().ok().filter(|_| number);
     node.with_context(|| {
         format!(
-            "the host name '{host_name}' does not end with the number of the node, as vm-001 \
-             does: set --node"
+            "the host name '{host_name}' does not end with a node number, as vm-001 does: set \
+             --node"
         )
     })
 }
 
-/// The beginning of IPv6 addresses, such as `1000::1`, which the IPv4 address is appended to.
+/// The prefix of IPv6 addresses, such as `1000::1`, to which the IPv4 address is appended.
 struct Prefix(Ipv6Addr);
 
 impl FromStr for Prefix {
@@ -154,15 +151,15 @@ impl FromStr for Prefix {
         let colon = if word.ends_with("::") { "" } else { ":" };
         let whole = format!("{word}{colon}0.0.0.0").parse();
         Ok(Self(whole.ok().context(
-            "must be the beginning of an IPv6 address, such as 1000::1",
+            "must be the first 96 bits of an IPv6 address, such as 1000::1",
         )?))
     }
 }
 
-/// `yes` or `no`, and what else people write.
-struct Switch(bool);
+/// A Boolean setting.
+struct Boolean(bool);
 
-impl FromStr for Switch {
+impl FromStr for Boolean {
     type Err = anyhow::Error;
 
     fn from_str(word: &str) -> Result<Self> {
@@ -174,7 +171,7 @@ impl FromStr for Switch {
     }
 }
 
-/// Where settings come from.
+/// The settings of each source.
 #[derive(Debug, Default)]
 struct Sources {
     options: Options,
@@ -192,12 +189,11 @@ impl Sources {
             .collect()
     }
 
-    /// The settings in a file: lines NAME=VALUE, empty lines and comments.
-    fn file(root: &Root, path: Option<&Path>) -> Result<Vec<(String, String)>> {
-        let named = path.map(Path::to_owned);
-        let path: PathBuf = named.clone().unwrap_or_else(|| root.pods_settings());
+    /// The settings in a file with lines NAME=VALUE, empty lines and comments.
+    fn file(root: &Root, given: Option<&Path>) -> Result<Vec<(String, String)>> {
+        let path = given.map_or_else(|| root.pods_settings(), Path::to_owned);
         let Some(text) = file::read_text(&path)? else {
-            ensure!(named.is_none(), "there is no file {}", path.display());
+            ensure!(given.is_none(), "{} does not exist", path.display());
             return Ok(Vec::new());
         };
         let mut found = Vec::new();
@@ -209,23 +205,26 @@ impl Sources {
             let fault = |why: &str| format!("{}:{number}: {why}", path.display());
             let (name, value) = line
                 .split_once('=')
-                .with_context(|| fault("this is not NAME=VALUE"))?;
+                .with_context(|| fault("not NAME=VALUE"))?;
             ensure!(is_setting(name), fault(&format!("unknown setting {name}")));
             let words = shell_words::split(value).map_err(|error| anyhow!("{error}"));
             let words = words.with_context(|| fault(name))?;
-            ensure!(words.len() <= 1, fault("a value has at most one word"));
+            ensure!(
+                words.len() <= 1,
+                fault("quote a value of more than one word")
+            );
             found.push((name.to_owned(), words.concat()));
         }
         Ok(found)
     }
 
     fn value<T: FromStr<Err: Into<anyhow::Error>>>(&self, name: &str, default: &str) -> Result<T> {
-        let (value, place) = self.find(name).unwrap_or((default, ""));
+        let (value, source) = self.find(name).unwrap_or((default, ""));
         let parsed = value.parse().map_err(|error: T::Err| match error.into() {
-            error if error.is::<ParseIntError>() => anyhow!("is not a number, or too large"),
+            error if error.is::<ParseIntError>() => anyhow!("not a number, or too large"),
             error => error,
         });
-        parsed.with_context(|| format!("{name} '{value}'{place}"))
+        parsed.with_context(|| format!("{name} '{value}'{source}"))
     }
 
     fn optional<T: FromStr<Err: Into<anyhow::Error>>>(&self, name: &str) -> Result<Option<T>> {
@@ -235,7 +234,7 @@ impl Sources {
         }
     }
 
-    /// The value of a setting, and where it stands.
+    /// The value of a setting, and its source for error messages.
     fn find(&self, name: &str) -> Option<(&str, &'static str)> {
         debug_assert!(NAMES.contains(&name));
         let mut options = self.options.iter();
@@ -243,14 +242,14 @@ impl Sources {
             return Some((value, ""));
         }
         let old = format!("{OLD_PREFIX}{name}");
-        for (source, place) in [
+        for (settings, source) in [
             (&self.environment, " in the environment"),
-            (&self.file, " in the file of settings"),
+            (&self.file, " in the settings file"),
         ] {
             for name in [name, &old] {
-                let found = source.iter().rfind(|(other, _)| other == name);
+                let found = settings.iter().rfind(|(other, _)| other == name);
                 if let Some((_, value)) = found {
-                    return Some((value, place));
+                    return Some((value, source));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The operating system: programs, files, locks, exit codes, users, the terminal.
 //!
-//! Uses no other room.
+//! Uses no other module.
 
 pub mod command;
 pub mod exit;

@@ -10,28 +10,28 @@ use crate::sys::terminal;
 pub struct Progress {
     terminal: bool,
     since: Instant,
-    told: Option<Duration>,
+    shown: Option<Duration>,
 }
 
-/// Shorter waits show nothing.
-const UNTOLD: Duration = Duration::from_secs(1);
+/// The time after which a wait is shown.
+const DELAY: Duration = Duration::from_secs(1);
 
 impl Progress {
     pub fn begin() -> Self {
         Self {
             terminal: io::stderr().is_terminal(),
             since: Instant::now(),
-            told: None,
+            shown: None,
         }
     }
 
     /// Shows the text that `what` returns. Calls it once a second at most.
-    pub fn tell(&mut self, what: impl FnOnce() -> Option<String>) {
+    pub fn update(&mut self, what: impl FnOnce() -> Option<String>) {
         let passed = Duration::from_secs(self.since.elapsed().as_secs());
-        if !self.terminal || passed < UNTOLD || self.told == Some(passed) {
+        if !self.terminal || passed < DELAY || self.shown == Some(passed) {
             return;
         }
-        self.told = Some(passed);
+        self.shown = Some(passed);
         let Some(what) = what() else { return };
         let line = format!(
             "waiting for {} ... {} s",
@@ -43,7 +43,7 @@ impl Progress {
 
     /// Erases the line, before anything else is written.
     pub fn clear(&mut self) {
-        if self.told.take().is_some() {
+        if self.shown.take().is_some() {
             write(&format!("\r{ERASE}"));
         }
     }
@@ -55,7 +55,7 @@ impl Drop for Progress {
     }
 }
 
-/// How many of several are done, on a line of stderr; nothing where that is no terminal.
+/// A progress bar on stderr. Nothing is shown if stderr is not a terminal.
 #[derive(Debug)]
 pub struct Bar {
     progress: Progress,
@@ -64,7 +64,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// `what` stands in front, such as "creating pods".
+    /// `what` is shown after the bar, such as "creating pods".
     pub fn begin(what: &'static str, total: usize) -> Self {
         let progress = Progress::begin();
         Self {
@@ -74,11 +74,11 @@ impl Bar {
         }
     }
 
-    pub fn tell(&mut self, done: usize) {
+    pub fn update(&mut self, done: usize) {
         if !self.progress.terminal {
             return;
         }
-        self.progress.told = Some(self.progress.since.elapsed());
+        self.progress.shown = Some(self.progress.since.elapsed());
         let (what, total) = (self.what, self.total);
         show(&format!("{} {done}/{total} {what}", bar(done, total)));
     }

@@ -2,7 +2,7 @@
 //! root, and nothing of the system is touched.
 
 mod docs;
-mod house;
+mod layers;
 mod licences;
 mod man;
 mod release;

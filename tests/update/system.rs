@@ -70,7 +70,7 @@ fn not_root() -> Result<(), Failed> {
         assert_eq!(outcome.stdout, "");
         assert_eq!(
             outcome.stderr,
-            "netnsupdate: changing units is not permitted (you are not root)\n"
+            "netnsupdate: must be run as root (you are not root)\n"
         );
     }
     Ok(())

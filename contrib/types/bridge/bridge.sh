@@ -32,7 +32,7 @@ _bridge_check() {
     netns_check_routes BRIDGE_ROUTES
     netns_check_addresses BRIDGE_CREATE_IFADDR
     netns_is_on BRIDGE_CREATE || netns_wait_for_link BRIDGE
-    # The host answers in the network of the bridge for all of its addresses.
+    # The host answers ARP for all of its addresses in the network of the bridge.
     netns_check_addresses_free BRIDGE_IFADDR
     netns_bridge_check BRIDGE
     if [[ -n ${BRIDGE_VLAN-} && -e /sys/class/net/$BRIDGE && $(cat "/sys/class/net/$BRIDGE/bridge/vlan_filtering" 2>&1) != 1 ]]; then
@@ -50,12 +50,12 @@ configure_bridge_up_outside() {
     if netns_is_on BRIDGE_CREATE; then
         netns_bridge_create "$BRIDGE" BRIDGE_CREATE_IFADDR ${BRIDGE_VLAN:+vlan_filtering 1}
     fi
-    # A bridge takes over the MTU of its smallest port unless its own is set: keep it as it is.
+    # A bridge takes the smallest MTU of its ports, unless its own was set. Do not change it.
     netns_add_pair "$BRIDGE_IFNAME_OUTSIDE" "$BRIDGE_IFNAME_INSIDE" '' "${BRIDGE_MAC-}" \
         "${BRIDGE_MTU:-$(<"/sys/class/net/$BRIDGE/mtu")}"
     netns_bridge_join "$BRIDGE" "$BRIDGE_IFNAME_OUTSIDE"
     if [[ -n ${BRIDGE_VLAN-} ]]; then
-        # The bridge puts every new port into this VLAN.
+        # The bridge adds each new port to this VLAN.
         vlan=$(<"/sys/class/net/$BRIDGE/bridge/default_pvid")
         ((vlan == 0)) || bridge vlan delete dev "$BRIDGE_IFNAME_OUTSIDE" vid "$vlan"
         bridge vlan add dev "$BRIDGE_IFNAME_OUTSIDE" vid "$BRIDGE_VLAN" pvid untagged

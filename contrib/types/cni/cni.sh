@@ -19,7 +19,7 @@ _cni_names() {
     CNI_IFNAME=${CNI_IFNAME:-eth0}
     CNI_PATH=${CNI_PATH:-/usr/lib/cni:/usr/libexec/cni:/opt/cni/bin}
     _cni_state=$netns_state/cni.json
-    # What describes the network to netnsctl.
+    # The options of netnsctl for the network.
     _cni_network=(--conflist "${CNI_CONFLIST-}" --path "$CNI_PATH" --ifname "$CNI_IFNAME")
     [[ -z ${CNI_MAC-} ]] || _cni_network+=(--mac "$CNI_MAC")
     netns_words CNI_IFADDR
@@ -29,14 +29,14 @@ _cni_names() {
 }
 
 _cni_check() {
-    local said
+    local error
     netns_require CNI_CONFLIST
     netns_check_ifname CNI_IFNAME
     netns_check_mac CNI_MAC
     netns_check_addresses CNI_IFADDR
     netns_check_dns
     [[ -f $CNI_CONFLIST ]] || netns_reject CNI_CONFLIST 'no such file'
-    said=$(_cni verify "${_cni_network[@]}" 2>&1) || netns_reject CNI_CONFLIST "${said#netnsctl: }"
+    error=$(_cni verify "${_cni_network[@]}" 2>&1) || netns_reject CNI_CONFLIST "${error#netnsctl: }"
 }
 
 _cni() {

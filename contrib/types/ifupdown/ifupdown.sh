@@ -15,13 +15,13 @@ source /usr/share/systemd-netns/types.bash
 _ifupdown_names() {
     _ifupdown_namespace=/etc/network/namespaces/$NSNAME
     _ifupdown_services=/etc/network/services
-    # Copies made at `up`, so that each stanza goes down as it came up.
+    # Copies of the files at `up`, so that `down` uses the same stanzas.
     _ifupdown_inside=$netns_state/interfaces-inside
     _ifupdown_outside=$netns_state/interfaces-outside
     # A line for each interface outside that is up: its name, and ifupdown's state directory for it.
     _ifupdown_up=$netns_state/interfaces-up
-    # With the state directory of the host or of another namespace, ifupdown would take an interface
-    # of the same name for configured.
+    # Separate state directories: otherwise ifupdown would consider an interface of the same name on the host
+    # or in another namespace.
     _ifupdown_state_inside=$netns_state/ifstate-inside
     _ifupdown_state_outside=$netns_state/ifstate-outside
 }
@@ -38,7 +38,7 @@ _ifupdown_find() {
         [[ -f $file && $name != *~ && $name != *.dpkg-* ]] || continue
         ours=()
         interface=
-        # Without -r, as ifupdown joins lines that end with a backslash.
+        # Without -r: ifupdown joins lines that end with a backslash.
         # shellcheck disable=SC2162
         while read line || [[ -n $line ]]; do
             read -r -a words <<<"${line//[;&|\"\']/ }"
@@ -76,7 +76,7 @@ _ifupdown_find() {
     done
 }
 
-# Prints files of stanzas, with relative file names in them made absolute.
+# Prints files of stanzas, with absolute instead of relative file names.
 _ifupdown_copy() {
     local file
     for file; do
@@ -141,7 +141,7 @@ _ifupdown_run_inside() {
 # Sets an interface outside up.
 _ifupdown_ifup() {
     local interface=$1 link=${1%%[:=]*} state=$_ifupdown_state_outside existed=yes
-    # The host's ifupdown may set it up by itself when it appears, which must not happen twice.
+    # The host's ifupdown may set it up when it appears; use the same state, so that it is not set up twice.
     if ifquery "$interface" &>/dev/null; then
         state=/run/network
     fi
@@ -155,7 +155,7 @@ _ifupdown_ifup() {
     fi
 }
 
-# Takes down an interface that came up, or was about to.
+# Takes down an interface that was set up, or partly.
 _ifupdown_undo() {
     ifdown --force --state-dir="$2" -i "$_ifupdown_outside" "$1" || :
     [[ $3 == yes ]] || ip link delete dev "${1%%[:=]*}" 2>/dev/null || :
@@ -191,8 +191,8 @@ configure_ifupdown_up_inside() {
     _ifupdown_keep
 }
 
-# The unit stops when no other unit needs it (StopWhenUnneeded=). One that the administrator has started
-# or enabled has no other unit that needs it: another unit keeps it up until it is stopped.
+# The unit stops when no other unit needs it (StopWhenUnneeded=). If the administrator has started or enabled it,
+# start netns_keep-ifupdown@, which needs it until it is stopped.
 _ifupdown_keep() {
     local unit=netns-ifupdown@$NSNAME.service user
     [[ -n ${INVOCATION_ID-} && -d /run/systemd/system ]] || return 0

@@ -34,7 +34,7 @@ _ipvlan_check() {
         netns_reject IPVLAN_DHCP "needs IPVLAN_MODE=l2: $IPVLAN_MODE does not forward broadcasts"
     fi
     netns_parent_check IPVLAN
-    # The host answers in the parent's network for all of its addresses.
+    # The host answers ARP for all of its addresses in the parent's network.
     netns_check_addresses_free IPVLAN_IFADDR
 }
 

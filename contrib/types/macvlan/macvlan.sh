@@ -31,15 +31,15 @@ _macvlan_check() {
         netns_is_mac "$mac" || netns_reject MACVLAN_SOURCE_MAC "'$mac' is not a unicast MAC address"
     done
     if [[ ${MACVLAN_MODE-} == source && ${#_macvlan_sources[@]} == 0 ]]; then
-        # Not a fault: senders can be added later with `ip link set`.
-        echo "$MACVLAN_IFNAME receives nothing yet: MACVLAN_SOURCE_MAC is not set"
+        # Not an error: senders can be added later with `ip link set`.
+        echo "$MACVLAN_IFNAME receives nothing: MACVLAN_SOURCE_MAC is not set"
     fi
     netns_parent_check MACVLAN
-    # The host answers in the parent's network for all of its addresses.
+    # The host answers ARP for all of its addresses in the parent's network.
     netns_check_addresses_free MACVLAN_IFADDR
 }
 
-# Runs a command if the link is there without a mark.
+# Runs a command if the link exists without a mark.
 _macvlan_if_unmarked() {
     ! netns_is_unmarked_link macvlan "$MACVLAN_IFNAME" "${MACVLAN_PARENT_IFNAME-}" || "$@"
 }
@@ -48,7 +48,7 @@ _macvlan_delete_unmarked() {
     _macvlan_if_unmarked ip -netns "$NSNAME" link delete dev "$MACVLAN_IFNAME"
 }
 
-# For functions that override those below: deletes what up_outside has created, however far it came.
+# For functions that override those below: deletes what up_outside has created, even if it failed.
 cleanup_macvlan_up_outside() {
     _macvlan_names
     netns_run_all netns_link_delete _macvlan_delete_unmarked

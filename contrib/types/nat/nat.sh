@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE nat: a veth pair to the host, which masquerades what the namespace sends under its own
-# addresses, and forwards only the published ports to it.
+# NSTYPE nat: a veth pair to the host, which forwards packets of the namespace with its own addresses
+# (masquerading), and forwards only the published ports to the namespace.
 #
 # netns-variables: NETNS_DNS NETNS_DNS_SEARCH NAT_PUBLISH NAT_HOST_ACCESS NAT_ACCEPT_TRAFFIC
 # netns-variables: NAT_POOL NAT_IFADDR_OUTSIDE NAT_IFADDR_INSIDE IPADDR_OUTSIDE IPADDR NAT_GATEWAY
@@ -31,14 +31,14 @@ _nat_names() {
     NAT_IFNAME_OUTSIDE=${NAT_IFNAME_OUTSIDE:-$NAT_IFNAME${NSNAME}0}
     NAT_IFNAME_INSIDE=${NAT_IFNAME_INSIDE:-$NAT_IFNAME${NSNAME}1}
     NAT_POOL=${NAT_POOL:-100.64.0.0/10}
-    # The names of the first sample configuration still work.
+    # The names in the sample configuration of the shell package.
     _nat_outside=NAT_IFADDR_OUTSIDE _nat_inside=NAT_IFADDR_INSIDE
     _nat_gateway=NAT_GATEWAY _nat_mac=NAT_MAC_INSIDE
     [[ -z ${IPADDR_OUTSIDE-} ]] || _nat_outside=IPADDR_OUTSIDE
     [[ -z ${IPADDR-} ]] || _nat_inside=IPADDR
     [[ -z ${GATEWAY-} ]] || _nat_gateway=GATEWAY
     [[ -z ${MACADDR-} ]] || _nat_mac=MACADDR
-    # Both by type and name: a copy of this script under another name must not share them.
+    # With NSTYPE: a copy of this script under another name must have its own.
     _nat_claims=/run/systemd-netns/nat
     _nat_claim=$_nat_claims/$NSTYPE@$NSNAME
     _nat_table=netns-$NSTYPE-$(_nat_identifier "$NSNAME")
@@ -54,7 +54,7 @@ _nat_identifier() {
     done
 }
 
-# Whether the configuration leaves the subnet to us.
+# Whether the subnet is to be taken from the pool.
 _nat_is_automatic() {
     [[ -z ${!_nat_outside-} && -z ${!_nat_inside-} ]]
 }
@@ -66,7 +66,7 @@ _nat_check() {
         *[\"\\*]*) netns_reject NAT_IFNAME_OUTSIDE 'cannot be used in nft rules' ;;
     esac
     if ip link show dev "$NAT_IFNAME_OUTSIDE" &>/dev/null; then
-        netns_reject NAT_IFNAME_OUTSIDE 'there is such an interface already'
+        netns_reject NAT_IFNAME_OUTSIDE 'the interface already exists'
     fi
     netns_check_mac NAT_MAC_OUTSIDE "$_nat_mac"
     netns_check_number NAT_MTU 68 65535
@@ -80,13 +80,13 @@ _nat_check() {
         netns_check_addresses "$_nat_outside" "$_nat_inside"
         netns_check_addresses_free "$_nat_outside"
         netns_check_addresses_free "$_nat_inside"
-        _nat_check_apart
+        _nat_check_subnet
     fi
     _nat_publish >/dev/null
 }
 
-# Ends the run if an inside address is in a subnet that the host has on another interface.
-_nat_check_apart() {
+# Exits with 6 if an inside address is in a subnet that the host has on another interface.
+_nat_check_subnet() {
     local address route
     local -a REPLY
     netns_addresses "$_nat_inside"
@@ -103,7 +103,7 @@ _nat_family() {
     if [[ $1 == *:* ]]; then echo -6; else echo -4; fi
 }
 
-# Sets _nat_addresses4 and _nat_addresses6, those inside, and a default for the gateways.
+# Sets _nat_addresses4 and _nat_addresses6 to the addresses inside, and NAT_GATEWAY to its default.
 _nat_addresses() {
     local word
     local -a REPLY
@@ -140,9 +140,9 @@ _nat_publish() {
         local protocol=${BASH_REMATCH[9]:-tcp}
         to=$((10#${BASH_REMATCH[7]:-$port}))
         ((port >= 1 && port <= 65535 && to >= 1 && to <= 65535)) ||
-            _nat_reject_port "$entry" 'has a port that is not from 1 to 65535'
+            _nat_reject_port "$entry" 'has a port out of range (1 to 65535)'
         [[ -z $address ]] || { netns_is_address "$address" && [[ $address != */* ]]; } ||
-            _nat_reject_port "$entry" 'has a bad address'
+            _nat_reject_port "$entry" 'has an invalid address'
         printf '%s %s %s %s\n' "$protocol" "${address:-*}" "$port" "$to"
     done
 }
@@ -159,7 +159,7 @@ _nat_check_host_access() {
     esac
 }
 
-# Prints the rules for what the namespace may reach on the host itself.
+# Prints the rules that give the namespace access to the host itself.
 _nat_host_access() {
     local word
     local -a REPLY
@@ -188,7 +188,7 @@ _nat_claim_ports() {
                     _nat_reject_port "$port/$protocol" "is already published by ${file##*/}"
             done <"$file"
         done
-        # A container runtime may hold the ports itself, for itself.
+        # A container runtime may have reserved the ports with a socket of its own.
         [[ -z ${CONTAINER_ID-} ]] || continue
         while read -r _ _ _ theirs rest; do
             [[ ${theirs##*:} == "$port" ]] || continue
@@ -234,8 +234,8 @@ _nat_list() {
     echo "{ $* }"
 }
 
-# Prints the table of this instance. `accept` ends only our own chain: what another firewall drops
-# stays dropped.
+# Prints the table of this instance. `accept` ends only our own chain: another firewall can still drop the
+# packet.
 _nat_rules() {
     local out="\"$NAT_IFNAME_OUTSIDE\"" dnat host='' accept='' leaving4='' leaving6=''
     dnat=$(_nat_dnat_rules)
@@ -253,7 +253,7 @@ table inet $_nat_table {
     chain spoofed {
         type filter hook prerouting priority raw;
         iifname != $out accept
-        # Without this, route_localnet would let them in.
+        # route_localnet would accept these.
         ip daddr 127.0.0.0/8 drop
         ip saddr $(_nat_list "${_nat_addresses4[@]}" 0.0.0.0) accept
         ip6 saddr $(_nat_list "${_nat_addresses6[@]}" fe80::/10 ::) accept
@@ -288,7 +288,7 @@ table inet $_nat_table {
         # Clients on the host that use a published port through loopback.
         oifname $out ip saddr 127.0.0.0/8 masquerade
         oifname $out ip6 saddr ::1 masquerade
-        # This includes the namespace itself, as a client of its own published port.
+        # These rules also apply if the namespace is a client of its own published port.
         $leaving4
         $leaving6
     }
@@ -313,7 +313,7 @@ configure_nat_up_outside() {
         echo 0 >"$conf/accept_ra"
     fi
     netns_add_addresses "$NAT_IFNAME_OUTSIDE" "$_nat_outside"
-    # The rules first, so that nothing passes before them.
+    # Load the rules before the link is up.
     netns_undo _nat_delete_table
     _nat_rules | nft -f -
     ip link set dev "$NAT_IFNAME_OUTSIDE" up
@@ -325,7 +325,7 @@ configure_nat_up_outside() {
     _nat_warn_of_firewalls
 }
 
-# Names the firewalls that drop forwarded packets, which no rule of ours can prevent.
+# Warns about firewalls that drop forwarded packets, which our own rules cannot prevent.
 _nat_warn_of_firewalls() {
     local line table=''
     while read -r line; do
@@ -338,14 +338,14 @@ _nat_warn_of_firewalls() {
     done < <(nft list chains)
 }
 
-# Lets published ports be used through 127.0.0.1 and ::1 too: by default, the kernel sends and accepts
-# packets with these addresses on lo only.
+# Allows clients to use published ports through 127.0.0.1 and ::1: by default, the kernel sends and accepts
+# packets with these addresses only on lo.
 _nat_open_loopback() {
     echo 1 >"/proc/sys/net/ipv4/conf/$NAT_IFNAME_OUTSIDE/route_localnet"
     if [[ -n ${_nat_addresses6-} ]]; then
-        # Replies to ::1 come in here, and the kernel looks for a loopback address only on the
-        # interface where the packet came in. Those from outside it drops before that.
-        # A metric of its own, because two routes with one metric are the same to the kernel.
+        # Replies to ::1 arrive here, and the kernel looks for a loopback address only on the interface where
+        # a packet arrived. It drops packets from outside with such an address before that.
+        # The metric must be unique: routes that differ only in the interface would replace each other.
         ip -6 route add local ::1 dev "$NAT_IFNAME_OUTSIDE" table local \
             metric "$((65536 + $(<"/sys/class/net/$NAT_IFNAME_OUTSIDE/ifindex")))"
     fi

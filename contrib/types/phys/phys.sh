@@ -16,7 +16,7 @@ source /usr/share/systemd-netns/link.bash
 
 _phys_names() {
     PHYS_IFNAME_INSIDE=${PHYS_IFNAME_INSIDE:-${PHYS_IFNAME-}}
-    # The state of the interface on the host, kept from up to down.
+    # The state of the interface on the host, which `down` restores.
     _phys_file=$netns_state/phys
 }
 
@@ -34,8 +34,8 @@ _phys_check() {
     elif [[ -e /sys/class/net/$PHYS_IFNAME/phy80211 ]]; then
         netns_reject PHYS_IFNAME 'a wireless interface can only be moved with its radio (iw phy PHY set netns)'
     elif compgen -G "/sys/class/net/$PHYS_IFNAME/upper_*" >/dev/null; then
-        # The kernel would delete interfaces on top, and remove it from a bridge or bond.
-        netns_reject PHYS_IFNAME 'other interfaces are on top of it, or it is part of a bridge or bond'
+        # The kernel would delete the interfaces on it, and remove it from its bridge or bond.
+        netns_reject PHYS_IFNAME 'other interfaces are stacked on it, or it is part of a bridge or bond'
     fi
 }
 
@@ -46,7 +46,7 @@ configure_phys_up_outside() {
     rm -f "$_phys_file"
     _phys_save >"$_phys_file"
     netns_undo _phys_back
-    # Marked before it moves, so that down finds it whatever happens.
+    # Mark it before it is moved, so that `down` always finds it.
     netns_claim_link "$PHYS_IFNAME"
     ip link set dev "$PHYS_IFNAME" netns "$NSNAME" name "$PHYS_IFNAME_INSIDE"
     if [[ -n ${PHYS_MAC-}${PHYS_MTU-} ]]; then
@@ -65,7 +65,7 @@ configure_phys_down_inside() {
     local link
     local -a REPLY
     netns_dhcp_stop
-    # Nothing outside can reach it any more, and the kernel deletes virtual interfaces with the namespace.
+    # No command outside can reach the interface, and the kernel deletes virtual ones with the namespace.
     if netns_is_nameless; then
         netns_claimed_links
         for link in "${REPLY[@]}"; do
@@ -99,7 +99,7 @@ _phys_save() {
     addresses=("${REPLY[@]}")
     _phys_routes "$name"
     routes=("${REPLY[@]}")
-    # Not all of them can be read.
+    # Some of them are write-only.
     mapfile -t sysctls < <(grep -s . "/proc/sys/net/ipv4/conf/$name"/* "/proc/sys/net/ipv6/conf/$name"/* 2>/dev/null)
     declare -p name mtu mac up alias altnames addresses routes sysctls
     if ((${#addresses[@]})); then
@@ -115,8 +115,8 @@ _phys_after() {
     REPLY=${line#*"$1"} REPLY=${REPLY%%[ \\]*}
 }
 
-# Sets REPLY to the addresses that do not expire, as words for `ip address add`. Those that do expire
-# come from DHCP and router announcements, which will bring them again.
+# Sets REPLY to the addresses that do not expire, as words for `ip address add`. The others are from DHCP or
+# router advertisements, which will assign them again.
 _phys_addresses() {
     local line word keep address
     local -a words found=()
@@ -138,7 +138,7 @@ _phys_addresses() {
     REPLY=("${found[@]}")
 }
 
-# Sets REPLY to the routes of the interface that were set by hand, as words for ip(8).
+# Sets REPLY to the static routes of the interface, as words for ip(8).
 _phys_routes() {
     local family line
     REPLY=()
@@ -152,7 +152,7 @@ _phys_routes() {
     done
 }
 
-# Moves the interface back to the host and restores its state. If it no longer exists, only says so.
+# Moves the interface back to the host and restores its state. Only prints a message if it no longer exists.
 _phys_back() {
     local name mtu mac up alias try link='' status=0
     local -a REPLY altnames addresses routes sysctls
@@ -163,7 +163,7 @@ _phys_back() {
     if ((${#REPLY[@]})); then
         ip -n "$NSNAME" link set dev "${REPLY[0]}" netns $$
     fi
-    # When its namespace is gone, the kernel returns a physical interface a little later.
+    # The kernel returns a physical interface shortly after its namespace is gone.
     for ((try = 0; try < 20; try++)); do
         netns_claimed_links
         link=${REPLY[0]-}
@@ -171,7 +171,7 @@ _phys_back() {
         sleep 0.1
     done
     if [[ -z $link ]]; then
-        echo "$name has not come back: a virtual interface is deleted with its namespace" >&2
+        echo "$name no longer exists: the kernel deletes a virtual interface with its namespace" >&2
         rm -f "$_phys_file"
         return 0
     fi
@@ -180,8 +180,8 @@ _phys_back() {
     return "$status"
 }
 
-# Gives the interface `link` the state that _phys_save has printed. What cannot be restored is
-# reported, and sets `status`; the rest is done all the same.
+# Restores the state that _phys_save printed to the interface `link`. Reports each error and sets `status`,
+# but continues.
 _phys_restore() {
     local line words
     _phys_try link set dev "$link" down
@@ -200,16 +200,16 @@ _phys_restore() {
         read -r -a words <<<"$line"
         _phys_try address replace "${words[@]}" dev "$name"
     done
-    # Twice: gateways may be reachable only through routes that come later.
+    # Twice, because a gateway may be reachable only through a later route.
     for line in "${routes[@]}" "${routes[@]}"; do
         read -r -a words <<<"$line"
         ip "${words[0]}" route replace "${words[@]:1}" dev "$name" 2>/dev/null || :
     done
-    # Last, because the mark stays until all is done.
+    # Last, because the alias is the mark by which `down` finds the interface.
     _phys_try link set dev "$name" alias "$alias"
 }
 
-# The kernel resets them when an interface changes its namespace.
+# The kernel resets the sysctls of an interface that changes its namespace.
 _phys_restore_sysctls() {
     local line file value
     for line in "${sysctls[@]}"; do

@@ -21,7 +21,7 @@ NO_CONFIG_REQUIRED=yes
 
 _pod_names() {
     local name value
-    # What `netnsctl pods create` was asked for, for this pod.
+    # The settings that `netnsctl pods create` recorded for this pod.
     if [[ -f /run/systemd-netns/pods/$NSNAME ]]; then
         while IFS='=' read -r name value; do
             case $name in
@@ -49,13 +49,13 @@ _pod_addresses() {
         --host "$POD_NUMBER" --subnet 2)
     v4=$("${command[@]}" 2>&1) || netns_reject ADRTEMPLATE "${v4#*: }"
     v6=$("${command[@]}" --ipv6-template "${PREFIX:-1000::1}:0.0.0.0" 2>&1) ||
-        netns_reject PREFIX 'not the beginning of an IPv6 address such as 1000::1'
+        netns_reject PREFIX 'not the first 96 bits of an IPv6 address, such as 1000::1'
     POD_IFADDR="$v4 $v6"
 }
 
 _pod_check() {
     ((${#NSNAME} <= 64)) || {
-        echo "$NSNAME is longer than a host name, which has at most 64 characters" >&2
+        echo "$NSNAME cannot be a host name: it is longer than 64 characters" >&2
         exit 6
     }
     netns_check_number POD_NODE 0 999999999
@@ -70,7 +70,7 @@ _pod_check() {
     _pod_addresses
     netns_check_addresses POD_IFADDR POD_BRIDGE_IFADDR
     netns_check_gateways POD_GATEWAY
-    # The host would answer for it.
+    # The host would answer ARP for the address.
     netns_check_addresses_free POD_IFADDR
     [[ -z ${POD_BRIDGE-} ]] || netns_bridge_check POD_BRIDGE
     [[ -z ${POD_UPLINK-} ]] || { netns_require POD_BRIDGE && netns_wait_for_link POD_UPLINK; }
@@ -79,7 +79,7 @@ _pod_check() {
     fi
 }
 
-# Has the host name of the pod kept at /run/utsns/NSNAME, for all processes that enter the pod.
+# Creates a UTS namespace with the host name of the pod at /run/utsns/NSNAME, for processes that enter the pod.
 _pod_utsname() {
     local file=/run/utsns/$NSNAME
     if [[ $(stat --file-system --format=%T -- "$file" 2>/dev/null) == nsfs ]]; then
@@ -105,8 +105,8 @@ _pod_utsname_remove() {
     rmdir /run/utsns 2>/dev/null || :
 }
 
-# Only addresses of the template: no router advertisements, no link-local addresses, and no wait.
-_pod_quiet() {
+# Disables router advertisements, link-local addresses and duplicate address detection.
+_pod_disable_autoconf() {
     local directory=/proc/sys/net/ipv6/conf/$1
     [[ -e $directory ]] || return 0
     echo 0 >"$directory/accept_dad"
@@ -128,7 +128,7 @@ configure_pod_up_outside() {
         netns_bridge_uplink "$POD_BRIDGE" POD_UPLINK
     fi
     netns_add_pair "$POD_IFNAME_OUTSIDE" "$PODIF" '' "${POD_MAC-}" "${POD_MTU-}"
-    _pod_quiet "$POD_IFNAME_OUTSIDE"
+    _pod_disable_autoconf "$POD_IFNAME_OUTSIDE"
     if [[ -n ${POD_BRIDGE-} ]]; then
         netns_bridge_join "$POD_BRIDGE" "$POD_IFNAME_OUTSIDE"
         ! netns_is_on POD_HAIRPIN || ip link set dev "$POD_IFNAME_OUTSIDE" type bridge_slave hairpin on
@@ -145,7 +145,7 @@ configure_pod_up_inside() {
     ip link set dev lo up
     netns_is_on POD_VETH || return 0
     _pod_addresses
-    _pod_quiet "$PODIF"
+    _pod_disable_autoconf "$PODIF"
     netns_add_addresses "$PODIF" POD_IFADDR
     ip link set dev "$PODIF" up
     netns_add_gateways "$PODIF" POD_GATEWAY

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE tunnel: one end of a tunnel between hosts. It is created on the host, where its packets leave, and
+# NSTYPE tunnel: one end of a tunnel between hosts. It is created on the host, which sends its packets, and
 # moved into the namespace.
 #
 # netns-variables: TUNNEL_KIND TUNNEL_LOCAL TUNNEL_REMOTE TUNNEL_ID TUNNEL_PORT TUNNEL_TTL
@@ -14,7 +14,7 @@ source /usr/share/systemd-netns/types.bash
 source /usr/share/systemd-netns/link.bash
 
 _tunnel_names() {
-    # The name while it is on the host, where TUNNEL_IFNAME may be that of another instance.
+    # The name on the host, before the interface is moved: another instance may use TUNNEL_IFNAME there.
     _tunnel_born=tn-$NSNAME
     ((${#_tunnel_born} <= 15)) || _tunnel_born=tn-$(sha256sum <<<"$NSNAME" | head -c 12)
     TUNNEL_IFNAME=${TUNNEL_IFNAME:-tn-$NSNAME}
@@ -88,7 +88,7 @@ configure_tunnel_up_outside() {
     arguments=("$TUNNEL_KIND" ${TUNNEL_LOCAL:+local "$TUNNEL_LOCAL"} "$remote" "$TUNNEL_REMOTE"
         ${TUNNEL_TTL:+ttl "$TUNNEL_TTL"} ${TUNNEL_PARENT_IFNAME:+dev "$TUNNEL_PARENT_IFNAME"})
     case $TUNNEL_KIND in
-        # The port that IANA has for it; the kernel's own is older.
+        # The port assigned by IANA. The kernel's default is older.
         vxlan) arguments+=(id "$TUNNEL_ID" dstport "${TUNNEL_PORT:-4789}") ;;
         # Both address families.
         sit | ip6tnl) arguments+=(mode any) ;;
@@ -110,10 +110,6 @@ configure_tunnel_up_inside() {
     netns_add_routes "$TUNNEL_IFNAME" TUNNEL_ROUTES
 }
 
-_tunnel_delete_inside() {
-    netns_delete_links -netns "$NSNAME"
-}
-
 configure_tunnel_down_outside() {
-    netns_run_all _tunnel_delete_inside netns_delete_links netns_dhcp_remove
+    netns_run_all netns_link_delete netns_delete_links netns_dhcp_remove
 }

@@ -25,7 +25,7 @@ set_ifnames() {
     VETH_IFNAME_INSIDE=${VETH_IFNAME_INSIDE:-$VETH_IFNAME${NSNAME}1}
 }
 
-# The same: deletes what up_outside has created, however far it came.
+# For the same functions: deletes what up_outside has created, even if it failed.
 cleanup_veth_up_outside() {
     _veth_names
     netns_delete_link "$VETH_IFNAME_OUTSIDE" "${_veth_outside[@]}"
@@ -69,7 +69,7 @@ configure_veth_up_outside() {
         "${VETH_MAC_OUTSIDE-}" "${VETH_MAC_INSIDE-}" "${VETH_MTU-}" "${_veth_outside[@]}"
     netns_add_addresses "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_OUTSIDE "${_veth_outside[@]}"
     ip "${_veth_outside[@]}" link set dev "$VETH_IFNAME_OUTSIDE" up
-    # Containers share the subnet that their addresses are from.
+    # Containers have addresses in a common subnet, so each needs a route of its own.
     [[ -z ${CONTAINER_ID-} ]] ||
         netns_add_host_routes "$VETH_IFNAME_OUTSIDE" VETH_IFADDR_INSIDE "${_veth_outside[@]}"
     netns_dns_configure

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE vip: virtual IP addresses for a service in the namespace, in the network of the host, which
-# reaches them too.
+# NSTYPE vip: virtual IP addresses for a service in the namespace, in the network of the host, which can reach
+# them, too.
 #
 # netns-variables: GATEWAY_DEVICE VIP_ADDRESSES VIP_GATEWAY VIP_IFNAME VIP_MAC VIP_MTU
 # netns-variables: VIP_IFNAME_OUTSIDE VIP_HOOK
@@ -14,7 +14,7 @@ source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/link.bash
 source /usr/share/systemd-netns/link.bash
 
-# A unit may set it, without any file.
+# A unit can set it; then no file is needed.
 if [[ -n ${GATEWAY_DEVICE-} ]]; then
     # shellcheck disable=SC2034 # read by netnsinit
     NO_CONFIG_REQUIRED=yes
@@ -23,16 +23,16 @@ fi
 _vip_names() {
     VIP_IFNAME=${VIP_IFNAME:-mv0}
     VIP_HOOK=${VIP_HOOK-/usr/local/bin/ns-$NSNAME}
-    # For each macvlan of the host in use, a file for each instance.
+    # For each macvlan of the host, a directory with a file for each instance that uses it.
     _vip_shared=/run/systemd-netns/vip
-    # What `up` has chosen and done, for `down`.
+    # State of `up` for `down`.
     _vip_outside=$netns_state/vip-outside
     _vip_routes=$netns_state/vip-routes
     _vip_hooked=$netns_state/vip-hooked
 }
 
-# Prints a MAC address for a name, the same at each start, so that the network does not send to an
-# old one. Prints nothing if the host has no machine-id.
+# Prints a MAC address for a name, the same at each start, so that ARP caches remain valid. Prints nothing if
+# the host has no machine-id.
 _vip_mac() {
     local digest id
     id=$(cat /etc/machine-id 2>/dev/null) || return 0
@@ -49,18 +49,18 @@ _vip_check() {
     netns_check_number VIP_MTU 68 65535
     netns_parent_check VIP GATEWAY_DEVICE
     if ip -n "$NSNAME" link show dev "$VIP_IFNAME" &>/dev/null; then
-        netns_reject VIP_IFNAME "there is such an interface in $NSNAME already"
+        netns_reject VIP_IFNAME "the interface already exists in $NSNAME"
     fi
     netns_check_addresses_free VIP_ADDRESSES -n "$NSNAME"
     netns_check_addresses_free VIP_ADDRESSES
     _vip_check_routes
     if [[ -n ${VIP_IFNAME_OUTSIDE-} ]] && ! _vip_is_free "$VIP_IFNAME_OUTSIDE" &&
         ! _vip_fits "$VIP_IFNAME_OUTSIDE"; then
-        netns_reject VIP_IFNAME_OUTSIDE "exists already, and is no macvlan of $GATEWAY_DEVICE in mode bridge"
+        netns_reject VIP_IFNAME_OUTSIDE "already exists and is not a macvlan of $GATEWAY_DEVICE in mode bridge"
     fi
 }
 
-# Ends the run if the host has a route to one of the addresses: another instance has it.
+# Exits with 6 if the host has a local route to one of the addresses: another instance uses the address.
 _vip_check_routes() {
     local address route
     local -a REPLY
@@ -81,15 +81,15 @@ _vip_is_free() {
     ! ip link show dev "$1" &>/dev/null
 }
 
-# Whether the interface is a macvlan of GATEWAY_DEVICE that reaches other macvlans.
+# Whether the interface is a macvlan of GATEWAY_DEVICE that can reach other macvlans.
 _vip_fits() {
     local line
     line=$(ip -details -oneline link show dev "$1" 2>/dev/null) || return 1
     [[ $line == *": $1@$GATEWAY_DEVICE: "* && $line == *' macvlan mode bridge '* ]]
 }
 
-# Chooses the name of the host's macvlan: that of GATEWAY_DEVICE if it has one, else a free one.
-# Scripts of administrators expect the first, mv-int.
+# Sets VIP_IFNAME_OUTSIDE to the existing macvlan of GATEWAY_DEVICE, otherwise to a free name. Scripts of
+# administrators expect the first name, mv-int.
 _vip_choose_outside() {
     local name
     [[ -z ${VIP_IFNAME_OUTSIDE-} ]] || return 0
@@ -104,16 +104,16 @@ _vip_choose_outside() {
     VIP_IFNAME_OUTSIDE=$name
 }
 
-# Makes the host's macvlan unless it exists, and marks it as used by this instance.
+# Creates the host's macvlan unless it exists, and marks it as used by this instance.
 _vip_join() {
     local conf address mac
     _vip_choose_outside
     conf=/proc/sys/net/ipv6/conf/$VIP_IFNAME_OUTSIDE
     mkdir -p "$_vip_shared/$VIP_IFNAME_OUTSIDE"
-    # First, so that `down` finds it if this is killed.
+    # Before the link, so that `down` deletes it if this is killed.
     : >"$_vip_shared/$VIP_IFNAME_OUTSIDE/$NSNAME"
     if _vip_is_free "$VIP_IFNAME_OUTSIDE"; then
-        # '.' is the name of no namespace.
+        # No namespace can be named '.'.
         mac=$(_vip_mac . "$GATEWAY_DEVICE")
         ip link add link "$GATEWAY_DEVICE" name "$VIP_IFNAME_OUTSIDE" ${mac:+address "$mac"} \
             type macvlan mode bridge
@@ -123,8 +123,8 @@ _vip_join() {
             echo 0 >"$conf/accept_ra"
             # Make the link-local address usable at once.
             echo 0 >"$conf/accept_dad"
-            # A link answers for its own IPv6 addresses only, unless it is a proxy, and only routers
-            # are proxies. Packets are forwarded only if the whole host forwards.
+            # A link answers only for its own IPv6 addresses, unless it is a proxy, and only routers are
+            # proxies. Packets are still forwarded only if forwarding is enabled on the host.
             echo 1 >"$conf/forwarding"
             echo 1 >"$conf/proxy_ndp"
             echo 0 >"/proc/sys/net/ipv6/neigh/$VIP_IFNAME_OUTSIDE/proxy_delay"
@@ -139,7 +139,7 @@ _vip_join() {
     echo "$VIP_IFNAME_OUTSIDE" >"$_vip_outside"
 }
 
-# Stops using the macvlans of the host; the last instance deletes those that were made.
+# Stops using the macvlans of the host. The last instance deletes those that were created here.
 _vip_leave() {
     local mark link status=0
     for mark in "$_vip_shared"/*/"$NSNAME"; do
@@ -161,8 +161,8 @@ _vip_alone() {
     (flock --timeout 30 9 && "$@" 9<&-) 9<"$netns_lock"
 }
 
-# Routes packets of the host for an address through its macvlan: what leaves through GATEWAY_DEVICE
-# never reaches a macvlan of this host. In table local, which is looked up first.
+# Routes packets of the host for the addresses through its macvlan: packets that leave through GATEWAY_DEVICE
+# never reach a macvlan of this host. Uses the table local, which has the highest precedence.
 _vip_add_routes() {
     local address source
     local -a REPLY
@@ -172,13 +172,13 @@ _vip_add_routes() {
     for address in "${REPLY[@]}"; do
         address=${address%%[ /]*}
         if [[ $address == *:* ]]; then
-            # Unlike with IPv4, replies only find addresses of this very link.
+            # Unlike with IPv4, replies reach only addresses of this link.
             source=$(_vip_link_local)
             _vip_add_route 100 "$address" "$source"
             continue
         fi
-        # In several networks, use the host's address in that of GATEWAY_DEVICE. This route goes
-        # when its address goes; the other one then takes over.
+        # On a host in several networks, use its address in that of GATEWAY_DEVICE. The kernel deletes this
+        # route with that address; then the other route is used.
         source=$(ip -4 -oneline route get "$address" oif "$GATEWAY_DEVICE" 2>/dev/null) || source=
         if [[ $source == *' src '* && $source != *' via '* ]]; then
             source=${source#* src }
@@ -190,7 +190,7 @@ _vip_add_routes() {
     done
 }
 
-# Adds a route of a metric to an address, with a source unless it is empty, and notes it.
+# Adds a route to an address and records it: METRIC ADDRESS SOURCE, where SOURCE may be empty.
 _vip_add_route() {
     local -a words=("$2" dev "$VIP_IFNAME_OUTSIDE" metric "$1" table local)
     ip "$(_vip_family "$2")" route add "${words[@]}" ${3:+src "$3"}
@@ -216,7 +216,7 @@ _vip_delete_routes() {
     [[ -e $_vip_routes ]] || return 0
     while read -r line; do
         read -r -a words <<<"$line"
-        # It may be gone with its interface, or have been deleted.
+        # The kernel may have deleted the route with its interface.
         ip "$(_vip_family "$line")" route delete "${words[@]}" 2>/dev/null || :
     done <"$_vip_routes"
     rm -f "$_vip_routes"
@@ -229,8 +229,8 @@ _vip_sysctl() {
         sh "/proc/sys/net/$1/conf/$VIP_IFNAME/$2" "$3"
 }
 
-# Waits until a service can bind to the IPv6 addresses: the kernel first asks whether another host
-# has them, which takes a carrier.
+# Waits until a service can bind to the IPv6 addresses: duplicate address detection takes a second, and needs
+# a carrier.
 _vip_await_addresses() {
     local try line
     for ((try = 0; try < 50; try++)); do
@@ -264,7 +264,7 @@ _vip_unhook() {
     _vip_hook stop || status=$?
     ((status)) || return 0
     echo "$VIP_HOOK stop $NSNAME failed with exit status $status" >&2
-    # A hook cannot undo its work on a link that somebody else has deleted.
+    # The hook cannot undo its changes to a link that somebody else has deleted.
     [[ ! -e /sys/class/net/$VIP_IFNAME_OUTSIDE ]] || return "$status"
 }
 
@@ -278,7 +278,7 @@ configure_vip_up_outside() {
     VIP_IFNAME_OUTSIDE=$(<"$_vip_outside")
     _vip_add_routes
 
-    # All from outside: the script runs outside, too, and must find the namespace ready.
+    # Set up everything from outside: the script runs outside, too, and expects the namespace to be ready.
     _vip_sysctl ipv4 forwarding 1
     # Announce the addresses to the network at once.
     _vip_sysctl ipv4 arp_notify 1

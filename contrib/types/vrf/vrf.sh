@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# NSTYPE vrf: a routing table of its own for some of the interfaces of a namespace.
+# NSTYPE vrf: a separate routing table for some of the interfaces of a namespace.
 #
 # netns-variables: VRF_TABLE VRF_PORTS VRF_IFNAME VRF_GATEWAY VRF_ROUTES
 # netns-programs: ip
@@ -8,7 +8,7 @@
 # shellcheck source=contrib/types/types.bash
 source /usr/share/systemd-netns/types.bash
 
-# Comes after all other routes.
+# A route with the lowest precedence.
 _vrf_no_route=(unreachable default metric 4278198272)
 
 _vrf_names() {
@@ -17,9 +17,9 @@ _vrf_names() {
 
 _vrf_check() {
     netns_require VRF_TABLE
-    # Those from 253 on are the kernel's.
     netns_check_number VRF_TABLE 1 999999999
-    ((10#$VRF_TABLE < 253 || 10#$VRF_TABLE > 255)) || netns_reject VRF_TABLE 'a table of the kernel'
+    # default, main and local
+    ((10#$VRF_TABLE < 253 || 10#$VRF_TABLE > 255)) || netns_reject VRF_TABLE 'reserved for the kernel'
     netns_check_ifname VRF_IFNAME
     netns_check_gateways VRF_GATEWAY
     netns_check_routes VRF_ROUTES
@@ -44,14 +44,14 @@ configure_vrf_up_inside() {
     _vrf_names
     ip link set dev lo up
     ip link set dev "$VRF_IFNAME" up
-    # What has no route here must not look for one in the main table.
+    # Without this, packets without a route here would use the main table.
     ip route add table "$VRF_TABLE" "${_vrf_no_route[@]}"
     ip -6 route add table "$VRF_TABLE" "${_vrf_no_route[@]}"
     netns_words VRF_PORTS
     for port in "${REPLY[@]}"; do
         ip link show dev "$port" &>/dev/null ||
             netns_reject VRF_PORTS "$NSNAME has no interface $port: NETNS_REQUIRES orders types"
-        # The kernel sets a port down and up, by which it would lose its IPv6 addresses.
+        # The kernel sets a port down and up again, which would remove its IPv6 addresses.
         [[ ! -e /proc/sys/net/ipv6/conf/$port ]] || echo 1 >"/proc/sys/net/ipv6/conf/$port/keep_addr_on_down"
         ip link set dev "$port" master "$VRF_IFNAME"
     done
@@ -66,7 +66,7 @@ configure_vrf_up_inside() {
     done < <(printf '%s\n' "${VRF_ROUTES[@]}")
 }
 
-# Another type may keep the namespace, and a route without an interface does not go with the VRF.
+# Another type may still use the namespace, and a route without an interface is not deleted with the VRF.
 _vrf_delete_routes() {
     ip route delete table "$VRF_TABLE" "${_vrf_no_route[@]}" 2>/dev/null || :
     ip -6 route delete table "$VRF_TABLE" "${_vrf_no_route[@]}" 2>/dev/null || :

@@ -16,8 +16,8 @@ use crate::systemd::service::ServiceName;
 
 /// Run a service in a network namespace
 ///
-/// Writes a drop-in for the service: it requires the namespace, runs in it, and sees the files of
-/// /etc/netns/NSNAME instead of those in /etc. This takes effect when the service is restarted.
+/// Writes a drop-in with which the service requires the namespace, runs in it, and sees the files in
+/// /etc/netns/NSNAME instead of those in /etc. It takes effect when the service is restarted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl attach nginx veth@web --now
@@ -43,7 +43,7 @@ pub struct Attach {
     #[arg(long, conflicts_with_all = ["dns", "strict_dns"])]
     host_dns: bool,
 
-    /// Print the drop-in, do not write it
+    /// Print the drop-in instead of writing it
     #[arg(long)]
     print: bool,
 
@@ -80,7 +80,7 @@ impl Attach {
         }
         for socket in &attachment.sockets {
             log::warn(&format!(
-                "{socket} keeps listening outside the namespace, and hands its connections to \
+                "{socket} still listens outside the namespace and passes its connections to \
                  {service} inside"
             ));
         }
@@ -91,7 +91,7 @@ impl Attach {
         if let Some(remark) = attachment.apply(&units)? {
             log::warn(&remark);
         }
-        // A start may take its time.
+        // Other changes of units need not wait for the restart.
         drop(units);
         let name = &self.instances[0].nsname;
         log::info(&format!("attached {service} to network namespace '{name}'"));

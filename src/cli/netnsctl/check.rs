@@ -14,11 +14,11 @@ use crate::systemd::manager::Manager;
 /// sourced in isolation, without privileges and with limited resources, and no function that
 /// configures anything is called. Files that other users can write are not sourced.
 ///
-/// Isolation needs Landlock (Linux 5.13) and, for users other than root, user namespaces. Where it is
-/// not available, or a file reads what only root can read, the result says what was not checked.
+/// Isolation requires Landlock (Linux 5.13) and, for users other than root, user namespaces. If it is
+/// not available, or a file reads what only root can read, the output lists what was not checked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status: 0 for no problems, 1 for warnings, 3 for no problems where not
+Exit status: 0 for no problems, 1 for warnings, 3 for no problems if not
 everything could be checked, 6 for errors: a start would fail.
 
 Example: netnsctl check
@@ -93,7 +93,7 @@ fn text(report: &Report, terminal: Terminal) -> String {
     text + &format!("{checked}: {problems}{complete}\n")
 }
 
-/// `error: SUBJECT: FILE:LINE: MESSAGE`, without what is not known.
+/// `error: SUBJECT: FILE:LINE: MESSAGE`, without the parts that are not known.
 fn line(finding: &Finding, terminal: Terminal) -> String {
     let (highlight, word) = match finding.severity {
         Severity::Error => (Highlight::Bad, "error:"),

@@ -91,11 +91,11 @@ struct Network {
     #[arg(long, value_name = "PORT")]
     publish: Vec<Port>,
 
-    /// Address to ask for
+    /// Address to request
     #[arg(long, value_name = "ADDRESS/LENGTH")]
     address: Vec<IpNet>,
 
-    /// MAC address to ask for
+    /// MAC address to request
     #[arg(long, value_name = "MAC")]
     mac: Option<String>,
 }

@@ -12,8 +12,8 @@ use crate::systemd::manager::Manager;
 
 /// Print the completions of a command line, for shells
 ///
-/// The last word is the one to complete. Nothing is printed where a file name or anything else
-/// unknown is expected.
+/// The last word is the one to complete. Nothing is printed where a file name or a value of an unknown
+/// kind is expected.
 #[derive(Debug, Args)]
 #[command(
     hide = true,
@@ -39,7 +39,7 @@ impl Complete {
             "netnsinit" if !last.starts_with('-') => system.phase(words),
             _ => system.candidates(&command, words, last),
         };
-        // A shell cannot be given others: they end a line, or control the terminal.
+        // Names with control characters would break the lines, or control the terminal.
         let plain = |word: &&String| word.starts_with(last.as_str()) && clean(word) == **word;
         let matching = found.iter().filter(plain);
         terminal::print(&matching.map(|word| format!("{word}\n")).collect::<String>())?;
@@ -47,7 +47,7 @@ impl Complete {
     }
 }
 
-/// Where names come from: none where it cannot be read.
+/// The names on this system. Those that cannot be read are left out.
 struct System<'a>(&'a Root);
 
 impl System<'_> {
@@ -108,7 +108,7 @@ impl System<'_> {
         argument.map(|arg| self.values(arg)).unwrap_or_default()
     }
 
-    /// The values of an argument, by the name of its value in the help.
+    /// The values of an argument, chosen by its value name in the help.
     fn values(&self, argument: &Arg) -> Vec<String> {
         let possible = argument.get_possible_values();
         if !possible.is_empty() {
@@ -162,7 +162,7 @@ impl System<'_> {
     }
 }
 
-/// An option, by what follows its first hyphen.
+/// An option, by its name without the first hyphen.
 fn option_named<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
     let mut arguments = command.get_arguments();
     match name.strip_prefix('-') {

@@ -58,8 +58,8 @@ pub struct Exec {
 const HOST_NAME_MAX: usize = 64;
 
 impl Exec {
-    /// Reads `exec NSNAME [--] COMMAND...` without options, which needs no parser: clap would first
-    /// build the options of all verbs, which takes longer than the rest. `None` for all else.
+    /// Parses `exec NSNAME [--] COMMAND...`; `None` for any other command line. This saves building the
+    /// options of all verbs for clap, which takes longer than the rest.
     pub fn plain(words: &[OsString]) -> Option<Self> {
         let [verb, name, command @ ..] = words else {
             return None;
@@ -93,7 +93,7 @@ impl Exec {
         let Some(namespace) = NetNs::open(root, name)? else {
             bail!("there is no network namespace '{name}': 'netnsctl list' lists them");
         };
-        // Where users are looked up may be in reach from outside only.
+        // The user database, such as LDAP, may be reachable only from outside.
         let user = self.user.as_deref().map(User::find).transpose()?;
         let mut environment = match &user {
             Some(user) => user.environment(),
@@ -125,7 +125,7 @@ impl Exec {
         user.become_it()
     }
 
-    /// The variables that were asked for; one that is not set here is left out.
+    /// The variables of `--env`. `VAR` without a value is left out if it is not set here.
     fn variables(&self) -> Result<Vec<(OsString, OsString)>> {
         let mut variables = Vec::new();
         for word in &self.variables {

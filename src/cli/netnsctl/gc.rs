@@ -15,13 +15,12 @@ use crate::systemd::manager::Manager;
 ///
 /// Leftovers are links, nftables tables, changed sysctls, records, and
 /// namespaces without a name. Only those that systemd-netns created are
-/// removed, and none of an instance that is up, is being started,
-/// or cannot be known to be down. The networks of containers that have ended
-/// are taken down.
+/// removed, and only if their instance is known to be down. The networks of
+/// containers that no longer exist are taken down, too.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl gc --dry-run")]
 pub struct Gc {
-    /// Show what would be removed, but remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }

@@ -20,6 +20,6 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(&self, _: &Root) -> Result<u8> {
-        script::run_in_quarantine(&self.words)
+        script::run_in_sandbox(&self.words)
     }
 }

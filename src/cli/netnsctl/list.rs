@@ -12,7 +12,7 @@ use crate::systemd::manager::Manager;
 /// List network namespaces, their types, links and services
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
-On a narrow terminal some columns are left out, and long lists are shortened:
+On a narrow terminal some columns are left out, and long lists are shortened.
 'netnsctl status' and --json show everything.
 
 Example: netnsctl list")]
@@ -54,7 +54,7 @@ impl List {
     }
 }
 
-/// A column: its heading, the narrowest terminal that has it, and its text.
+/// A column: its heading, the minimum width of the terminal for it to be shown, and its text.
 type Column = (&'static str, usize, fn(&Namespace) -> String);
 
 const COLUMNS: [Column; 7] = [
@@ -95,7 +95,7 @@ fn table(namespaces: &[Namespace], terminal: Terminal, legend: bool) -> String {
     for namespace in namespaces {
         table.add_row(columns.iter().map(|(.., text)| text(namespace)));
     }
-    // Names are not broken into lines: they are copied from here.
+    // Names are not wrapped, so that they can be copied.
     let names = namespaces.iter().map(|n| terminal::width(n.title()));
     let name = names.max().unwrap_or(0).min(wide / 3).max(4);
     if let (Some(column), Ok(name)) = (table.column_mut(0), u16::try_from(name + 2)) {
@@ -116,7 +116,7 @@ fn table(namespaces: &[Namespace], terminal: Terminal, legend: bool) -> String {
     text
 }
 
-/// Colours the states once the table is laid out, which would count colours as text.
+/// Colours the states of a line of the finished table. The layout would count the colours as text.
 fn states_painted(line: &str, terminal: Terminal) -> String {
     let piece = |piece: &str| {
         let word = piece.trim_end_matches([' ', ',']);
@@ -163,14 +163,14 @@ fn addresses(namespace: &Namespace) -> String {
         return unknown(namespace);
     }
     let addresses = namespace.own_links().flat_map(|link| &link.addresses);
-    // Link-local addresses, of which every link has one.
+    // Most links have a link-local IPv6 address, which tells nothing.
     let shown = addresses.filter(|address| !address.starts_with("fe80:"));
     or_dash(&shown.cloned().collect::<Vec<_>>())
 }
 
 fn processes(namespace: &Namespace) -> String {
     match (namespace.processes.len(), &namespace.links) {
-        // Others than root cannot enter it, and see only their own processes.
+        // Users other than root see only the namespaces of their own processes.
         (0, None) => unknown(namespace),
         (count, _) => count.to_string(),
     }
@@ -189,7 +189,7 @@ fn unknown(namespace: &Namespace) -> String {
     }
 }
 
-/// The first few words, or a dash.
+/// The first few words and the number of the others, or a dash for none.
 fn or_dash(words: &[String]) -> String {
     const SHOWN: usize = 4;
     match words {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lot_is_not_shown_in_full() {
+    fn long_lists_are_shortened() {
         let words = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
         assert_eq!(or_dash(&words(0)), "-");
         assert_eq!(or_dash(&words(5)), "0, 1, 2, 3, 4");

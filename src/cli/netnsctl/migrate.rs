@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::instance::paths::Root;
-use crate::migrate::{Draft, FOUND, Format, Plan};
+use crate::migrate::{Draft, Format, Plan, SEARCHED};
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::user::require_root;
 use crate::sys::{file, log, terminal};
@@ -13,20 +13,20 @@ use crate::sys::{file, log, terminal};
 /// Translate the configuration of other programs
 ///
 /// Reads the files of other programs for network namespaces and prints the
-/// files of systemd-netns that do the same. Says what cannot be translated.
-/// Nothing is changed unless --write or --output is given, no existing file is
-/// overwritten, and no unit or namespace is touched.
+/// files of systemd-netns that do the same, with a warning for everything that
+/// cannot be translated. Files are written only with --write or --output, no
+/// existing file is overwritten, and no unit or namespace is changed.
 ///
-/// Without FILE, looks where systemd-named-netns, wg-netns,
+/// Without FILE, reads the files of systemd-named-netns, wg-netns,
 /// namespaced-openvpn, the shell package systemd-netns, ifupdown and the helper
-/// units have their files.
+/// units in their usual places.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl migrate
          netnsctl migrate --write /etc/wireguard/vpn.yaml
          netnsctl migrate --from openvpn /etc/openvpn/client/vpn.conf")]
 pub struct Migrate {
-    /// Program that the files are from; by default, file names tell
+    /// Program that the files belong to [default: from the file names]
     #[arg(long, value_name = "PROGRAM")]
     from: Option<Format>,
 
@@ -55,7 +55,7 @@ impl Migrate {
         }
         ensure!(
             !plan.drafts.is_empty() || !plan.notes.is_empty(),
-            "found nothing to migrate: name the files"
+            "found nothing to migrate: give the files as arguments"
         );
         if self.write || self.output.is_some() {
             let drafts = self.placed(root, &plan.drafts)?;
@@ -87,7 +87,7 @@ impl Migrate {
         let mut plan = Plan::default();
         if self.files.is_empty() {
             let formats = self.from.map(|from| vec![from]);
-            for format in formats.unwrap_or_else(|| FOUND.to_vec()) {
+            for format in formats.unwrap_or_else(|| SEARCHED.to_vec()) {
                 plan.extend(format.plan(root, &[])?);
             }
             return Ok(plan);
@@ -99,7 +99,7 @@ impl Migrate {
             let format = self.from.or_else(|| Format::of_name(&path));
             let Some(format) = format else {
                 bail!(
-                    "{}: its name does not tell which program it is from: use --from",
+                    "{}: cannot tell from its name which program it belongs to: use --from",
                     path.display()
                 );
             };
@@ -115,10 +115,10 @@ impl Migrate {
         Ok(plan)
     }
 
-    /// The files that are not there yet, where they are to be written.
+    /// The drafts to write, with their paths, without those that exist already.
     ///
     /// # Errors
-    /// One exists with another content.
+    /// A file exists with different content.
     fn placed<'a>(&self, root: &Root, drafts: &'a [Draft]) -> Result<Vec<(PathBuf, &'a Draft)>> {
         let mut placed = Vec::new();
         for draft in drafts {
@@ -136,7 +136,7 @@ impl Migrate {
     }
 }
 
-/// A file as it would be, less its secrets.
+/// The text of a file to print, without its secrets.
 fn shown(draft: &Draft) -> String {
     let mut text = format!("{}:\n", draft.path.display());
     for line in draft.text.lines() {
@@ -151,7 +151,7 @@ fn shown(draft: &Draft) -> String {
     text + "\n"
 }
 
-/// Writes all files or none.
+/// Writes all files, or none if one fails. Returns their paths.
 fn write<'a>(drafts: &'a [(PathBuf, &Draft)]) -> Result<Vec<&'a Path>> {
     let mut written: Vec<&Path> = Vec::new();
     for (path, draft) in drafts {
@@ -161,9 +161,9 @@ fn write<'a>(drafts: &'a [(PathBuf, &Draft)]) -> Result<Vec<&'a Path>> {
             (0o644, 0o755)
         };
         let parent = path.parent().context("a file has a directory")?;
-        let made = file::make_directory(parent, directory)
+        let result = file::make_directory(parent, directory)
             .and_then(|()| file::write_new(path, draft.text.as_bytes(), mode));
-        if let Err(error) = made {
+        if let Err(error) = result {
             for path in written {
                 file::remove(path)?;
             }

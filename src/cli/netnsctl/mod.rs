@@ -1,4 +1,4 @@
-//! netnsctl: one file for each verb, with its arguments and what it does. No verb uses another.
+//! netnsctl: a module for each verb, with its arguments. No verb uses another.
 
 use std::ffi::OsString;
 
@@ -83,7 +83,7 @@ enum Verb {
 }
 
 impl Ctl {
-    /// Parses the command line of this process, or ends it.
+    /// Parses the command line of this process, or exits with a usage error.
     pub fn parse_command_line() -> Self {
         let words: Vec<OsString> = std::env::args_os().skip(1).collect();
         match exec::Exec::plain(&words) {
@@ -132,8 +132,8 @@ impl Ctl {
     }
 }
 
-/// The command line of a program, by the name that it is called by; `None` for another name.
-/// Completion and manual pages come from it.
+/// The command line definition of a program, for completion and manual pages; `None` if there is no
+/// program of this name.
 pub fn program(name: &str) -> Option<Command> {
     let mut command = match name {
         "netnsctl" => Ctl::command(),
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plain_exec_is_read_as_clap_reads_it() {
+    fn a_plain_exec_is_parsed_as_clap_parses_it() {
         let mut plain = 0;
         for line in [
             "exec a true",

@@ -18,7 +18,7 @@ use crate::systemd::change::LOCK_TIMEOUT;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl new cable --from veth")]
 pub struct New {
-    /// Copy this type of the library
+    /// Type of the library to copy
     #[arg(long, value_name = "NSTYPE")]
     from: Option<NsType>,
 
@@ -51,7 +51,7 @@ impl New {
         file::make_directory(&root.conf_dir(), 0o755)?;
         let _lock = Lock::take_within(&root.units_lock(), LOCK_TIMEOUT)?;
         file::remove_temporary(&root.conf_dir())?;
-        // A run that was killed has come so far.
+        // A previous run was killed between the two files.
         let script = file::read(&paths[0]).ok().flatten();
         if script.as_deref() == Some(texts[0].as_bytes()) && !file::exists(&paths[1]) {
             file::write_new(&paths[1], texts[1].as_bytes(), 0o644)?;
@@ -80,15 +80,15 @@ fn refuse(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes all or none.
+/// Writes both files, or none if one fails.
 fn write(paths: &[PathBuf; 2], texts: &[String; 2]) -> Result<()> {
     for (at, (path, text)) in paths.iter().zip(texts).enumerate() {
         if let Err(error) = file::write_new(path, text.as_bytes(), 0o644) {
-            for made in &paths[..at] {
-                if let Err(undo) = fs::remove_file(made) {
+            for written in &paths[..at] {
+                if let Err(undo) = fs::remove_file(written) {
                     return Err(error.context(format!(
                         "and {} could not be removed again: {undo}",
-                        made.display()
+                        written.display()
                     )));
                 }
             }
@@ -107,14 +107,14 @@ fn shipped(root: &Root, nstype: &NsType) -> Result<[String; 2]> {
         .with_context(|| reading(&script))?
     else {
         bail!(
-            "there is no type '{nstype}' in {}, which has: {}",
+            "there is no type '{nstype}' in {}; available types: {}",
             root.share_dir().display(),
             types(root)?.join(" ")
         );
     };
     let sample = root.examples_dir().join(format!("{nstype}.conf"));
     let conf = fs::read_to_string(&sample).missing_ok();
-    // Distributions let administrators leave out /usr/share/doc.
+    // Administrators may exclude /usr/share/doc from packages.
     let conf = conf.with_context(|| reading(&sample))?.unwrap_or_else(|| {
         log::warn(&format!("no sample configuration {}", sample.display()));
         format!("# NSTYPE {nstype}\n")
@@ -129,9 +129,9 @@ fn types(root: &Root) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The text of a type with the names of another: its functions, variables and files.
+/// Renames the functions, variables and files in the text of a type.
 ///
-/// The name alone is left as it is: it may be a word of a command, as in `type veth`.
+/// The bare name is left as it is: it may be a word of a command, as in `type veth`.
 fn renamed(text: &str, from: &NsType, to: &NsType) -> String {
     let (from, to) = (from.as_str(), to.as_str());
     let (upper_from, upper_to) = (from.to_uppercase(), to.to_uppercase());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_skeleton_keeps_its_name() {
+    fn every_name_of_the_skeleton_is_replaced() {
         let (skeleton, to) = ("skeleton".parse().unwrap(), "My_type2".parse().unwrap());
         for text in SKELETON {
             let text = renamed(text, &skeleton, &to);

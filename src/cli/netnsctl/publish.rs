@@ -11,9 +11,10 @@ use crate::systemd::manager::Manager;
 
 /// Publish a port of a network namespace on the host
 ///
-/// While the namespace is up, systemd listens on PORT and relays connections (or datagrams) to the
-/// second PORT inside; to the service they seem to come from the namespace itself. The namespace
-/// needs no address that the host can reach. A range, 8000-8010:8000-8010, publishes each port.
+/// While the namespace is up, systemd listens on the first PORT and relays connections (or datagrams)
+/// to the second PORT inside. To the service, all clients have an address of the namespace itself. The
+/// namespace needs no address that the host can reach. A range, 8000-8010:8000-8010, publishes each
+/// port.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl publish web 8080:80

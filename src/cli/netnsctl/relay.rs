@@ -7,13 +7,13 @@ use clap::Args;
 
 use crate::service::publish::relay;
 
-/// Relay the datagrams of a socket, standard input, to an address
+/// Relay the datagrams of the socket on standard input to an address
 ///
 /// The units of 'netnsctl publish' run this in the namespace.
 #[derive(Debug, Args)]
 #[command(hide = true, after_help = "Example: netnsctl relay 127.0.0.1:53")]
 pub struct Relay {
-    /// Where the service listens
+    /// Address that the service listens on
     #[arg(value_name = "ADDRESS:PORT")]
     to: SocketAddr,
 }

@@ -7,20 +7,20 @@ use crate::instance::resolv_conf::{ResolvConf, is_domain, is_server};
 use crate::sys::log;
 use crate::sys::user::require_root;
 
-/// Set the name servers that an instance has in /etc/netns/NSNAME/resolv.conf
+/// Set the name servers of an instance in /etc/netns/NSNAME/resolv.conf
 ///
-/// The library of the types runs this; each instance has a part of its own in the file.
+/// The type library runs this. Each instance has a section of its own in the file.
 #[derive(Debug, Args)]
 #[command(
     hide = true,
     after_help = "Example: netnsctl resolv-conf veth@web 192.0.2.53 --search example.com"
 )]
 pub struct SetResolvConf {
-    /// Remove everything that the instance has in the file
+    /// Remove all name servers of the instance from the file
     #[arg(long, conflicts_with_all = ["source", "search", "servers"])]
     remove: bool,
 
-    /// One of several sources of the instance, such as dhcp4
+    /// Source of the name servers, such as dhcp4, if the instance has several
     #[arg(long, value_name = "WORD")]
     source: Option<String>,
 
@@ -67,7 +67,8 @@ impl SetResolvConf {
     }
 }
 
-/// The words that are valid. They may come from the network: others are no reason to fail.
+/// The valid words, with a warning for each other: they may come from the network, where an invalid
+/// one must not fail the start.
 fn valid<'a>(
     words: &'a [String],
     is_valid: fn(&str) -> bool,

@@ -18,12 +18,12 @@ use crate::sys::terminal::{self, Highlight, Terminal, clean};
 use crate::systemd::instances::known;
 use crate::systemd::manager::Manager;
 
-/// Show the state of a network namespace and what is in it, or of all
+/// Show the state and content of one network namespace, or of all
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit status, as that of 'systemctl status': 0 if the namespace exists and all
-its types are active, 3 if it does not or one of them is not active, 4 if there
-is no network namespace or instance of that name.
+Exit status, as for 'systemctl status': 0 if the namespace exists and all its
+types are active, 3 if it does not exist or one of them is not active, 4 if
+there is no network namespace or instance of that name.
 
 Example: netnsctl status web")]
 pub struct Status {
@@ -43,10 +43,10 @@ pub struct Status {
     name: Option<NsName>,
 }
 
-/// The exit status where the namespace or one of its types is not up.
+/// The exit status if the namespace or one of its types is not up.
 const NOT_ACTIVE: u8 = 3;
 
-/// The exit status where there is no such namespace.
+/// The exit status if there is no such namespace.
 const UNKNOWN: u8 = 4;
 
 /// The document that `--json NSNAME` prints.
@@ -107,7 +107,7 @@ impl Status {
     }
 }
 
-/// The namespace of instances that are configured or enabled, and not up.
+/// A namespace with instances that are configured or enabled, but not up; `None` if there are none.
 fn inactive(root: &Root, manager: Option<&Manager>, name: &NsName) -> Option<Namespace> {
     let instances = known(root, manager, &mut Vec::new()).into_iter();
     let types = instances.filter(|instance| instance.nsname == *name);
@@ -121,7 +121,7 @@ fn inactive(root: &Root, manager: Option<&Manager>, name: &NsName) -> Option<Nam
     (!namespace.types.is_empty()).then_some(namespace)
 }
 
-/// One namespace, in sections.
+/// The page of one namespace, in sections.
 fn text(details: &Details, terminal: Terminal) -> String {
     let namespace = &details.namespace;
     let mut text = String::new();
@@ -205,7 +205,7 @@ fn link(link: &Link) -> String {
     } = link;
     let mut words = vec![format!("{index}: {name}  {kind} {state}  mtu {mtu}  {mac}")];
     words.extend(link.master.iter().map(|master| format!("master {master}")));
-    // With the name of the namespace, also where it is the same.
+    // Always with the name of the namespace.
     let from = &Location::Unknown;
     for (word, end) in [("peer", &link.peer), ("on", &link.lower)] {
         words.extend(
@@ -217,7 +217,7 @@ fn link(link: &Link) -> String {
     words.join("  ")
 }
 
-/// Of the links but the loopback, of sockets, and of what else there is.
+/// The counters that are not 0, and the traffic of each link except `lo`.
 fn counters(counters: &Counters) -> Vec<String> {
     let links = counters.links.iter().filter(|traffic| traffic.link != "lo");
     let mut lines: Vec<String> = links
@@ -279,7 +279,7 @@ fn peer(peer: &Peer) -> String {
     )
 }
 
-/// In the unit that leaves up to three digits before the point.
+/// A number of bytes, with the prefix that leaves at most three digits before the point.
 fn bytes(count: u64) -> String {
     let mut value = count as f64;
     for unit in ["B", "kB", "MB", "GB", "TB"] {

@@ -6,7 +6,7 @@ use crate::lifecycle;
 use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 
-/// Clean up after starts and stops of units that were killed
+/// Clean up after units that were killed while starting or stopping
 #[derive(Debug, Args)]
 #[command(hide = true, after_help = "Example: netnsctl undo")]
 pub struct Undo {}

@@ -14,11 +14,11 @@ use crate::systemd::manager::Manager;
 Example: netnsctl unpublish web 8080
          netnsctl unpublish dns 5353/udp")]
 pub struct Unpublish {
-    /// Network namespace that it was published in, if not the host
+    /// Network namespace that the port is published in, if not the host
     #[arg(long, value_name = "NSNAME")]
     from: Option<NsName>,
 
-    /// Name of the network namespace that the port leads to
+    /// Name of the network namespace that the port is forwarded to
     #[arg(value_name = "NSNAME")]
     name: NsName,
 

@@ -9,10 +9,10 @@ use crate::lifecycle;
 ///
 /// Creates the network namespace NSNAME unless another type already uses it,
 /// and runs the functions of NSTYPE for up outside and up inside. If one fails,
-/// what was set up is taken down again. Where systemd runs, this is the same as
-/// 'systemctl start netns-NSTYPE@NSNAME'; elsewhere, such as in a container,
-/// the functions are run directly, in the environment of a unit: of the caller's
-/// variables, only LANG, LC_*, NETNS_TRACE and NETNS_TRUST are kept.
+/// everything that was set up is taken down again. If systemd is running, this
+/// is the same as 'systemctl start netns-NSTYPE@NSNAME'. Otherwise, as in a
+/// container, the functions are run directly, in the environment of a unit: only
+/// LANG, LC_*, NETNS_TRACE and NETNS_TRUST are kept from the caller's.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl up veth@web")]
 pub struct Up {

@@ -1,4 +1,4 @@
-//! The configuration of a network, as the runtime gives it to the plugin.
+//! The network configuration that the runtime passes to the plugin.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,8 @@ use super::{Code, OrCode, facts_of_environment};
 use crate::container::facts::{self, Address, Facts, Port, Route};
 use crate::container::interface::Plan;
 use crate::container::plugin::Call;
-use crate::container::record::{Addresses, Key};
+use crate::container::record::{Ipam, Key};
+use crate::container::variables;
 
 /// The versions of the specification that are supported, from the oldest.
 pub const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -23,11 +24,11 @@ pub struct Configuration {
     pub version: String,
     pub plan: Plan,
     runtime: Runtime,
-    /// As it came, for the plugin that manages addresses.
+    /// The original document, for the IPAM plugin.
     json: Value,
 }
 
-/// The keys that are ours, or of the specification.
+/// The keys that are our own or from the specification.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Keys {
@@ -40,7 +41,7 @@ struct Keys {
     runtime_config: Runtime,
 }
 
-/// What the runtime adds, for capabilities that the configuration declares.
+/// The keys that the runtime adds for the capabilities that the configuration declares.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Runtime {
@@ -51,7 +52,7 @@ struct Runtime {
     ips: Vec<String>,
 }
 
-/// Kubernetes writes the keys with capitals.
+/// A port mapping. Kubernetes capitalizes the keys.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PortMapping {
@@ -65,31 +66,31 @@ struct PortMapping {
     host_ip: String,
 }
 
-/// The part of a result that address management gives.
+/// The result of an IPAM plugin.
 #[derive(Debug, Default, Deserialize)]
-struct Managed {
+struct IpamResult {
     #[serde(default)]
-    ips: Vec<ManagedAddress>,
+    ips: Vec<IpamAddress>,
     #[serde(default)]
-    routes: Vec<ManagedRoute>,
+    routes: Vec<IpamRoute>,
     #[serde(default)]
-    dns: ManagedDns,
+    dns: CniDns,
 }
 
 #[derive(Debug, Deserialize)]
-struct ManagedAddress {
+struct IpamAddress {
     address: IpNet,
     gateway: Option<IpAddr>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ManagedRoute {
+struct IpamRoute {
     dst: IpNet,
     gw: Option<IpAddr>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct ManagedDns {
+struct CniDns {
     #[serde(default)]
     nameservers: Vec<String>,
     #[serde(default)]
@@ -97,8 +98,10 @@ struct ManagedDns {
 }
 
 impl Configuration {
+    /// Reads a configuration.
+    ///
     /// # Errors
-    /// Names the key that is missing or wrong.
+    /// A key, which the error names, is missing or invalid.
     pub fn read(json: Value) -> Result<Self> {
         let keys = Keys::deserialize(&json);
         let keys = keys
@@ -106,12 +109,12 @@ impl Configuration {
             .or_code(Code::BadConfiguration)?;
         let nstype = keys.nstype.parse();
         let nstype = nstype.context("'nstype'").or_code(Code::BadConfiguration)?;
-        let variables = facts::variables(&keys.variables);
-        let addresses = json["ipam"]["type"]
+        let variables = variables::read(&keys.variables);
+        let plugin = json["ipam"]["type"]
             .as_str()
-            .filter(|ipam| !ipam.is_empty());
-        let addresses = addresses.map(|ipam| Addresses {
-            plugin: ipam.to_owned(),
+            .filter(|plugin| !plugin.is_empty());
+        let ipam = plugin.map(|plugin| Ipam {
+            plugin: plugin.to_owned(),
             configuration: json.clone(),
             path: std::env::var("CNI_PATH").unwrap_or_default(),
         });
@@ -124,19 +127,19 @@ impl Configuration {
                 variables: variables
                     .context("'variables'")
                     .or_code(Code::BadConfiguration)?,
-                addresses,
+                ipam,
             },
             runtime: keys.runtime_config,
             json,
         })
     }
 
-    /// The result of the plugin before this one, if there is one.
+    /// The result of the previous plugin, if there is one.
     pub fn previous(&self) -> Option<&Value> {
         self.json.get("prevResult").filter(|json| json.is_object())
     }
 
-    /// What the configuration and the runtime say of an interface.
+    /// The facts about an interface from the configuration and the runtime.
     pub fn facts(&self, key: &Key) -> Result<Facts> {
         let mut facts = facts_of_environment(key);
         facts.network.clone_from(&self.name);
@@ -158,48 +161,47 @@ impl Configuration {
         for mapping in &self.runtime.port_mappings {
             facts.ports.extend(mapping.port().or_code(bad)?);
         }
-        let dns: ManagedDns = match self.json.get("dns") {
-            Some(dns) => ManagedDns::deserialize(dns).context("'dns'").or_code(bad)?,
-            None => ManagedDns::default(),
+        let dns: CniDns = match self.json.get("dns") {
+            Some(dns) => CniDns::deserialize(dns).context("'dns'").or_code(bad)?,
+            None => CniDns::default(),
         };
         facts.dns.servers = dns.nameservers;
         facts.dns.search = dns.search;
         Ok(facts)
     }
 
-    /// The plugin that manages addresses.
+    /// The name of the IPAM plugin.
     fn ipam(&self) -> Option<&str> {
-        let addresses = self.plan.addresses.as_ref();
-        addresses.map(|addresses| addresses.plugin.as_str())
+        self.plan.ipam.as_ref().map(|ipam| ipam.plugin.as_str())
     }
 
-    /// Takes addresses from the plugin that manages them.
-    pub fn take_addresses(&self, call: &Call, facts: &mut Facts) -> Result<()> {
+    /// Requests addresses from the IPAM plugin and adds them to `facts`.
+    pub fn request_addresses(&self, call: &Call, facts: &mut Facts) -> Result<()> {
         let Some(ipam) = self.ipam() else {
             return Ok(());
         };
         let answer = call.run(ipam, "ADD", &self.json)?;
-        let managed = Managed::deserialize(&answer);
-        let managed = managed.with_context(|| format!("reading the answer of '{ipam}'"))?;
-        if managed.ips.is_empty() {
-            return Err(anyhow!("'{ipam}' has given no address"));
+        let result = IpamResult::deserialize(&answer);
+        let result = result.with_context(|| format!("reading the result of plugin '{ipam}'"))?;
+        if result.ips.is_empty() {
+            return Err(anyhow!("plugin '{ipam}' returned no address"));
         }
-        // It has been asked for those of the runtime, too.
-        facts.addresses = managed.ips.iter().map(ManagedAddress::known).collect();
-        facts.routes = managed.routes.iter().map(ManagedRoute::known).collect();
+        // These include the addresses that the runtime requests.
+        facts.addresses = result.ips.iter().map(IpamAddress::to_fact).collect();
+        facts.routes = result.routes.iter().map(IpamRoute::to_fact).collect();
         if facts.dns.servers.is_empty() {
-            facts.dns.servers = managed.dns.nameservers;
-            facts.dns.search = managed.dns.search;
+            facts.dns.servers = result.dns.nameservers;
+            facts.dns.search = result.dns.search;
         }
         Ok(())
     }
 
-    /// Gives addresses back; that there are none is no error.
+    /// Releases the addresses, if there are any.
     pub fn release_addresses(&self, call: &Call) -> Result<()> {
         self.delegate("DEL", call)
     }
 
-    /// Passes a command on to the plugin that manages addresses.
+    /// Calls the IPAM plugin, if there is one, with a command.
     pub fn delegate(&self, command: &str, call: &Call) -> Result<()> {
         match self.ipam() {
             Some(ipam) => call.run(ipam, command, &self.json).map(drop),
@@ -207,7 +209,7 @@ impl Configuration {
         }
     }
 
-    /// The interfaces that GC keeps.
+    /// The interfaces that GC must not take down.
     pub fn valid_attachments(&self) -> Result<Vec<Key>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -218,7 +220,7 @@ impl Configuration {
         }
         const KEY: &str = "cni.dev/valid-attachments";
         let list = self.json.get(KEY).or(self.json.get("cni.dev/attachments"));
-        // Without the list, everything would go.
+        // Without the list, GC would take down everything.
         let list = list.with_context(|| format!("there is no '{KEY}'"));
         let list = list.and_then(|list| Ok(Vec::<Attachment>::deserialize(list)?));
         let list = list.or_code(Code::BadConfiguration)?;
@@ -227,15 +229,15 @@ impl Configuration {
     }
 }
 
-impl ManagedAddress {
-    fn known(&self) -> Address {
+impl IpamAddress {
+    fn to_fact(&self) -> Address {
         let (address, gateway) = (self.address, self.gateway);
         Address { address, gateway }
     }
 }
 
-impl ManagedRoute {
-    fn known(&self) -> Route {
+impl IpamRoute {
+    fn to_fact(&self) -> Route {
         let (destination, gateway) = (self.dst, self.gw);
         Route {
             destination,
@@ -245,7 +247,7 @@ impl ManagedRoute {
 }
 
 impl PortMapping {
-    /// `None` where no port of the host is asked for, as Kubernetes does.
+    /// The port to publish; `None` if the mapping has no port of the host, as those of Kubernetes may.
     fn port(&self) -> Result<Option<Port>> {
         if self.host_port == 0 {
             return Ok(None);

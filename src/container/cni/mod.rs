@@ -17,7 +17,7 @@ mod result;
 
 use configuration::{Configuration, VERSIONS};
 
-/// The codes of errors: up to 99 those of the specification, from 100 on ours.
+/// The codes of errors: up to 99 from the specification, from 100 on our own.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Code {
     BadVersion = 1,
@@ -25,17 +25,17 @@ pub(super) enum Code {
     BadJson = 6,
     BadConfiguration = 7,
     NotAvailable = 50,
-    /// The functions of the NSTYPE have failed, or anything else has.
+    /// A function of the NSTYPE has failed, or anything else.
     Failed = 100,
-    /// There is such an interface already.
+    /// The interface already exists.
     Exists = 101,
-    /// What CHECK looks for is not there.
+    /// CHECK found a difference.
     Differs = 102,
-    /// This is not run by root.
+    /// The plugin was not run as root.
     NotPermitted = 103,
 }
 
-/// Gives an error its code.
+/// Adds a code to an error.
 trait OrCode<T> {
     fn or_code(self, code: Code) -> Result<T>;
 }
@@ -54,8 +54,8 @@ fn error_of(code: Code, msg: &str) -> PluginError {
     }
 }
 
-/// Does what the environment asks for. Gives whether it went well, and the answer, which is an error
-/// if not.
+/// Runs the command in `CNI_COMMAND`. Returns whether it succeeded, and the JSON to print: the result or
+/// the error.
 pub fn answer(root: &Root) -> (bool, String) {
     let mut version = "1.0.0".to_owned();
     match run(root, &mut version) {
@@ -76,7 +76,7 @@ fn merge(object: &mut Value, other: Value) {
     }
 }
 
-/// An error in the words of the specification.
+/// An error in the form of the specification.
 fn plugin_error(error: &anyhow::Error) -> PluginError {
     let own = error.downcast_ref::<PluginError>();
     let not_up = error.downcast_ref::<NotUp>();
@@ -87,7 +87,7 @@ fn plugin_error(error: &anyhow::Error) -> PluginError {
     };
     PluginError {
         code: own.map_or(code as u32, |own| own.code),
-        // With the context that was added to it; its own display has the code.
+        // Includes the context; `Display` of a plugin's error adds the code, which is a field here.
         msg: match own {
             Some(own) => format!("{error:#}").replace(&own.to_string(), &own.msg),
             None => format!("{error:#}"),
@@ -124,7 +124,7 @@ fn run(root: &Root, version: &mut String) -> Result<Value> {
             true => work(root, &configuration),
             false => Err(error_of(
                 Code::BadVersion,
-                &format!("{command} is for cniVersion {first} and later, not {asked}"),
+                &format!("{command} requires cniVersion {first} or later, not {asked}"),
             )
             .into()),
         }
@@ -136,14 +136,15 @@ fn run(root: &Root, version: &mut String) -> Result<Value> {
         "STATUS" => since("1.1.0", status),
         "GC" => since("1.1.0", collect),
         other => {
-            let error =
-                anyhow!("CNI_COMMAND '{other}' is none of ADD, DEL, CHECK, VERSION, STATUS, GC");
+            let error = anyhow!(
+                "unknown CNI_COMMAND '{other}': use ADD, DEL, CHECK, VERSION, STATUS or GC"
+            );
             Err(error).or_code(Code::BadEnvironment)
         }
     }
 }
 
-/// A variable of the environment that must be there.
+/// The value of an environment variable that must be set.
 fn variable(name: &str) -> Result<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
     value
@@ -156,7 +157,7 @@ fn key() -> Result<Key> {
     Key::new(&container, &ifname).or_code(Code::BadEnvironment)
 }
 
-/// The call of a plugin for address management, with the environment of this one.
+/// A call of the IPAM plugin, with the environment of this plugin.
 fn call() -> Call {
     let or_empty = |name| env::var(name).unwrap_or_default();
     Call {
@@ -181,19 +182,19 @@ fn add(root: &Root, configuration: &Configuration) -> Result<Value> {
     if let Some(record) = locked.record()? {
         if interface::is_up(root, &record)? {
             let error = anyhow!(
-                "the container already has an interface {}, of network '{}': DEL comes before another ADD",
+                "the container already has an interface {}, of network '{}': run DEL before another ADD",
                 key.ifname(),
                 record.network
             );
             return Err(error).or_code(Code::Exists);
         }
-        // Of an ADD that was interrupted.
+        // A previous ADD was interrupted.
         locked.divert_output()?;
         interface::detach(root, &locked, &record)?;
         configuration.release_addresses(&call())?;
     }
     let added = configuration
-        .take_addresses(&call(), &mut facts)
+        .request_addresses(&call(), &mut facts)
         .and_then(|()| {
             interface::attach(
                 root,
@@ -232,13 +233,18 @@ fn check(root: &Root, configuration: &Configuration) -> Result<Value> {
     let netns = variable("CNI_NETNS")?;
     let previous = configuration
         .previous()
-        .context("there is no prevResult to check against")
+        .context("'prevResult' is missing")
         .or_code(Code::BadConfiguration)?;
     let locked = Locked::take(root, &key)?;
     let record = locked
         .record()?
         .filter(|record| record.network == configuration.name)
-        .with_context(|| format!("the container has no interface {} of ours", key.ifname()))
+        .with_context(|| {
+            format!(
+                "the container has no interface {} of this plugin",
+                key.ifname()
+            )
+        })
         .or_code(Code::Differs)?;
     let report =
         interface::check(root, &record, Some(key.ifname()), &netns).or_code(Code::Differs)?;
@@ -263,7 +269,7 @@ fn collect(root: &Root, configuration: &Configuration) -> Result<Value> {
             continue;
         }
         let locked = Locked::take(root, &key)?;
-        // Another process may have taken it down meanwhile.
+        // Another process may have taken it down.
         let Some(record) = locked.record()? else {
             continue;
         };
@@ -283,8 +289,8 @@ fn collect(root: &Root, configuration: &Configuration) -> Result<Value> {
     }
 }
 
-/// What the environment tells of the container. `CNI_ARGS` has its name as Kubernetes gives it, and
-/// the MAC address that Podman 4 asks for.
+/// The facts in the environment. `CNI_ARGS` contains the pod's name from Kubernetes and the MAC address
+/// from Podman 4.
 fn facts_of_environment(key: &Key) -> Facts {
     let arguments = env::var("CNI_ARGS").unwrap_or_default();
     let argument = |key: &str| {

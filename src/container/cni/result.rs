@@ -7,7 +7,7 @@ use super::Configuration;
 use crate::container::facts::{Dns, Facts};
 use crate::container::report::{Interface, Report};
 
-/// The result of an ADD: that of the plugins before, and what the kernel has of this interface.
+/// The result of ADD: that of the previous plugin, with the interface that this one has set up.
 pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: &str) -> Value {
     let version = configuration.version.as_str();
     let previous = configuration.previous();
@@ -81,25 +81,25 @@ fn dns(dns: &Dns) -> Value {
     json.into()
 }
 
-/// Compares a result with what the kernel has now.
+/// Compares a result with the current state.
 ///
 /// # Errors
-/// Names the first interface, address or route of this container that is missing.
+/// An interface, address or route in the container, which the error names, is missing or differs.
 pub fn compare(previous: &Value, report: &Report) -> Result<()> {
     let entries = |key: &str| previous[key].as_array().into_iter().flatten();
     let interfaces: Vec<&Value> = entries("interfaces").collect();
     for interface in &interfaces {
         let (name, mac) = (interface["name"].as_str(), interface["mac"].as_str());
         let links = match interface["sandbox"].as_str().unwrap_or_default() {
-            // Those of other plugins are not known here.
+            // Interfaces outside may belong to other plugins.
             "" => continue,
             _ => &report.inside,
         };
         let found = links.iter().find(|link| Some(link.name.as_str()) == name);
         match found {
-            None => bail!("the interface {} is gone", name.unwrap_or_default()),
+            None => bail!("interface {} is missing", name.unwrap_or_default()),
             Some(link) if mac.is_some_and(|mac| !mac.eq_ignore_ascii_case(&link.mac)) => bail!(
-                "the interface {} has the MAC address {}, not {}",
+                "interface {} has the MAC address {}, not {}",
                 link.name,
                 link.mac,
                 mac.unwrap_or_default()
@@ -111,14 +111,14 @@ pub fn compare(previous: &Value, report: &Report) -> Result<()> {
         let address = ip["address"].as_str().unwrap_or_default();
         let mut all = report.addresses.iter();
         if !all.any(|(_, known)| known.address.to_string() == address) {
-            bail!("the address {address} is gone");
+            bail!("address {address} is missing");
         }
     }
     for route in entries("routes") {
         let destination = route["dst"].as_str().unwrap_or_default();
         let mut all = report.routes.iter();
         if !all.any(|known| known.destination.to_string() == destination) {
-            bail!("the route to {destination} is gone");
+            bail!("the route to {destination} is missing");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The picture in the language of Graphviz (graphviz.org/doc/info/lang.html).
+//! The diagram in the DOT language of Graphviz (graphviz.org/doc/info/lang.html).
 
 use std::fmt::Write;
 
@@ -8,16 +8,16 @@ pub fn draw(graph: &Diagram) -> String {
     let mut out = String::from(
         "graph netns {\n  rankdir=LR\n  node [shape=box, style=rounded, fontname=monospace]\n",
     );
-    for (number, boxed) in graph.boxes.iter().enumerate() {
-        let mut title = boxed.title.clone();
-        for note in &boxed.notes {
+    for (number, frame) in graph.frames.iter().enumerate() {
+        let mut title = frame.title.clone();
+        for note in &frame.notes {
             title += "\n";
             title += note;
         }
-        let colour = colour(boxed.health);
+        let colour = colour(frame.health);
         let _ = writeln!(out, "  subgraph cluster_{number} {{");
         let _ = writeln!(out, "    label={}\n    color=\"{colour}\"", quoted(&title));
-        for (row, link) in boxed.rows.iter().enumerate() {
+        for (row, link) in frame.rows.iter().enumerate() {
             let mut label = format!("{}\n{}", link.name, link.kind);
             for address in link.addresses.iter().chain(&link.elsewhere) {
                 label += "\n";
@@ -31,14 +31,14 @@ pub fn draw(graph: &Diagram) -> String {
             let node = node((number, row));
             let _ = writeln!(out, "    {node} [label={}{style}]", quoted(&label));
         }
-        for (service, name) in boxed.services.iter().enumerate() {
+        for (service, name) in frame.services.iter().enumerate() {
             let name = quoted(name);
             let _ = writeln!(
                 out,
                 "    b{number}s{service} [label={name}, shape=component]"
             );
         }
-        if boxed.rows.is_empty() && boxed.services.is_empty() {
+        if frame.rows.is_empty() && frame.services.is_empty() {
             // A cluster without nodes is not drawn.
             let _ = writeln!(out, "    b{number} [label=\"\", shape=none]");
         }
@@ -64,7 +64,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped.replace('\n', "\\n"))
 }
 
-/// The colour of a box, as CSS and Graphviz both know it.
+/// The colour of a frame, in a notation of both CSS and Graphviz.
 pub fn colour(health: Health) -> &'static str {
     match health {
         Health::Active => "#2e8b57",

@@ -1,4 +1,4 @@
-//! The picture of a host: boxes with rows, and lines between the rows.
+//! A diagram of the namespaces of a host: frames with a row for each link, and lines between the rows.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,11 @@ pub mod dot;
 pub mod svg;
 pub mod text;
 
-/// What is drawn, in any format.
+/// The content of a diagram, in any format.
 #[derive(Debug)]
 pub struct Diagram {
-    /// The host first.
-    pub boxes: Vec<Frame>,
+    /// The host is the first.
+    pub frames: Vec<Frame>,
     pub lines: Vec<Line>,
 }
 
@@ -22,7 +22,7 @@ pub struct Diagram {
 pub struct Frame {
     pub title: String,
     pub health: Health,
-    /// The states of the types, such as `veth active`, or what else there is to say.
+    /// The states of the types, such as `veth active`, and remarks such as `no links`.
     pub notes: Vec<String>,
     pub rows: Vec<Row>,
     pub services: Vec<String>,
@@ -49,11 +49,11 @@ pub struct Row {
     /// `up`, `down` or `no-carrier`.
     pub state: &'static str,
     pub addresses: Vec<String>,
-    /// How deep it is below the bridges and bonds that it is part of.
+    /// The number of bridges, bonds and VRFs above it.
     pub depth: usize,
-    /// What it is connected to, in words.
+    /// The links that it is connected to, such as `── host:eth0` or `on eth0`.
     pub ends: Vec<String>,
-    /// The one of these that has no line, because its namespace has no name.
+    /// The one of `ends` that has no line, because its namespace has no name.
     pub elsewhere: Option<String>,
 }
 
@@ -63,10 +63,10 @@ impl Row {
     }
 }
 
-/// Where a line ends: the number of the box and of the row.
+/// The end of a line: the number of the frame and of the row.
 pub type Point = (usize, usize);
 
-/// Two links that belong together.
+/// A line between two links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     pub kind: LineKind,
@@ -76,19 +76,19 @@ pub struct Line {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineKind {
-    /// A pair.
+    /// `from` and `to` are a pair.
     Pair,
-    /// `from` is made on top of `to`.
+    /// `from` is stacked on `to`.
     Lower,
-    /// `from` is part of `to`, a bridge or a bond.
+    /// `from` is a member of `to`, a bridge, bond or VRF.
     Member,
 }
 
 impl Diagram {
-    /// Arranges the links of the host's namespace and of the named ones.
+    /// The diagram of the host's namespace and of `named`.
     pub fn of(host: &Namespace, named: &[Namespace]) -> Self {
         let namespaces: Vec<&Namespace> = std::iter::once(host).chain(named).collect();
-        let mut boxes = Vec::new();
+        let mut frames = Vec::new();
         let mut points: HashMap<(Location, u32), Point> = HashMap::new();
         let mut links: Vec<Vec<&Link>> = Vec::new();
         for (number, namespace) in namespaces.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Diagram {
             for (row, (link, _)) in ordered.iter().enumerate() {
                 points.insert((namespace.location(), link.index), (number, row));
             }
-            boxes.push(Frame {
+            frames.push(Frame {
                 title: clean(namespace.title()),
                 health: health(namespace),
                 notes: notes(namespace),
@@ -114,7 +114,7 @@ impl Diagram {
                 let from = (number, row);
                 let to = |end: &Endpoint| points.get(&(end.place.clone(), end.index)).copied();
                 let mut add = |kind, to: Option<Point>| {
-                    // Both ends of a pair know of it; it is one line.
+                    // Both ends of a pair name their peer. Draw one line.
                     if let Some(to) = to.filter(|to| kind != LineKind::Pair || from < *to) {
                         lines.push(Line { kind, from, to });
                     }
@@ -128,11 +128,11 @@ impl Diagram {
                 add(LineKind::Member, master);
             }
         }
-        Self { boxes, lines }
+        Self { frames, lines }
     }
 }
 
-/// The links but the loopback: each bridge followed by its members, each link by those on top.
+/// The links except the loopback interface, with their depths: each bridge is followed by its members.
 fn in_order(namespace: &Namespace) -> Vec<(&Link, usize)> {
     let mut children: HashMap<&str, Vec<&Link>> = HashMap::new();
     let mut tops = Vec::new();
@@ -142,7 +142,7 @@ fn in_order(namespace: &Namespace) -> Vec<(&Link, usize)> {
             None => tops.push(link),
         }
     }
-    // Where the other end is decides, so that lines cross less.
+    // Order by the namespace of the other end, so that fewer lines cross.
     let key = |link: &&Link| {
         let end = link.peer.as_ref().or(link.lower.as_ref());
         let named = match end.map(|end| &end.place) {
@@ -181,7 +181,7 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
         addresses: link
             .addresses
             .iter()
-            // Link-local addresses, of which every link has one.
+            // Most links have a link-local IPv6 address, which tells nothing.
             .filter(|address| !address.starts_with("fe80:"))
             .cloned()
             .collect(),

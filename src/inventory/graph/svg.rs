@@ -1,7 +1,7 @@
-//! The picture as SVG.
+//! The diagram as SVG.
 //!
-//! A few namespaces stand in one column to the right of the host, with lines between the links.
-//! Many stand in columns below the host, and each link names the one that it is connected to.
+//! A few namespaces are drawn in one column to the right of the host, with lines between the links.
+//! Many are drawn in columns below the host, and each link names the link that it is connected to.
 
 use std::fmt::Write;
 
@@ -24,25 +24,25 @@ const FONT: f64 = 13.0;
 const NARROWEST: f64 = 160.0;
 /// The space after a name, and after a kind.
 const SPACE: f64 = 14.0;
-/// The height of a column of namespaces that lines can still be followed in.
+/// The maximum height of one column of namespaces, in which lines can still be followed.
 const TALLEST: f64 = 2000.0;
-/// The width of the picture with columns, for its height.
+/// The width of a diagram with columns, divided by its height.
 const ASPECT: f64 = 1.5;
 const LEGEND_WIDTH: f64 = 720.0;
 
 const PAIR: &str = "stroke=\"#34495e\"";
 const LOWER: &str = "stroke=\"#a0522d\" stroke-dasharray=\"5 4\"";
 
-/// A frame with its place on the paper.
+/// The position and size of a frame.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     x: f64,
     y: f64,
     width: f64,
-    /// Its rows are in columns of this many, each as wide as this.
+    /// The number of rows in each column, and the width of a column.
     rows: usize,
     column: f64,
-    /// Where the kinds of the links begin in a column, and their addresses.
+    /// Where the kinds and the addresses of the links begin in a column.
     kinds: f64,
     addresses: f64,
 }
@@ -65,11 +65,11 @@ impl Bounds {
     }
 }
 
-/// What is drawn, and where.
+/// A diagram with its layout.
 struct Picture<'a> {
     graph: &'a Diagram,
     places: Vec<Bounds>,
-    /// Whether there are lines between the links; else each names its ends.
+    /// Whether there are lines between the links; otherwise each link names its ends.
     lines: bool,
     out: String,
 }
@@ -97,7 +97,7 @@ pub fn draw(graph: &Diagram) -> String {
 impl Picture<'_> {
     /// Sets the sizes of all frames.
     fn measure(&mut self) {
-        let frames = self.graph.boxes.iter();
+        let frames = self.graph.frames.iter();
         self.places = frames.map(|frame| self.size(frame)).collect();
     }
 
@@ -195,7 +195,7 @@ impl Picture<'_> {
              <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>"
         ));
         let graph = self.graph;
-        for (frame, place) in graph.boxes.iter().zip(self.places.clone()) {
+        for (frame, place) in graph.frames.iter().zip(self.places.clone()) {
             self.frame(frame, place);
         }
         if self.lines {
@@ -259,7 +259,7 @@ impl Picture<'_> {
         let (x, y) = place.row(number);
         let indent = INDENT * row.depth as f64;
         let dot = x + PADDING + 4.0 + indent;
-        // The branch from the bridge, unless that is in another column.
+        // Draw the branch from the bridge, unless the bridge is in another column.
         let parent = parent
             .map(|parent| place.row(parent))
             .filter(|parent| parent.0 == x);
@@ -311,7 +311,7 @@ impl Picture<'_> {
             )
         };
         let title = |(number, row): Point| {
-            let frame = &self.graph.boxes[number];
+            let frame = &self.graph.frames[number];
             escaped(&format!("{}:{}", frame.title, frame.rows[row].name))
         };
         let (a, b) = (title(from), title(to));
@@ -326,7 +326,7 @@ impl Picture<'_> {
         }
     }
 
-    /// How far lines between namespaces leave their column.
+    /// The width that lines between namespaces need to the right of their column.
     fn widest_bulge(&self) -> f64 {
         let between = |line: &&Line| self.lines && line.from.0 > 0 && line.to.0 > 0;
         let bulges = self.graph.lines.iter().filter(between).map(|line| {
@@ -367,7 +367,7 @@ impl Picture<'_> {
     }
 }
 
-/// The namespaces in the order of their first link to the host, so that lines cross less.
+/// The namespaces in the order of their first link to the host, so that fewer lines cross.
 fn order(graph: &Diagram) -> Vec<usize> {
     let first = |number: usize| {
         let rows = graph
@@ -379,17 +379,17 @@ fn order(graph: &Diagram) -> Vec<usize> {
             });
         rows.min().unwrap_or(usize::MAX)
     };
-    let mut order: Vec<usize> = (1..graph.boxes.len()).collect();
+    let mut order: Vec<usize> = (1..graph.frames.len()).collect();
     order.sort_by_cached_key(|number| first(*number));
     order
 }
 
-/// How far a line between two namespaces leaves their column.
+/// The width that a line between two namespaces needs to the right of their column.
 fn bulge(y1: f64, y2: f64) -> f64 {
     (30.0 + (y2 - y1).abs() / 3.0).min(GUTTER)
 }
 
-/// Text for XML 1.0. Control characters, which it may not have, are gone already.
+/// Escapes text for XML 1.0. Control characters, which XML does not allow, must have been removed.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,19 +1,22 @@
-//! The picture for a terminal: a box for each namespace, peers in words.
+//! The diagram for a terminal: a frame for each namespace. Each link names its peer.
 
 use super::{Diagram, Frame, Health};
 use crate::sys::terminal::{self, Highlight, Terminal};
 
-/// The narrowest picture that is drawn, in columns.
+/// The minimum width, in columns.
 const NARROWEST: usize = 16;
 
-/// Draws it, as wide as `terminal` allows.
+/// Draws a diagram, at most as wide as `terminal`.
 pub fn draw(graph: &Diagram, terminal: Terminal) -> String {
-    let names = graph.boxes.iter().flat_map(|boxed| &boxed.rows);
+    let names = graph.frames.iter().flat_map(|frame| &frame.rows);
     let names = names.map(|row| row.depth * 2 + terminal::width(&row.name));
     let names = names.max().unwrap_or(0);
-    let contents: Vec<Vec<Vec<String>>> =
-        graph.boxes.iter().map(|boxed| rows(boxed, names)).collect();
-    let headings = graph.boxes.iter().map(heading);
+    let contents: Vec<Vec<Vec<String>>> = graph
+        .frames
+        .iter()
+        .map(|frame| rows(frame, names))
+        .collect();
+    let headings = graph.frames.iter().map(heading);
     let wanted = headings
         .map(|heading| terminal::width(&heading) + 2)
         .chain(
@@ -28,12 +31,12 @@ pub fn draw(graph: &Diagram, terminal: Terminal) -> String {
     let most = terminal.width.unwrap_or(usize::MAX).max(NARROWEST) - 4;
     let inner = wanted.min(most);
     let mut text = String::new();
-    for (boxed, lines) in graph.boxes.iter().zip(&contents) {
-        let paint = |part: &str| match highlight(boxed.health) {
+    for (frame, lines) in graph.frames.iter().zip(&contents) {
+        let paint = |part: &str| match highlight(frame.health) {
             Some(highlight) => terminal.paint(highlight, part),
             None => part.to_owned(),
         };
-        let heading = terminal::cut(&heading(boxed), inner - 1);
+        let heading = terminal::cut(&heading(frame), inner - 1);
         let rest = "─".repeat((inner + 1).saturating_sub(terminal::width(&heading) + 1));
         text += &format!("{}\n", paint(&format!("┌ {heading} {rest}┐")));
         let next = " ".repeat((names + 2).min(inner / 2));
@@ -49,18 +52,18 @@ pub fn draw(graph: &Diagram, terminal: Terminal) -> String {
     text
 }
 
-fn heading(boxed: &Frame) -> String {
-    let mut words = vec![boxed.title.clone()];
-    words.extend(boxed.notes.iter().cloned());
+fn heading(frame: &Frame) -> String {
+    let mut words = vec![frame.title.clone()];
+    words.extend(frame.notes.iter().cloned());
     words.join(" ─ ")
 }
 
-/// The rows as words, each with the space that follows it.
-fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
+/// The rows as words, each with the space after it. Names are padded to the width `names`.
+fn rows(frame: &Frame, names: usize) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
-    for (number, row) in boxed.rows.iter().enumerate() {
+    for (number, row) in frame.rows.iter().enumerate() {
         let last = |depth| {
-            let after = boxed.rows[number + 1..].iter();
+            let after = frame.rows[number + 1..].iter();
             let mut after = after.take_while(|other| other.depth >= depth);
             !after.any(|other| other.depth == depth)
         };
@@ -81,7 +84,7 @@ fn rows(boxed: &Frame, names: usize) -> Vec<Vec<String>> {
         lines.push(words);
     }
     lines.extend(
-        boxed
+        frame
             .services
             .iter()
             .map(|service| vec![format!("● {service}")]),

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154,SC2317 # it follows gate.bash; the files call functions
 #
-# Sources the files of an instance as driver.bash does, in quarantine, and reports what they define.
+# Sources the files of an instance as driver.bash does, in a sandbox, and reports what they define.
 # No function that configures anything is called.
 #
 # Arguments: CHECK COUNT FILE[COUNT] NSTYPE NSNAME up outside

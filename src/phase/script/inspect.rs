@@ -22,8 +22,8 @@ use crate::sys::command::{self, Termination};
 /// See the comment at its beginning.
 const INSPECTOR: &str = concat!(include_str!("gate.bash"), include_str!("inspect.bash"));
 
-/// The exit status of our programs if quarantine is not available.
-const NO_QUARANTINE: u8 = 121;
+/// The exit status of our programs if no sandbox is available.
+const NO_SANDBOX: u8 = 121;
 /// The exit status if sourcing the files did not end.
 const TIMED_OUT: u8 = 124;
 
@@ -71,11 +71,11 @@ pub enum Ended {
     TimedOut(u64),
 }
 
-/// Sources the files of an instance in quarantine (see [`namespace::quarantine`]), which sees copies
+/// Sources the files of an instance in a sandbox (see [`namespace::sandbox`]), which sees copies
 /// of the directories `copies`. With `check_values`, runs the type's own check of the values.
 ///
 /// # Errors
-/// Nothing was sourced, because quarantine is not available here.
+/// Nothing was sourced, because no sandbox is available here.
 pub fn inspect(
     instance: &Instance,
     sources: &Sources,
@@ -98,7 +98,7 @@ pub fn inspect(
     let output = command::try_output(&program, &words)?;
     let end = Termination::from(output.status);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    if end == Termination::Exited(NO_QUARANTINE) {
+    if end == Termination::Exited(NO_SANDBOX) {
         bail!("{}", stderr.trim());
     }
     let reported = output.stdout.split(|byte| *byte == 0);
@@ -114,9 +114,9 @@ pub fn inspect(
     Ok(found)
 }
 
-/// Sources files in quarantine, started by [`inspect`]: in a process of its own, because quarantine
+/// Sources files in a sandbox, started by [`inspect`]: in a process of its own, because the sandbox
 /// cannot be left, and in a second one that is the first of a PID namespace.
-pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
+pub fn run_in_sandbox(arguments: &[OsString]) -> Result<u8> {
     let (isolated, arguments) = match arguments {
         [word, rest @ ..] if word == AS_ROOT || word == AS_USER => (Some(word == AS_ROOT), rest),
         all => (None, all),
@@ -127,7 +127,7 @@ pub fn run_in_quarantine(arguments: &[OsString]) -> Result<u8> {
     };
     result.or_else(|error| {
         eprintln!("{error:#}");
-        Ok(NO_QUARANTINE)
+        Ok(NO_SANDBOX)
     })
 }
 
@@ -172,7 +172,7 @@ fn isolate(arguments: &[OsString]) -> Result<u8> {
     Ok(status.unwrap_or(TIMED_OUT))
 }
 
-/// Enters quarantine and replaces this process with bash.
+/// Enters the sandbox and replaces this process with bash.
 fn source(is_root: bool, arguments: &[OsString]) -> Result<Infallible> {
     let bash = command::find("bash")?;
     let count = arguments

@@ -16,9 +16,7 @@ use crate::instance::phase::{Direction, Phase};
 use crate::instance::sources::{Slot, Sources};
 use crate::sys::command::{self, Environment, Program, Termination};
 
-pub use inspect::{
-    Ended, Function, Inspection, Variables, inspect, run_in_quarantine, syntax_error,
-};
+pub use inspect::{Ended, Function, Inspection, Variables, inspect, run_in_sandbox, syntax_error};
 pub use report::{Broken, FailedCommand, Outcome};
 
 /// Sources the files and calls the function. See the comment at its beginning.

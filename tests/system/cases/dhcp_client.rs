@@ -71,7 +71,7 @@ fn killed(machine: &Machine) -> Result<()> {
     let journal = machine.run("journalctl --boot --no-pager")?.stdout;
     expect_in(
         &journal,
-        "macvlan@web: udhcpc ended with status 137; starting it again in 1 s",
+        "macvlan@web: udhcpc exited with status 137; restarting it in 1 s",
     )?;
     ensure!(machine.run("cat /etc/resolv.conf")?.stdout == resolv);
     machine.run("systemctl stop netns-macvlan@web")?;

@@ -301,13 +301,13 @@ fn bad_input(machine: &Machine) -> Result<()> {
         ),
         (
             "NAT_IFNAME_OUTSIDE=lan0",
-            "NAT_IFNAME_OUTSIDE=lan0: there is such an interface",
+            "NAT_IFNAME_OUTSIDE=lan0: the interface already exists",
         ),
         ("NAT_PUBLISH=80:80/icmp", "NAT_PUBLISH: 80:80/icmp is not"),
         ("NAT_PUBLISH=70000", "NAT_PUBLISH: 70000 has a port"),
         (
             "NAT_PUBLISH=1.2.3.400:80:80",
-            "NAT_PUBLISH: 1.2.3.400:80:80 has a bad address",
+            "NAT_PUBLISH: 1.2.3.400:80:80 has an invalid address",
         ),
         (
             "NAT_ACCEPT_TRAFFIC=perhaps",
@@ -340,7 +340,7 @@ fn switches_of_the_host(machine: &Machine) -> Result<()> {
     let journal = machine.run("journalctl --boot --no-pager")?.stdout;
     ensure!(
         journal
-            .matches("sysctl net.ipv4.ip_forward: set from 0 to 1")
+            .matches("sysctl net.ipv4.ip_forward: changed from 0 to 1")
             .count()
             == 1,
         "{journal}"

@@ -151,7 +151,7 @@ fn closed_after_a_syntax_error(machine: &Machine) -> Result<()> {
     )?;
     closed(
         machine,
-        "nothing but loopback works in web until its rules are loaded",
+        "only loopback works in web until its rules are loaded",
     )?;
     machine.write("/etc/conf.d/netns/nft-web.rules", "\n")?;
     closed(machine, "no table was loaded")?;

@@ -210,7 +210,7 @@ fn daemon_again(machine: &Machine) -> Result<()> {
     let journal = machine.run("journalctl --boot --no-pager")?.stdout;
     expect_in(
         &journal,
-        "openvpn@a: openvpn ended with status 137; starting it again",
+        "openvpn@a: openvpn exited with status 137; restarting it",
     )?;
     // The server comes back with other addresses, and openvpn opens another interface.
     machine.sh(&format!(

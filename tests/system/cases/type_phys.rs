@@ -158,7 +158,7 @@ fn deleted_behind_its_back(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-phys@nic")?;
     expect_instance(machine, "phys", "nic", [DOWN; 3])?;
     let journal = machine.journal("netns_outside-phys@nic")?;
-    expect_in(&journal, "eth9 has not come back")
+    expect_in(&journal, "eth9 no longer exists")
 }
 
 fn reboot_brings_it_back(machine: &Machine) -> Result<()> {

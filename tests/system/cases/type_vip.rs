@@ -313,10 +313,7 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ),
         ("VIP_MAC=01:00:00:00:00:01", "VIP_MAC=01:00:00:00:00:01: "),
         ("VIP_MTU=9000", "VIP_MTU=9000: the MTU of eth9 is 1500"),
-        (
-            "VIP_IFNAME=taken",
-            "there is such an interface in bad already",
-        ),
+        ("VIP_IFNAME=taken", "the interface already exists in bad"),
         ("VIP_IFNAME=interface-name-16", "at most 15 characters"),
         (
             "VIP_IFNAME_OUTSIDE=host0",

@@ -212,7 +212,7 @@ fn daemon_again(machine: &Machine) -> Result<()> {
     }
     let journal = machine.run("journalctl --boot --no-pager")?.stdout;
     ensure!(
-        journal.contains("wireguard@a: wireguard-go ended with status 137; starting it again"),
+        journal.contains("wireguard@a: wireguard-go exited with status 137; restarting it"),
         "{journal}"
     );
     machine.run("pkill -KILL -x wireguard-go")?;

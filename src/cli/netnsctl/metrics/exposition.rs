@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// How metrics are written. Both formats have the same names and values.
+/// A text format for metrics. Both have the same names and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Version 0.0.4, which node_exporter's textfile collector reads.
@@ -12,11 +12,11 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// What a metric may do.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Gauge,
-    /// Only increases; its name ends in `_total`.
+    /// It only increases; its name ends in `_total`.
     Counter,
 }
 
@@ -35,8 +35,9 @@ impl Exposition {
         Self { format, text }
     }
 
-    /// Adds a metric with the samples that `samples` adds, if there are any. Of two samples with the same labels, which would
-    /// make all of the text invalid, the first counts: names that are not UTF-8 may look the same.
+    /// Adds a metric with the samples that `samples` adds, if there are any. Of two samples with the same
+    /// labels, only the first is written: duplicates make the whole text invalid, and names that are not
+    /// UTF-8 may look the same.
     pub fn family(
         &mut self,
         kind: Kind,

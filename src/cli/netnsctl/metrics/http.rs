@@ -1,4 +1,4 @@
-//! One HTTP request on a socket that systemd has accepted.
+//! Answers one HTTP request on a connection that systemd has accepted.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,16 +12,16 @@ use nix::sys::time::TimeVal;
 use super::exposition::Format;
 use crate::sys::log;
 
-/// A client has this long to send a request, and to take each part of the answer.
+/// The time for a client to send its request, and to receive each part of the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In bytes; that of Prometheus has a few hundred.
+/// The maximum size of a request, in bytes. A request of Prometheus has a few hundred.
 const REQUEST_MAX: usize = 8 << 10;
 
-/// Answers the request, with what `metrics` gives in the format that the client prefers.
+/// Answers the request with `metrics`, in the format that the client accepts.
 ///
 /// # Errors
-/// The client goes away, or sends no request in time.
+/// The client closes the connection, or sends no request in time.
 pub fn answer(socket: BorrowedFd, metrics: impl FnOnce(Format) -> Result<String>) -> Result<()> {
     let timeout = TimeVal::new(TIMEOUT.as_secs() as i64, 0);
     setsockopt(&socket, sockopt::ReceiveTimeout, &timeout)
@@ -58,7 +58,7 @@ fn respond(request: &str, metrics: impl FnOnce(Format) -> Result<String>) -> Str
     let complete =
         request.contains("\r\n\r\n") && words.next().is_some_and(|v| v.starts_with("HTTP/1."));
     if !complete {
-        return plain("400 Bad Request", "this is no HTTP request\n");
+        return plain("400 Bad Request", "not an HTTP request\n");
     }
     if !["GET", "HEAD"].contains(&method) {
         return plain("405 Method Not Allowed", "only GET and HEAD are allowed\n");

@@ -24,7 +24,7 @@ use exposition::{Exposition, Format, Kind};
 ///
 /// The metrics are the states of namespaces and instances, the traffic and
 /// errors of each link, sockets, tracked connections, and the last handshake of
-/// each WireGuard peer. The host's own namespace is left to node_exporter.
+/// each WireGuard peer. For those of the host's own namespace, use node_exporter.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Only root can enter network namespaces. For any other user, the counters are
@@ -65,7 +65,7 @@ impl Metrics {
     }
 }
 
-/// The metrics of all namespaces but the host's. Warns of what could not be read.
+/// The metrics of all namespaces except the host's. Prints warnings about what could not be read.
 fn metrics(root: &Root, format: Format) -> Result<String> {
     let manager = Manager::running(root)?;
     let mut inventory = Inventory::read(root, manager.as_ref())?;
@@ -75,7 +75,7 @@ fn metrics(root: &Root, format: Format) -> Result<String> {
     exposition.family(
         Kind::Gauge,
         "netns_unreadable",
-        "How many things could not be read, such as those that only root can read.",
+        "Number of things that could not be read, such as those that only root can read.",
         |add| add(&[], inventory.unreadable.len() as u64),
     );
     of_namespaces(&mut exposition, &inventory.named);
@@ -138,11 +138,11 @@ fn of_namespaces(exposition: &mut Exposition, namespaces: &[Namespace]) {
     );
 }
 
-/// The states of an instance (systemctl(1)).
+/// The possible states of an instance (systemctl(1)).
 const STATES: [&str; 5] = ["active", "activating", "deactivating", "failed", "inactive"];
 
-/// The namespace, the type and the state of each instance; those that are configured or enabled, and not up, are
-/// inactive.
+/// The state of each instance by namespace and type. Instances that are configured or enabled, but not up, are
+/// `inactive`.
 fn instances(
     root: &Root,
     manager: Option<&Manager>,
@@ -166,7 +166,7 @@ fn of_instances(exposition: &mut Exposition, instances: &BTreeMap<(String, Strin
     exposition.family(
         Kind::Gauge,
         "netns_instance_state",
-        "State of an instance: 1 for the one that it is in.",
+        "State of the instance: 1 for its current state, 0 for the others.",
         |add| {
             for ((namespace, nstype), current) in instances {
                 for state in STATES {
@@ -182,7 +182,7 @@ fn of_instances(exposition: &mut Exposition, instances: &BTreeMap<(String, Strin
     );
 }
 
-/// A counter of a link: its name, what it counts, and where it is.
+/// A counter of a link: its name, its description and how to read it.
 type LinkCounter = (&'static str, &'static str, fn(&Traffic) -> u64);
 
 const LINK_COUNTERS: [LinkCounter; 8] = [
@@ -245,7 +245,7 @@ fn of_tables(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
     exposition.family(
         Kind::Gauge,
         "netns_sockets",
-        "Sockets in use, those that are listening included.",
+        "Sockets in use, including listening ones.",
         |add| {
             for (namespace, counters) in namespaces {
                 for sockets in &counters.sockets {
@@ -266,13 +266,13 @@ fn of_tables(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
     exposition.family(
         Kind::Gauge,
         "netns_conntrack_entries",
-        "Connections that are tracked.",
+        "Tracked connections.",
         |add| tables().for_each(|(name, table)| add(&[("namespace", name)], table.entries)),
     );
     exposition.family(
         Kind::Gauge,
         "netns_conntrack_entries_limit",
-        "Connections that can be tracked at a time.",
+        "Maximum number of tracked connections.",
         |add| tables().for_each(|(name, table)| add(&[("namespace", name)], table.limit)),
     );
 }

@@ -12,8 +12,8 @@ use crate::sys::terminal;
 
 /// Print the addresses of pods and nodes
 ///
-/// Without a name, those of all pods of a node. A configuration file of another
-/// type can use it: IPVLAN_IFADDR=$(netnsctl pods address "$NSNAME")
+/// Without NSNAME, prints the addresses of all pods of a node. The configuration
+/// of another type can use it: IPVLAN_IFADDR=$(netnsctl pods address "$NSNAME")
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl pods address vm-002-ns03
@@ -24,7 +24,7 @@ pub struct Address {
     #[arg(value_name = "NSNAME")]
     names: Vec<NsName>,
 
-    /// Node whose pods are meant [default: this]
+    /// Number of the node [default: this node]
     #[arg(long, value_name = "N", conflicts_with = "names")]
     of: Option<u32>,
 
@@ -41,7 +41,7 @@ impl Address {
     pub fn run(&self, root: &Root, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
         let mut found = Vec::new();
         for name in &self.names {
-            // What it was created with comes before the settings of now.
+            // The settings may have changed since the pod was created.
             match recorded(root, name) {
                 Some(recorded) => found.extend(recorded),
                 None => {
@@ -92,6 +92,6 @@ fn numbers(name: &NsName) -> Result<(u32, u32)> {
         Some((node.parse().ok()?, pod.parse().ok()?))
     });
     numbers.with_context(|| {
-        format!("'{name}' has no number of a node and of a pod, as vm-002-ns03 does")
+        format!("'{name}' does not end with the numbers of a node and a pod, as vm-002-ns03 does")
     })
 }

@@ -6,17 +6,17 @@ use crate::instance::paths::Root;
 use crate::pods::set::{self, Selection};
 use crate::pods::settings::Settings;
 
-/// Connect pods that exist to a bridge that exists
+/// Connect existing pods to an existing bridge
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods connect br1 4")]
 pub struct Connect {
-    /// Bridge of the node
+    /// Name of the bridge
     bridge: String,
 
     #[command(flatten)]
     numbers: Numbers,
 
-    /// Let the bridge send packets back to the port that they came from
+    /// Allow the bridge to send packets back to the port that they came from
     #[arg(long)]
     hairpin: bool,
 }

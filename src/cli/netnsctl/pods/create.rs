@@ -4,14 +4,14 @@ use clap::Args;
 use super::Numbers;
 use crate::instance::name::NsType;
 use crate::instance::paths::Root;
-use crate::pods::set::{self, Request};
+use crate::pods::set::{self, CreateRequest};
 use crate::pods::settings::Settings;
 
 /// Create pods, all or none
 ///
-/// Each pod has a host name, a veth pair whose outer end is called as the pod,
-/// and an IPv4 and an IPv6 address. If one fails, those that were created are
-/// deleted again.
+/// Each pod has a host name, a veth pair whose outer end has the name of the
+/// pod, and an IPv4 and an IPv6 address. If one fails, those that were created
+/// are deleted again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl pods create 10 --bridge --gateway
@@ -26,16 +26,16 @@ pub struct Create {
     #[arg(long, value_name = "BRIDGE", num_args = 0..=1, require_equals = true)]
     bridge: Option<Option<String>>,
 
-    /// Make an interface of the node a port of the bridge
+    /// Add an interface of the node to the bridge
     #[arg(long, value_name = "INTERFACE", requires = "bridge")]
     uplink: Option<String>,
 
-    /// Give the bridge the node's address, make it the default gateway of the
-    /// pods, and have the node forward their packets
+    /// Assign the node's addresses to the bridge, use it as the default gateway
+    /// of the pods, and enable forwarding on the node
     #[arg(long, requires = "bridge")]
     gateway: bool,
 
-    /// Let the bridge send packets back to the port that they came from
+    /// Allow the bridge to send packets back to the port that they came from
     #[arg(long, requires = "bridge")]
     hairpin: bool,
 
@@ -65,7 +65,7 @@ impl Create {
             let bridge = bridge.as_ref().unwrap_or(&settings.bridge);
             bridge.clone()
         });
-        let request = Request {
+        let request = CreateRequest {
             bare: self.bare || bridge.is_none() && !self.types.is_empty(),
             types: self.types.clone(),
             bridge,

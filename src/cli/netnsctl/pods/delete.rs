@@ -22,7 +22,7 @@ impl Delete {
     pub fn run(&self, root: &Root, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
         let Numbers { count, first } = self.numbers;
         let wanted = match count {
-            // The names depend on the settings, and all pods are known without.
+            // The settings are needed only for names.
             None => Selection::All,
             count => Selection::of(&settings()?, count, first)?,
         };

@@ -19,17 +19,17 @@ mod route;
 /// Create and manage many network namespaces at once
 ///
 /// A pod is a network namespace with a host name and addresses of its own,
-/// an instance of NSTYPE pod. A node is a machine; its number is what follows
-/// the last hyphen of its host name. Pods of the node vm-002 are called
-/// vm-002-ns01, vm-002-ns02, and so on.
+/// an instance of NSTYPE pod. A node is a machine; its number follows the last
+/// hyphen of its host name. The pods of the node vm-002 are named vm-002-ns01,
+/// vm-002-ns02, and so on.
 #[derive(Debug, Args)]
 #[command(
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
 Each setting is taken from the option, else from the environment variable in
-brackets, else from the file of settings, where the same names are used. In
-both, xcluster_ may stand in front of the name.
+brackets, else from the settings file, where the same names are used. In both,
+the name may be prefixed with xcluster_.
 
 Example: netnsctl pods create 10 --bridge"
 )]
@@ -69,22 +69,22 @@ struct Common {
     #[arg(long, value_name = "N", global = true, help_heading = "Settings")]
     pods: Option<u32>,
 
-    /// Network, and prefix lengths of it and of the subnet of each node
+    /// Network address, its prefix length and that of the subnet of each node
     /// [ADRTEMPLATE, default: 172.16.0.0/16/24]
     #[arg(long, value_name = "ADDRESS/LENGTH/LENGTH")]
     #[arg(global = true, help_heading = "Settings")]
     template: Option<String>,
 
-    /// Beginning of IPv6 addresses, which end with the IPv4 address
+    /// Prefix of IPv6 addresses, which end with the IPv4 address
     /// [PREFIX, default: 1000::1]
     #[arg(long, global = true, help_heading = "Settings")]
     prefix: Option<String>,
 
-    /// Take random addresses, in the order of /etc/rnd-addresses [RNDADR=yes]
+    /// Use random addresses, in the order of /etc/rnd-addresses [RNDADR=yes]
     #[arg(long, global = true, help_heading = "Settings")]
     random: bool,
 
-    /// Take random addresses, in the order that SEED gives
+    /// Use random addresses, in the order given by SEED
     #[arg(long, global = true, help_heading = "Settings")]
     seed: Option<u64>,
 
@@ -93,11 +93,11 @@ struct Common {
     #[arg(long, value_name = "NAME", global = true, help_heading = "Settings")]
     interface: Option<String>,
 
-    /// What names of pods begin with [NAME_PREFIX]
+    /// Prefix of the names of pods [NAME_PREFIX]
     #[arg(long, value_name = "PREFIX", global = true, help_heading = "Settings")]
     name_prefix: Option<String>,
 
-    /// File of settings, NAME=VALUE [default: /etc/conf.d/netns/pods]
+    /// Settings file, with lines NAME=VALUE [default: /etc/conf.d/netns/pods]
     #[arg(long, value_name = "FILE", global = true, help_heading = "Settings")]
     settings: Option<PathBuf>,
 }
@@ -122,7 +122,7 @@ impl Common {
     }
 }
 
-// Which pods. (A doc comment would become the verb's help.)
+// The arguments that select pods. (A doc comment would become the verb's help.)
 #[derive(Debug, Args)]
 struct Numbers {
     /// Number of pods

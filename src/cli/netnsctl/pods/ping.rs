@@ -3,13 +3,13 @@ use clap::Args;
 
 use super::{Numbers, family};
 use crate::instance::paths::Root;
-use crate::pods::ping::{self, Request};
+use crate::pods::ping::{self, PingRequest};
 use crate::pods::settings::Settings;
 
 /// Ping the pods of all nodes
 ///
 /// Pings both addresses of each pod, from this node or from its pods, and
-/// prints those that did not answer.
+/// prints the addresses that did not answer.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods ping --between --nodes 2")]
 pub struct Ping {
@@ -41,7 +41,7 @@ pub struct Ping {
 impl Ping {
     pub fn run(&self, root: &Root, settings: &Settings) -> Result<u8> {
         let Numbers { count, first } = self.numbers;
-        let request = Request {
+        let request = PingRequest {
             timeout: self.timeout,
             between: self.between,
             local: self.local,

@@ -4,11 +4,12 @@ use clap::Args;
 use crate::pods::routes::{self, Between};
 use crate::pods::settings::Settings;
 
-/// Route to the pods of the other nodes
+/// Add routes to the pods of the other nodes
 ///
-/// Adds a route to the subnets of each other node, IPv4 and IPv6: through
+/// Adds an IPv4 and an IPv6 route to the subnets of each other node, via
 /// 192.168.NET.NODE and PREFIX:192.168.NET.NODE, which must be addresses of
-/// the nodes. The node must forward, as with 'netnsctl pods create --gateway'.
+/// the nodes. The node must forward packets, as with
+/// 'netnsctl pods create --gateway'.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods route --nodes 2")]
 pub struct Route {
@@ -17,11 +18,11 @@ pub struct Route {
     net: u8,
 
     /// Send packets through IPv6 tunnels between the nodes, for networks that
-    /// do not know the addresses of pods
+    /// do not route the addresses of pods
     #[arg(long)]
     overlay: bool,
 
-    /// Remove what this verb has added
+    /// Remove the routes and tunnels that this command added
     #[arg(long, conflicts_with_all = ["overlay", "net"])]
     delete: bool,
 }

@@ -1,23 +1,24 @@
 # shellcheck shell=bash
 #
-# NSTYPE skeleton: what kind of network a namespace gets. `netnsctl up skeleton@web` makes the
-# namespace web and runs the two functions for `up`; `netnsctl down skeleton@web` the others.
+# NSTYPE skeleton: describe here what kind of network it is. `netnsctl up skeleton@web` creates the
+# namespace web and runs the two functions for `up`; `netnsctl down skeleton@web` runs the two for `down`.
 #
-# All of them get NSNAME (web) as $1, and have $NSTYPE and $NSNAME. They run under `set -e`: the
-# first command that fails ends a function and the start, and what was set up is taken down again.
-# A function that you do not need, you can remove. What an administrator may change belongs into
+# Each function gets NSNAME (web) as $1, and can use $NSTYPE and $NSNAME. It runs under `set -e`: the
+# first command that fails ends the function and the start, and everything that was set up is taken
+# down again. Remove the functions that you do not need. Settings for the administrator belong in
 # skeleton.conf (for all namespaces) and skeleton-NSNAME.conf (for one).
 
-# Checks and helpers that the types of the package use too; the list of them is
+# Checks and helpers that the types of the package use, too. They are described in
 # /usr/share/doc/systemd-netns/types/README.md.
 # shellcheck source=/dev/null
 source /usr/share/systemd-netns/types.bash
 
-# In the network of the host, before anything is in the namespace: make links here.
+# Runs in the network of the host, while the namespace is still empty: create links here.
 configure_skeleton_up_outside() {
-    # A variable that has to be set:
+    # Require a variable:
     #     assert_non_empty SKELETON_IFADDR_OUTSIDE
-    # A cable, one end here and one in the namespace. The claim lets `netnsctl gc` know it as ours.
+    # Create a veth pair, one end here and one in the namespace. The claim allows `netnsctl gc` to
+    # remove it if it is left over.
     #     ip link add "sk-$NSNAME" type veth peer name eth0 netns "$NSNAME"
     #     netns_claim_link "sk-$NSNAME"
     #     ip address add "$SKELETON_IFADDR_OUTSIDE" dev "sk-$NSNAME"
@@ -25,19 +26,19 @@ configure_skeleton_up_outside() {
     :
 }
 
-# In the namespace: /sys shows its interfaces, /etc/netns/NSNAME/* stand in for /etc/*.
+# Runs in the namespace: /sys shows its interfaces, and /etc/netns/NSNAME/* replace /etc/*.
 configure_skeleton_up_inside() {
     ip link set lo up
     #     ip address add "$SKELETON_IFADDR_INSIDE" dev eth0
     #     ip link set eth0 up
 }
 
-# In the namespace again, on the way down. Links in it go with it: often there is nothing to do.
+# Runs in the namespace. Its links are deleted with it, so there is often nothing to do.
 configure_skeleton_down_inside() {
     :
 }
 
-# In the network of the host, at last. What is gone already should be no error.
+# Runs in the network of the host, last. It should not fail if something is already gone.
 configure_skeleton_down_outside() {
     #     netns_delete_link "sk-$NSNAME"
     :

@@ -1,5 +1,4 @@
-//! Brings many instances up and down, side by side: each by a `netnsctl` of its own, through
-//! systemd where it runs and directly where it does not.
+//! Brings many instances up and down in parallel, each with a `netnsctl` process.
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -14,49 +13,44 @@ use crate::sys::parallel;
 use crate::sys::process::Steps;
 use crate::sys::progress::Bar;
 
-/// Who does the work.
-pub struct Crew {
+/// Runs several processes of netnsctl at a time.
+pub struct Workers {
     netnsctl: PathBuf,
-    most: usize,
+    jobs: usize,
     signals: Steps,
 }
 
-/// An instance that did not come up or go down, and what was said of it.
+/// An instance that could not be brought up or taken down.
 #[derive(Debug)]
 pub struct Failure {
     pub instance: Instance,
-    pub said: Vec<String>,
+    /// The messages of netnsctl.
+    pub messages: Vec<String>,
 }
 
-/// How it went.
+/// The result for several instances.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub failures: Vec<Failure>,
-    /// How many were tried, in their order.
+    /// The number of instances, from the first, that were tried.
     pub begun: usize,
-    /// Whether a signal has asked to end.
+    /// Whether a signal has interrupted the work.
     pub interrupted: bool,
 }
 
-impl Outcome {
-    pub fn success(&self) -> bool {
-        self.failures.is_empty() && !self.interrupted
-    }
-}
-
-impl Crew {
-    /// A crew that works on `most` instances at a time, and has signals wait until it stops.
-    pub fn gather(most: Option<usize>) -> Result<Self> {
+impl Workers {
+    /// Workers for `jobs` instances at a time, by default 4 for each processor. Signals are blocked until
+    /// the workers are dropped.
+    pub fn new(jobs: Option<usize>) -> Result<Self> {
         Ok(Self {
             netnsctl: command::ours("netnsctl")?,
-            most: most.unwrap_or_else(parallel::most),
+            jobs: jobs.unwrap_or_else(parallel::most),
             signals: Steps::begin()?,
         })
     }
 
-    /// Brings instances up. The first one goes alone: it shows what is wrong with all of them, and
-    /// has netnsupdate make units that are missing. After a failure, no more are begun unless
-    /// `keep_going` is set.
+    /// Brings instances up. The first one alone, since it fails if all do, and runs netnsupdate if units
+    /// are missing. After a failure, no more are begun unless `keep_going` is set.
     pub fn up(
         &mut self,
         what: &'static str,
@@ -64,11 +58,11 @@ impl Crew {
         keep_going: bool,
     ) -> Result<Outcome> {
         let mut bar = Bar::begin(what, all.len());
-        bar.tell(0);
+        bar.update(0);
         let (first, rest) = all.split_at(all.len().min(1));
         let mut outcome = self.run("up", first, keep_going, |_| ())?;
         if (outcome.failures.is_empty() || keep_going) && !outcome.interrupted {
-            let more = self.run("up", rest, keep_going, |done| bar.tell(1 + done))?;
+            let more = self.run("up", rest, keep_going, |done| bar.update(1 + done))?;
             outcome.begun += more.begun;
             outcome.failures.extend(more.failures);
             outcome.interrupted |= more.interrupted;
@@ -76,14 +70,14 @@ impl Crew {
         Ok(outcome)
     }
 
-    /// Takes instances down, all of them, whatever fails, even when a signal asks to end.
+    /// Takes all instances down, even after a failure or a signal.
     pub fn down(&mut self, what: &'static str, all: &[Instance]) -> Result<Outcome> {
         let mut bar = Bar::begin(what, all.len());
         let mut outcome = Outcome::default();
         while outcome.begun < all.len() {
             let before = outcome.begun;
             let rest = &all[before..];
-            let more = self.run("down", rest, true, |done| bar.tell(before + done))?;
+            let more = self.run("down", rest, true, |done| bar.update(before + done))?;
             outcome.begun += more.begun;
             outcome.failures.extend(more.failures);
             outcome.interrupted |= more.interrupted;
@@ -96,7 +90,7 @@ impl Crew {
         verb: &str,
         instances: &[Instance],
         keep_going: bool,
-        mut tell: impl FnMut(usize),
+        mut progress: impl FnMut(usize),
     ) -> Result<Outcome> {
         let words = |instance: &Instance| vec![verb.into(), OsString::from(instance.to_string())];
         let arguments: Vec<Vec<OsString>> = instances.iter().map(words).collect();
@@ -108,18 +102,18 @@ impl Crew {
         outcome.begun = parallel::run(
             &self.netnsctl,
             &arguments,
-            self.most,
+            self.jobs,
             || {
                 *interrupted |= signals.interrupted();
                 *interrupted
             },
             |number, output| {
                 done += 1;
-                tell(done);
+                progress(done);
                 if !output.status.success() {
                     failures.push(Failure {
                         instance: instances[number].clone(),
-                        said: said(output),
+                        messages: messages(output),
                     });
                 }
                 match output.status.success() || keep_going {
@@ -132,8 +126,8 @@ impl Crew {
     }
 }
 
-/// What a netnsctl has said, without its name.
-fn said(output: &Output) -> Vec<String> {
+/// The messages of a netnsctl, without its name.
+fn messages(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines

@@ -1,4 +1,4 @@
-//! The rooms of `src/` and the order in which they may use each other.
+//! The layers of `src/` and the order in which they may use each other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use crate::repository;
 
-/// A room may use those that come after it, and itself.
-const ROOMS: [&str; 15] = [
+/// A layer may use those that come after it, and itself.
+const LAYERS: [&str; 15] = [
     "bin",
     "cli",
     "pods",
@@ -37,21 +37,21 @@ fn faults(src: &Path) -> Vec<String> {
     let mut faults = Vec::new();
     for path in entries(src) {
         let name = path.file_name().unwrap().to_string_lossy();
-        if path.is_dir() && !ROOMS.contains(&&*name) {
-            faults.push(format!("{name}/ is not in the list of rooms"));
+        if path.is_dir() && !LAYERS.contains(&&*name) {
+            faults.push(format!("{name}/ is not in the list of layers"));
         }
         if !path.is_dir() && name != "lib.rs" {
-            faults.push(format!("{name} is in no room"));
+            faults.push(format!("{name} is in no layer"));
         }
     }
-    for room in ROOMS {
-        let files = sources(&src.join(room));
+    for layer in LAYERS {
+        let files = sources(&src.join(layer));
         if files.is_empty() {
-            faults.push(format!("{room}/ has no sources"));
+            faults.push(format!("{layer}/ has no sources"));
         }
         // Programs have no module.
-        if room != "bin" && !begins_with_doc(&src.join(room).join("mod.rs")) {
-            faults.push(format!("{room}/mod.rs does not begin with a //! comment"));
+        if layer != "bin" && !begins_with_doc(&src.join(layer).join("mod.rs")) {
+            faults.push(format!("{layer}/mod.rs does not begin with a //! comment"));
         }
         for file in files {
             let names = module(file.strip_prefix(src).unwrap());
@@ -70,10 +70,10 @@ fn faults(src: &Path) -> Vec<String> {
 /// Why a module may not use a path, if it may not.
 fn forbidden(module: &Names, used: &Names) -> Option<String> {
     let (from, to) = (module.first()?, used.first()?);
-    let place = |room: &String| ROOMS.iter().position(|known| known == room);
+    let place = |layer: &String| LAYERS.iter().position(|known| known == layer);
     let shown = used.join("::");
     let Some(there) = place(to) else {
-        return Some(format!("{shown} is in no room of the list"));
+        return Some(format!("{shown} is in no layer of the list"));
     };
     if there < place(from)? {
         return Some(format!("{from} may not use {shown}: {to} comes before it"));
@@ -206,12 +206,12 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn rooms_use_only_what_is_below_them() {
+fn layers_use_only_those_below_them() {
     let faults = faults(&repository("src"));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The faults of a sound house in which one file is replaced.
+/// The faults of a correct tree in which one file is replaced.
 fn faults_with(path: &str, text: &str) -> Vec<String> {
     let src = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -219,8 +219,8 @@ fn faults_with(path: &str, text: &str) -> Vec<String> {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text.replace("\\n", "\n")).unwrap();
     };
-    for room in ROOMS {
-        write(&format!("{room}/mod.rs"), "//! What is in it.\n");
+    for layer in LAYERS {
+        write(&format!("{layer}/mod.rs"), "//! What is in it.\n");
     }
     write("lib.rs", "pub mod cli;");
     write("bin/mod.rs", "fn main() { systemd_netns::cli::run() }");
@@ -268,13 +268,13 @@ fn each_fault_is_found() {
         sys/a.rs              | mod c { use super::super::{super::cli::*}; } | cli:
         systemd/a.rs          | use crate::phase::x as y;           | systemd may not use phase::x:
         cli/a.rs              | use systemd_netns::bin;             | cli may not use bin:
-        bin/x.rs              | use systemd_netns::old::x;          | old::x is in no room
-        sys/a.rs              | use crate::config::x;               | config::x is in no room
+        bin/x.rs              | use systemd_netns::old::x;          | old::x is in no layer
+        sys/a.rs              | use crate::config::x;               | config::x is in no layer
         cli/netnsctl/down.rs  | use super::list::x;                 | down may not use its sibling
         cli/netnsctl/down.rs  | use crate::cli::netnsctl::{up, down}; | netnsctl::up
         cli/netnsctl/up/w.rs  | use super::super::list;             | verb up may not use
         cars/mod.rs           | //! Cars.                           | cars/ is not in the list
-        old.rs                |                                     | old.rs is in no room
+        old.rs                |                                     | old.rs is in no layer
         sys/mod.rs            | pub mod file;                       | sys/mod.rs does not begin
     ";
     for row in rows(broken) {
@@ -284,7 +284,7 @@ fn each_fault_is_found() {
             "{row:?}: {faults:#?}"
         );
     }
-    // A room that has gone has to leave the list.
+    // A layer that was removed must be removed from the list.
     let empty = faults(tempfile::tempdir().unwrap().path());
     assert!(
         empty.contains(&"sys/ has no sources".to_owned()),
