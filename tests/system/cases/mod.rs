@@ -17,6 +17,7 @@ mod life;
 mod metrics;
 mod order;
 mod pods;
+mod power;
 mod resolv;
 mod states;
 mod support;
@@ -51,6 +52,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("resolv", resolv::CASES),
     ("order", order::CASES),
     ("pods", pods::CASES),
+    ("power", power::CASES),
     ("dhcp_client", dhcp_client::CASES),
     ("docs", docs::CASES),
     ("containers", containers::CASES),
