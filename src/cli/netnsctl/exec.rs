@@ -18,10 +18,10 @@ use crate::sys::user::User;
 /// files of /etc/netns/NSNAME replace those of /etc.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --user, COMMAND has no capabilities and cannot gain any from the files of
-programs, a new session keyring, no open files but stdin, stdout and stderr, and
-cannot put input into the terminal. Its environment is reduced to PATH, the
-variables of desktop programs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY,
+With --user, COMMAND has no capabilities and cannot gain any by running other
+programs. It has a new session keyring, no open files except stdin, stdout and
+stderr, and cannot insert input into the terminal. Its environment is reduced to
+PATH, the variables of desktop programs (DISPLAY, WAYLAND_DISPLAY, XAUTHORITY,
 XDG_RUNTIME_DIR, LANG, ...), and the user's HOME, USER, LOGNAME and SHELL.
 
 Exit status: that of COMMAND, or 5 if there is no such command.
@@ -41,11 +41,11 @@ pub struct Exec {
     #[arg(long)]
     hostname: bool,
 
-    /// Set a variable, or keep one that --user drops (may be repeated)
+    /// Set a variable, or keep one that --user removes (can be repeated)
     #[arg(short = 'E', long = "env", value_name = "VAR[=VALUE]")]
     variables: Vec<OsString>,
 
-    /// Network namespace (any named one)
+    /// Name of the network namespace
     #[arg(value_name = "NSNAME", value_parser = NsName::of_any)]
     name: NsName,
 

@@ -8,10 +8,10 @@ use crate::sys::user::require_root;
 use crate::systemd::manager::Manager;
 use crate::update::requires::{self, Need};
 
-/// Start an instance only together with, and after, others
+/// Make an instance require other units
 ///
-/// When a required unit stops or restarts, so does the instance. NETNS_REQUIRES in a configuration
-/// file of the instance does the same, once netnsupdate has been run.
+/// The required units are started before the instance. When one of them stops or restarts, so does the
+/// instance. NETNS_REQUIRES in a configuration file does the same, after netnsupdate has been run.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example: netnsctl require veth@browser macvlan@store netns_name@db

@@ -39,16 +39,16 @@ pub struct Create {
     #[arg(long, requires = "bridge")]
     hairpin: bool,
 
-    /// Create no veth pair: only a namespace and its host name
+    /// Create only a namespace and its host name, no veth pair
     #[arg(long, conflicts_with = "bridge")]
     bare: bool,
 
     /// Bring up an instance of this type in each pod instead of a veth pair;
-    /// with --bridge, in addition (may be repeated)
+    /// with --bridge, in addition (can be repeated)
     #[arg(long = "type", value_name = "NSTYPE")]
     types: Vec<NsType>,
 
-    /// Keep the pods that were created when others fail
+    /// Keep the pods that were created if others fail
     #[arg(long)]
     keep_going: bool,
 
