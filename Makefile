@@ -223,7 +223,7 @@ torture: deps package trees
 VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,guest mkimage run selftest), \
 	$(wildcard tests/vm/*))
 check-vm: package
-	tests/vm/run --timeout 300 --package $(PACKAGE) $(VM_TESTS)
+	tests/vm/run --timeout 600 --package $(PACKAGE) $(VM_TESTS)
 
 # What README tells a newcomer to run, in a Debian 13 with nothing but cargo, git and make. COLD=yes: with
 # nothing from the cache. Before a release.

@@ -26,7 +26,7 @@ serve_lan() {
 
 # remove_lan TYPE: takes all away again, whatever is left; at the end of a test that failed, shows what was said.
 remove_lan() {
-	(($? == 0)) || journalctl --no-pager --quiet --output=cat --lines=30 --unit='netns*'
+	(($? == 0)) || { journalctl --sync; journalctl --no-pager --quiet --output=cat --lines=60 --unit='netns*'; }
 	systemctl stop "netns-$1@*" || true
 	[[ ! -e /run/lan.pid ]] || kill "$(cat /run/lan.pid)" || true
 	ip link delete eth9 || true
