@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Runs in a booted machine and prints one sample a line: ROW WHO MICROSECONDS. WHO is `ours`, or `floor`
+# Runs in a booted machine and prints one sample a line: ROW WHO MICROSECONDS. WHO is `ours`, or `baseline`
 # for what systemd takes with units of the same shape that run /bin/true.
 #
 # Arguments: ROUNDS ROW...
@@ -19,42 +19,42 @@ wanted() { [[ $rows == *" $1 "* ]]; }
 # All three units are named, for systemctl to wait until the last of them has stopped.
 start_ours() { systemctl start "${@/#/netns-t@}"; }
 stop_ours() { systemctl stop "${@/#/netns-t@}" "${@/#/netns_outside-t@}" "${@/#/netns_name@}"; }
-start_floor() { systemctl start "${@/#/floor@}"; }
-stop_floor() { systemctl stop "${@/#/floor@}" "${@/#/floor_outside@}" "${@/#/floor_name@}"; }
+start_baseline() { systemctl start "${@/#/baseline@}"; }
+stop_baseline() { systemctl stop "${@/#/baseline@}" "${@/#/baseline_outside@}" "${@/#/baseline_name@}"; }
 both_ours() { start_ours "$@" && stop_ours "$@"; }
-both_floor() { start_floor "$@" && stop_floor "$@"; }
+both_baseline() { start_baseline "$@" && stop_baseline "$@"; }
 
 service=$'[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/bin/true\n'
 lower=$'StopWhenUnneeded=yes\n'
 units=/etc/systemd/system
 echo "[Unit]
-$lower$service" >$units/floor_name@.service
+$lower$service" >$units/baseline_name@.service
 echo "[Unit]
-Requires=floor_name@%i.service
-After=floor_name@%i.service network.target
-PartOf=floor@%i.service
-$lower$service" >$units/floor_outside@.service
+Requires=baseline_name@%i.service
+After=baseline_name@%i.service network.target
+PartOf=baseline@%i.service
+$lower$service" >$units/baseline_outside@.service
 echo "[Unit]
-Requires=floor_outside@%i.service
-After=floor_outside@%i.service
-$service" >$units/floor@.service
+Requires=baseline_outside@%i.service
+After=baseline_outside@%i.service
+$service" >$units/baseline@.service
 mkdir -p /etc/conf.d/netns
 for phase in up_outside up_inside down_inside down_outside; do
     echo "configure_t_$phase() { :; }"
 done >/etc/conf.d/netns/t.conf
 netnsupdate --daemon-reload >/dev/null
 both_ours warm
-both_floor warm
+both_baseline warm
 
 if wanted one; then
     for ((i = 0; i < rounds; i++)); do
         timed one ours both_ours one
-        timed one floor both_floor one
+        timed one baseline both_baseline one
     done
 fi
 if wanted hundred; then
     for ((i = 0; i < few; i++)); do
-        for who in ours floor; do
+        for who in ours baseline; do
             timed hundred-start "$who" "start_$who" {1..100}
             timed hundred-stop "$who" "stop_$who" {1..100}
         done
@@ -73,14 +73,14 @@ if wanted update; then
     netnsupdate >/dev/null
     for ((i = 0; i < rounds; i++)); do
         timed update-none ours netnsupdate
-        timed update-none floor systemctl reset-failed 'no-such-unit@*'
+        timed update-none baseline systemctl reset-failed 'no-such-unit@*'
     done
     mkdir /root/copies
     copies=()
     for ((i = 0; i < 200; i++)); do
         for unit in netns netns_outside; do
-            cp "$units/$unit-u$i@.service" "/root/copies/floor-$unit-u$i@.service"
-            copies+=("$units/floor-$unit-u$i@.service")
+            cp "$units/$unit-u$i@.service" "/root/copies/baseline-$unit-u$i@.service"
+            copies+=("$units/baseline-$unit-u$i@.service")
         done
     done
     write_and_reload() { cp -t $units /root/copies/* && sync "${copies[@]}" "$units" && systemctl daemon-reload; }
@@ -88,7 +88,7 @@ if wanted update; then
         netnsupdate --clean >/dev/null
         timed update-new ours netnsupdate
         netnsupdate --clean >/dev/null
-        timed update-new floor write_and_reload
+        timed update-new baseline write_and_reload
         rm "${copies[@]}"
         systemctl daemon-reload
     done

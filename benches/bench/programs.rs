@@ -28,7 +28,7 @@ pub const INSIDE: &str = "in-sandbox";
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox");
 
 /// The least that has to be done: what a user would write who has only bash.
-const FLOOR: &str = "source /etc/conf.d/netns/default.conf; source /etc/conf.d/netns/t.conf; configure_t_up_outside a";
+const BASELINE: &str = "source /etc/conf.d/netns/default.conf; source /etc/conf.d/netns/t.conf; configure_t_up_outside a";
 
 pub fn run_in_sandbox(package: &str, rounds: usize, rows: &[String]) -> Result<()> {
     let tree = tempfile::tempdir()?;
@@ -104,17 +104,17 @@ fn create(names: &[String]) -> Result<()> {
 }
 
 fn outside(rounds: usize, what: &str, goal: Goal) -> Result<Samples> {
-    let [ours, floor] = by_turns(
+    let [ours, baseline] = by_turns(
         rounds,
         [
             (&["netnsinit", "t", "a", "up", "outside"], None),
-            (&["bash", "--norc", "--noprofile", "-c", FLOOR], None),
+            (&["bash", "--norc", "--noprofile", "-c", BASELINE], None),
         ],
     )?;
     print(&Row {
         what,
         ours: &ours,
-        floor: ("bash", &floor),
+        baseline: ("bash", &baseline),
         goal,
     });
     Ok(ours)
@@ -122,12 +122,12 @@ fn outside(rounds: usize, what: &str, goal: Goal) -> Result<Samples> {
 
 fn inside(rounds: usize, what: &str, goal: Goal) -> Result<Samples> {
     let there = File::open("/run/netns/a")?;
-    let [ours, floor] = by_turns(
+    let [ours, baseline] = by_turns(
         rounds,
         [
             (&["netnsinit", "t", "a", "up", "inside"], None),
             (
-                &["bash", "--norc", "--noprofile", "-c", FLOOR],
+                &["bash", "--norc", "--noprofile", "-c", BASELINE],
                 Some(&there),
             ),
         ],
@@ -135,7 +135,7 @@ fn inside(rounds: usize, what: &str, goal: Goal) -> Result<Samples> {
     print(&Row {
         what,
         ours: &ours,
-        floor: ("setns, bash", &floor),
+        baseline: ("setns, bash", &baseline),
         goal,
     });
     Ok(ours)
@@ -153,7 +153,7 @@ fn exec(rounds: usize, what: &str, goal: Goal) -> Result<[Samples; 2]> {
     print(&Row {
         what,
         ours: &ours,
-        floor: ("ip netns exec", &ip),
+        baseline: ("ip netns exec", &ip),
         goal,
     });
     Ok([ours, ip])
@@ -176,7 +176,7 @@ fn many(rounds: usize) -> Result<()> {
     print(&Row {
         what: "up outside, 1001 namespaces",
         ours: &many.0,
-        floor: ("itself with 1", &one.0),
+        baseline: ("itself with 1", &one.0),
         goal: Goal::Ratio(1.05),
     });
     let grown = |many: &Samples, one: &Samples| Samples {
@@ -189,11 +189,11 @@ fn many(rounds: usize) -> Result<()> {
         ("exec, what 1000 namespaces add", &many.2[0], &one.2[0]),
     ] {
         let ours = &grown(many, one);
-        let floor = ("ip netns exec", &ip);
+        let baseline = ("ip netns exec", &ip);
         print(&Row {
             what,
             ours,
-            floor,
+            baseline,
             goal: Goal::Ratio(1.0),
         });
     }
@@ -222,18 +222,18 @@ fn list() -> Result<()> {
         }
     }
     let what = "netnsctl list, 500 namespaces";
-    let floor = ("a netlink dump of each", &dumps);
+    let baseline = ("a netlink dump of each", &dumps);
     print(&Row {
         what,
         ours: &ours,
-        floor,
+        baseline,
         goal: Goal::Ratio(2.0),
     });
-    let floor = ("ip -n of each", &ip);
+    let baseline = ("ip -n of each", &ip);
     print(&Row {
         what,
         ours: &ours,
-        floor,
+        baseline,
         goal: Goal::Ratio(0.1),
     });
     delete(&names)

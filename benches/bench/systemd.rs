@@ -39,12 +39,12 @@ fn read(text: &str) -> Result<HashMap<String, Samples>> {
 }
 
 fn report(samples: &HashMap<String, Samples>, version: &str, rows: &[&str]) {
-    let pair = |row: &str, what: &str, floor: &str, goal: f64| {
+    let pair = |row: &str, what: &str, baseline: &str, goal: f64| {
         let of = |who: &str| samples.get(&format!("{row} {who}")).cloned();
         print(&Row {
             what: &format!("systemd {version}: {what}"),
             ours: &of("ours").unwrap_or_default(),
-            floor: (floor, &of("floor").unwrap_or_default()),
+            baseline: (baseline, &of("baseline").unwrap_or_default()),
             goal: Goal::Ratio(goal),
         });
     };
@@ -65,7 +65,7 @@ fn report(samples: &HashMap<String, Samples>, version: &str, rows: &[&str]) {
         print(&Row {
             what: &format!("systemd {version}: start of 1000, each"),
             ours: &each("thousand ours", 1000.0),
-            floor: ("each of 10", &each("ten ours", 10.0)),
+            baseline: ("each of 10", &each("ten ours", 10.0)),
             goal: Goal::Ratio(1.5),
         });
     }

@@ -17,7 +17,7 @@ impl Samples {
 /// What a row has to come to.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// At most this many times the floor.
+    /// At most this many times the baseline.
     Ratio(f64),
     /// There is none for this row: it stands for comparison.
     None,
@@ -27,7 +27,7 @@ pub struct Row<'a> {
     pub what: &'a str,
     pub ours: &'a Samples,
     /// What it is compared with.
-    pub floor: (&'a str, &'a Samples),
+    pub baseline: (&'a str, &'a Samples),
     pub goal: Goal,
 }
 
@@ -39,11 +39,11 @@ pub fn head() {
 }
 
 pub fn print(row: &Row) {
-    let (name, floor) = row.floor;
-    let ratio = row.ours.median() / floor.median();
-    let cpu = match (&row.ours.cpu[..], &floor.cpu[..]) {
+    let (name, baseline) = row.baseline;
+    let ratio = row.ours.median() / baseline.median();
+    let cpu = match (&row.ours.cpu[..], &baseline.cpu[..]) {
         ([], _) | (_, []) => "-".to_owned(),
-        (ours, floor) => format!("{:.2}", quantile(ours, 0.5) / quantile(floor, 0.5)),
+        (ours, baseline) => format!("{:.2}", quantile(ours, 0.5) / quantile(baseline, 0.5)),
     };
     let goal = match row.goal {
         Goal::Ratio(most) if ratio <= most => format!("{most}, reached"),
@@ -56,7 +56,7 @@ pub fn print(row: &Row) {
         shown(row.ours.median()),
         shown(quantile(&row.ours.wall, 0.1)),
         shown(quantile(&row.ours.wall, 0.9)),
-        shown(floor.median()),
+        shown(baseline.median()),
     );
 }
 

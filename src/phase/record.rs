@@ -12,14 +12,12 @@
 //! the files as they were used. The directory is locked by the process that works, and is also a
 //! place for what types remember.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -28,7 +26,8 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::sources::{Slot, Source, Sources};
 use crate::namespace::{self, Id};
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
+use crate::sys::lock::{self, Lock};
 
 const SLOTS: [(Slot, &str); 5] = [
     (Slot::Script, "1-script"),
@@ -51,7 +50,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct LockedRecord {
     record: Record,
-    _lock: Flock<File>,
+    _lock: Lock,
 }
 
 impl Record {
@@ -62,45 +61,18 @@ impl Record {
 
     /// Waits until no other process works on the instance, and kills what a killed one has left running.
     pub fn lock(self) -> Result<LockedRecord> {
-        let locking = || format!("locking {}", self.directory.display());
-        loop {
-            file::make_directory(&self.directory, 0o700)?;
-            let directory = match File::open(&self.directory) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                opened => opened.with_context(locking)?,
-            };
-            let lock = match Flock::lock(directory, FlockArg::LockExclusive) {
-                Ok(lock) => lock,
-                Err((_, Errno::EINTR)) => continue,
-                Err((_, errno)) => return Err(errno).with_context(locking),
-            };
-            // The previous owner of the lock may have removed the directory.
-            let ours = lock.metadata().with_context(locking)?;
-            if fs::metadata(&self.directory).is_ok_and(|found| found.ino() == ours.ino()) {
-                let record = LockedRecord {
-                    record: self,
-                    _lock: lock,
-                };
-                record.end_what_is_left()?;
-                return Ok(record);
-            }
-        }
+        let lock = Lock::own_directory(&self.directory)?;
+        let record = LockedRecord {
+            record: self,
+            _lock: lock,
+        };
+        record.end_what_is_left()?;
+        Ok(record)
     }
 
     /// Whether another process works on the instance.
     pub fn is_locked(&self) -> Result<bool> {
-        let looking = || format!("looking at {}", self.directory.display());
-        let Some(directory) = File::open(&self.directory)
-            .missing_ok()
-            .with_context(looking)?
-        else {
-            return Ok(false);
-        };
-        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(_) => Ok(false),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
-            Err((_, errno)) => Err(errno).with_context(looking),
-        }
+        lock::is_locked(&self.directory)
     }
 
     /// Whether `up` on either side has begun or succeeded.

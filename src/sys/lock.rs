@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::sys::file;
+use crate::sys::file::{self, Missing};
 
 /// The interval between attempts to take a lock.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -70,6 +70,24 @@ impl Lock {
         })
     }
 
+    /// Locks a directory, which is created if it does not exist. Waits while another process holds the lock.
+    pub fn own_directory(path: &Path) -> Result<Self> {
+        loop {
+            file::make_directory(path, 0o700)?;
+            let directory = File::open(path).missing_ok();
+            let directory = directory.with_context(|| format!("opening {}", path.display()))?;
+            let Some(directory) = directory else { continue };
+            let lock = flock(path, directory, FlockArg::LockExclusive)?;
+            // The previous owner may have removed the directory: a lock on it excludes nobody.
+            if let Some(file) = lock.filter(|file| is_at(file, path)) {
+                return Ok(Self {
+                    path: None,
+                    _file: file,
+                });
+            }
+        }
+    }
+
     fn get(path: &Path, how: FlockArg) -> Result<Option<Self>> {
         if let Some(directory) = path.parent() {
             file::make_directory(directory, 0o700)?;
@@ -89,6 +107,15 @@ impl Lock {
             }
         }
     }
+}
+
+/// Whether another process has locked a file or directory, which need not exist.
+pub fn is_locked(path: &Path) -> Result<bool> {
+    let file = File::open(path).missing_ok();
+    let Some(file) = file.with_context(|| format!("opening {}", path.display()))? else {
+        return Ok(false);
+    };
+    Ok(flock(path, file, FlockArg::LockExclusiveNonblock)?.is_none())
 }
 
 /// The error if a lock is not released in time.

@@ -33,13 +33,6 @@ pub fn service(machine: &Machine, name: &str, command: &str) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the command line comes to succeed, soon.
-pub fn soon(machine: &Machine, command: &str) -> Result<()> {
-    machine.wait_until(command, SOON, |machine| {
-        Ok(machine.try_run(command)?.status == Some(0))
-    })
-}
-
 /// All that attach might touch: names, modes, owners and contents.
 fn files(machine: &Machine) -> Result<String> {
     // Not all of them need be there.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::attach::{service, soon, veth};
+use super::attach::{service, veth};
 use super::support::*;
 use crate::harness::{Case, Machine};
 

@@ -9,6 +9,13 @@ use crate::harness::Machine;
 /// How long systemd may take to stop what nothing needs any more.
 pub const SOON: Duration = Duration::from_secs(10);
 
+/// Fails unless a command line succeeds within [`SOON`].
+pub fn soon(machine: &Machine, command: &str) -> Result<()> {
+    machine.wait_until(command, SOON, |machine| {
+        Ok(machine.try_run(command)?.status == Some(0))
+    })
+}
+
 /// The units of an instance, from the one that is started to the one that makes the namespace.
 pub fn units(nstype: &str, nsname: &str) -> [String; 3] {
     [

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::attach::soon;
-use super::support::{expect_in, nothing_left};
+use super::support::{expect_in, nothing_left, soon};
 use crate::harness::{Case, Machine};
 
 pub const CASES: &[Case] = &[
