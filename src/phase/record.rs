@@ -18,8 +18,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use libc::{LOCK_EX, LOCK_NB};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -29,6 +28,7 @@ use crate::instance::phase::Side;
 use crate::instance::sources::{Slot, Source, Sources};
 use crate::namespace::{self, Id};
 use crate::sys::file::{self, Missing};
+use crate::sys::lock::flock;
 
 const SLOTS: [(Slot, &str); 5] = [
     (Slot::Script, "1-script"),
@@ -51,7 +51,7 @@ pub struct Record {
 #[derive(Debug)]
 pub struct LockedRecord {
     record: Record,
-    _lock: Flock<File>,
+    _lock: File,
 }
 
 impl Record {
@@ -69,10 +69,8 @@ impl Record {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 opened => opened.with_context(locking)?,
             };
-            let lock = match Flock::lock(directory, FlockArg::LockExclusive) {
-                Ok(lock) => lock,
-                Err((_, Errno::EINTR)) => continue,
-                Err((_, errno)) => return Err(errno).with_context(locking),
+            let Some(lock) = flock(&self.directory, directory, LOCK_EX)? else {
+                continue;
             };
             // The previous owner of the lock may have removed the directory.
             let ours = lock.metadata().with_context(locking)?;
@@ -96,11 +94,8 @@ impl Record {
         else {
             return Ok(false);
         };
-        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(_) => Ok(false),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
-            Err((_, errno)) => Err(errno).with_context(looking),
-        }
+        let lock = flock(&self.directory, directory, LOCK_EX | LOCK_NB)?;
+        Ok(lock.is_none())
     }
 
     /// Whether `up` on either side has begun or succeeded.

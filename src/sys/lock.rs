@@ -3,14 +3,15 @@
 //! A lock file is removed when its lock is released.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use libc::{LOCK_EX, LOCK_NB, c_int};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::sys::file;
 
@@ -22,19 +23,20 @@ const INTERVAL: Duration = Duration::from_millis(20);
 pub struct Lock {
     /// Removed when the lock is released.
     path: Option<PathBuf>,
-    _file: Flock<File>,
+    /// Closing it releases the lock.
+    _file: File,
 }
 
 impl Lock {
     /// Takes the lock at `path`. Waits while another process holds it.
     pub fn take(path: &Path) -> Result<Self> {
-        let lock = Self::get(path, FlockArg::LockExclusive)?;
+        let lock = Self::get(path, LOCK_EX)?;
         lock.with_context(|| locked(path))
     }
 
     /// Takes the lock at `path`. `None` if another process holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        Self::get(path, FlockArg::LockExclusiveNonblock)
+        Self::get(path, LOCK_EX | LOCK_NB)
     }
 
     /// Takes the lock at `path`.
@@ -62,7 +64,7 @@ impl Lock {
     pub fn directory(path: &Path, limit: Duration) -> Result<Option<Self>> {
         within(limit, || {
             let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-            let file = flock(path, file, FlockArg::LockExclusiveNonblock)?;
+            let file = flock(path, file, LOCK_EX | LOCK_NB)?;
             Ok(file.map(|file| Self {
                 path: None,
                 _file: file,
@@ -70,7 +72,7 @@ impl Lock {
         })
     }
 
-    fn get(path: &Path, how: FlockArg) -> Result<Option<Self>> {
+    fn get(path: &Path, how: c_int) -> Result<Option<Self>> {
         if let Some(directory) = path.parent() {
             file::make_directory(directory, 0o700)?;
         }
@@ -111,17 +113,21 @@ fn within(limit: Duration, take: impl Fn() -> Result<Option<Lock>>) -> Result<Op
     }
 }
 
-/// `None` if another process holds the lock and `how` says not to wait.
-fn flock(path: &Path, mut file: File, how: FlockArg) -> Result<Option<Flock<File>>> {
+/// Locks an open file or directory until it is closed, as `how` says (flock(2)). `None` if another process holds the lock and
+/// `how` says not to wait.
+///
+/// Not by `nix::fcntl::Flock`, which panics if the kernel refuses to unlock.
+pub fn flock(path: &Path, file: File, how: c_int) -> Result<Option<File>> {
     loop {
-        file = match Flock::lock(file, how) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((file, Errno::EINTR)) => file,
-            Err((_, errno)) => {
+        // SAFETY: the descriptor is open as long as `file`.
+        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), how) }) {
+            Ok(_) => return Ok(Some(file)),
+            Err(Errno::EWOULDBLOCK) => return Ok(None),
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
                 return Err(errno).with_context(|| format!("locking {}", path.display()));
             }
-        };
+        }
     }
 }
 
