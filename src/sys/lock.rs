@@ -3,14 +3,15 @@
 //! A lock file is removed when its lock is released.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use libc::{LOCK_EX, LOCK_NB, LOCK_UN, c_int};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::sys::file::{self, Missing};
 
@@ -22,19 +23,19 @@ const INTERVAL: Duration = Duration::from_millis(20);
 pub struct Lock {
     /// Removed when the lock is released.
     path: Option<PathBuf>,
-    _file: Flock<File>,
+    file: File,
 }
 
 impl Lock {
     /// Takes the lock at `path`. Waits while another process holds it.
     pub fn take(path: &Path) -> Result<Self> {
-        let lock = Self::get(path, FlockArg::LockExclusive)?;
+        let lock = Self::get(path, LOCK_EX)?;
         lock.with_context(|| locked(path))
     }
 
     /// Takes the lock at `path`. `None` if another process holds it.
     pub fn try_take(path: &Path) -> Result<Option<Self>> {
-        Self::get(path, FlockArg::LockExclusiveNonblock)
+        Self::get(path, LOCK_EX | LOCK_NB)
     }
 
     /// Takes the lock at `path`.
@@ -62,11 +63,8 @@ impl Lock {
     pub fn directory(path: &Path, limit: Duration) -> Result<Option<Self>> {
         within(limit, || {
             let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-            let file = flock(path, file, FlockArg::LockExclusiveNonblock)?;
-            Ok(file.map(|file| Self {
-                path: None,
-                _file: file,
-            }))
+            let file = flock(path, file, LOCK_EX | LOCK_NB)?;
+            Ok(file.map(|file| Self { path: None, file }))
         })
     }
 
@@ -77,18 +75,15 @@ impl Lock {
             let directory = File::open(path).missing_ok();
             let directory = directory.with_context(|| format!("opening {}", path.display()))?;
             let Some(directory) = directory else { continue };
-            let lock = flock(path, directory, FlockArg::LockExclusive)?;
+            let lock = flock(path, directory, LOCK_EX)?;
             // The previous owner may have removed the directory: a lock on it excludes nobody.
             if let Some(file) = lock.filter(|file| is_at(file, path)) {
-                return Ok(Self {
-                    path: None,
-                    _file: file,
-                });
+                return Ok(Self { path: None, file });
             }
         }
     }
 
-    fn get(path: &Path, how: FlockArg) -> Result<Option<Self>> {
+    fn get(path: &Path, how: c_int) -> Result<Option<Self>> {
         if let Some(directory) = path.parent() {
             file::make_directory(directory, 0o700)?;
         }
@@ -103,7 +98,7 @@ impl Lock {
             // The previous owner has removed the file: a lock on it excludes nobody.
             if is_at(&file, path) {
                 let path = Some(path.to_owned());
-                return Ok(Some(Self { path, _file: file }));
+                return Ok(Some(Self { path, file }));
             }
         }
     }
@@ -115,7 +110,7 @@ pub fn is_locked(path: &Path) -> Result<bool> {
     let Some(file) = file.with_context(|| format!("opening {}", path.display()))? else {
         return Ok(false);
     };
-    Ok(flock(path, file, FlockArg::LockExclusiveNonblock)?.is_none())
+    Ok(flock(path, file, LOCK_EX | LOCK_NB)?.is_none())
 }
 
 /// The error if a lock is not released in time.
@@ -138,17 +133,21 @@ fn within(limit: Duration, take: impl Fn() -> Result<Option<Lock>>) -> Result<Op
     }
 }
 
-/// `None` if another process holds the lock and `how` says not to wait.
-fn flock(path: &Path, mut file: File, how: FlockArg) -> Result<Option<Flock<File>>> {
+/// Locks an open file or directory as `how` says (flock(2)). `None` if another process holds the lock and
+/// `how` says not to wait.
+///
+/// Not by `nix::fcntl::Flock`, which panics if the kernel refuses to unlock.
+fn flock(path: &Path, file: File, how: c_int) -> Result<Option<File>> {
     loop {
-        file = match Flock::lock(file, how) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((file, Errno::EINTR)) => file,
-            Err((_, errno)) => {
+        // SAFETY: the descriptor is open as long as `file`.
+        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), how) }) {
+            Ok(_) => return Ok(Some(file)),
+            Err(Errno::EWOULDBLOCK) => return Ok(None),
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
                 return Err(errno).with_context(|| format!("locking {}", path.display()));
             }
-        };
+        }
     }
 }
 
@@ -165,5 +164,8 @@ impl Drop for Lock {
         if let Some(path) = &self.path {
             let _ = fs::remove_file(path);
         }
+        // A forked child may have the file open, too. If this fails, the end of both releases the lock.
+        // SAFETY: the descriptor is open as long as `self.file`.
+        unsafe { libc::flock(self.file.as_raw_fd(), LOCK_UN) };
     }
 }
