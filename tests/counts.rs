@@ -1,7 +1,7 @@
-//! What netnsinit itself does in a phase, counted rather than timed: instructions and system calls.
+//! Counts the instructions and system calls of netnsinit in each phase.
 //!
-//! The limits have headroom for other compilers and C libraries. Whoever exceeds one has made every
-//! start slower: look at `make bench`, and at docs/performance.md for what was tried.
+//! The limits have headroom for other compilers and C libraries. A change that exceeds one makes every start
+//! slower: run `make bench`, and read docs/performance.md.
 
 use std::env;
 use std::fs;
@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox");
 const INSIDE: &str = "NETNS_COUNTS_INSIDE";
 
-/// A phase, and the most instructions and system calls that it may take.
+/// A phase, and the maximum number of instructions and system calls.
 const LIMITS: [(&str, &str, u64, u64); 4] = [
     ("up", "outside", 600_000, 170),
     ("up", "inside", 600_000, 190),
@@ -60,7 +60,7 @@ fn count_all() {
     assert!(created.unwrap().success());
     let mut exceeded = Vec::new();
     for (direction, side, most_instructions, most_calls) in LIMITS {
-        // Each counts a run of its own.
+        // Each counts in a separate run.
         let words = ["t", "a", direction, side];
         for (what, most, found) in [
             ("instructions", most_instructions, instructions(&words)),
@@ -78,7 +78,7 @@ fn count_all() {
 
 const NETNSINIT: &str = "/usr/sbin/netnsinit";
 
-/// An empty environment: netnsinit copies it.
+/// With an empty environment, because netnsinit copies it.
 fn plain(program: &str, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::null());
@@ -86,7 +86,7 @@ fn plain(program: &str, words: &[&str]) -> Command {
     command
 }
 
-/// Not of the programs that it starts; those of the kernel do not count either.
+/// The user-mode instructions, without those of child processes.
 fn instructions(words: &[&str]) -> u64 {
     let mut command = plain(
         "valgrind",
@@ -103,7 +103,7 @@ fn instructions(words: &[&str]) -> u64 {
     collected.parse().unwrap()
 }
 
-/// Not of the programs that it starts.
+/// The system calls, without those of child processes.
 fn calls(words: &[&str]) -> u64 {
     let mut command = plain(NETNSINIT, words);
     // SAFETY: it makes a system call, and allocates nothing.
@@ -114,7 +114,7 @@ fn calls(words: &[&str]) -> u64 {
         let signal = match waitpid(child, None).unwrap() {
             WaitStatus::Exited(_, status) => {
                 assert_eq!(status, 0, "netnsinit {words:?}");
-                // It stops before and after each.
+                // The process stops before and after each system call.
                 return stops / 2;
             }
             WaitStatus::Stopped(_, Signal::SIGTRAP) => None,

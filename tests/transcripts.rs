@@ -1,8 +1,8 @@
-//! Cases that are a script and the transcript it must give: `run` and `expected`.
+//! Cases with a script, `run`, and its transcript, `expected`.
 //!
 //! A case is a directory `tests/GROUP/NN-name`; its `etc` and `usr` are laid over those of the system. In
 //! `expected`, `[..]` stands for anything within a line. With `NETNS_BLESS=1` in the environment `expected`
-//! is written anew, for its author to read against the specification.
+//! is written: compare it with the specification.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ fn run(case: &Path) -> Result<(), Failed> {
     }
 }
 
-/// `actual` with each line replaced by the pattern in the same place that matches it.
+/// Replaces each line of `actual` by the pattern in the same position, if that matches.
 fn generalised(expected: &str, actual: &str) -> String {
     let mut patterns = expected.lines();
     let lines = actual.lines().map(|line| {

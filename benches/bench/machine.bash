@@ -7,7 +7,7 @@ set -euo pipefail
 rounds=$1 few=$(((rounds + 9) / 10 + 1))
 rows=" ${*:2} "
 
-# Every sample of one is followed by a sample of the other: what else the machine does meets both.
+# Samples of both alternate, so that other load affects both.
 timed() {
     local begin=${EPOCHREALTIME/./}
     "${@:3}" >/dev/null 2>&1
@@ -16,7 +16,7 @@ timed() {
 
 wanted() { [[ $rows == *" $1 "* ]]; }
 
-# All three units are named, for systemctl to wait until the last of them has stopped.
+# With all three units, so that systemctl waits until the last of them has stopped.
 start_ours() { systemctl start "${@/#/netns-t@}"; }
 stop_ours() { systemctl stop "${@/#/netns-t@}" "${@/#/netns_outside-t@}" "${@/#/netns_name@}"; }
 start_baseline() { systemctl start "${@/#/baseline@}"; }

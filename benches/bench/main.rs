@@ -1,9 +1,9 @@
-//! Measures what a start costs, and prints it as a table: `make bench`.
+//! Measures the times of starts and other operations, and prints a table: `make bench`.
 //!
-//! Every row is compared with something that does the least that has to be done, or with `ip netns`. The
-//! two are run by turns, for what else the machine does to meet both; ratios of medians are what counts.
+//! Each row is compared with a baseline, the minimal work that has to be done, or with `ip netns`. The two
+//! alternate, so that other load affects both; compare the ratios of the medians.
 //! Arguments: the names of rows, all of them by default; `--rounds N`; and `--realtime`, to give the
-//! measured programs precedence over what else runs on a busy machine, but for those that systemd starts.
+//! measured programs, except those that systemd starts, precedence over other processes.
 
 mod programs;
 mod systemd;
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
                     .context("--rounds")?
             }
             "--realtime" => take_precedence()?,
-            // Cargo's own.
+            // An argument of Cargo.
             "--bench" => {}
             _ => rows.push(word),
         }
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Puts this process and its children into the class SCHED_FIFO (sched(7)).
+/// Sets the scheduling policy SCHED_FIFO (sched(7)) for this process and its children.
 fn take_precedence() -> Result<()> {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: the parameters live until the call returns.
@@ -69,7 +69,7 @@ fn take_precedence() -> Result<()> {
     Ok(())
 }
 
-/// The rows of `all` that were asked for.
+/// The selected rows of `all`.
 fn chosen<'a>(asked: &[String], all: &[&'a str]) -> Vec<&'a str> {
     let wanted = |row: &&&str| asked.is_empty() || asked.iter().any(|asked| asked == **row);
     all.iter().filter(wanted).copied().collect()

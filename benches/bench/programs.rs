@@ -1,4 +1,4 @@
-//! What a program takes by itself, in namespaces that only this run sees (`tests/support/sandbox`).
+//! The times of single programs, in private namespaces (`tests/support/sandbox`).
 
 use std::fs::{self, File};
 use std::mem;
@@ -27,7 +27,7 @@ pub const INSIDE: &str = "in-sandbox";
 
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox");
 
-/// The least that has to be done: what a user would write who has only bash.
+/// The baseline: the same work in plain bash.
 const BASELINE: &str = "source /etc/conf.d/netns/default.conf; source /etc/conf.d/netns/t.conf; configure_t_up_outside a";
 
 pub fn run_in_sandbox(package: &str, rounds: usize, rows: &[String]) -> Result<()> {
@@ -91,7 +91,7 @@ pub fn run(rounds: usize, rows: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Creates namespaces, as many at once as one call of bash can.
+/// Creates namespaces, several with each call of bash.
 fn create(names: &[String]) -> Result<()> {
     for name in names {
         let status = Command::new("netnsctl")
@@ -141,7 +141,7 @@ fn inside(rounds: usize, what: &str, goal: Goal) -> Result<Samples> {
     Ok(ours)
 }
 
-/// Gives what both take.
+/// Returns the samples of both.
 fn exec(rounds: usize, what: &str, goal: Goal) -> Result<[Samples; 2]> {
     let [ours, ip] = by_turns(
         rounds,
@@ -159,7 +159,7 @@ fn exec(rounds: usize, what: &str, goal: Goal) -> Result<[Samples; 2]> {
     Ok([ours, ip])
 }
 
-/// What 1000 other namespaces add.
+/// The additional time with 1000 other namespaces.
 fn many(rounds: usize) -> Result<()> {
     let one = (
         outside(rounds, "up outside, 1 namespace", Goal::None)?,
@@ -250,7 +250,7 @@ fn delete(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Goes to a namespace and has the kernel list its links, once.
+/// Enters a namespace and lists its links once.
 fn dump(name: &str) -> Result<()> {
     let namespace = File::open(Path::new("/run/netns").join(name))?;
     setns(&namespace, CloneFlags::CLONE_NEWNET)?;
@@ -301,7 +301,7 @@ fn memory() -> Result<()> {
 /// A command, and the namespace that it is started in.
 type Task<'a> = (&'a [&'a str], Option<&'a File>);
 
-/// Runs two commands by turns.
+/// Runs two commands alternately.
 fn by_turns(rounds: usize, tasks: [Task; 2]) -> Result<[Samples; 2]> {
     let mut samples = [Samples::default(), Samples::default()];
     for (words, namespace) in tasks {
@@ -316,14 +316,14 @@ fn by_turns(rounds: usize, tasks: [Task; 2]) -> Result<[Samples; 2]> {
 }
 
 impl Samples {
-    /// Adds one that took as long as all `times` together: by the clock, and of the processor.
+    /// Adds a sample that is the sum of `times`: wall-clock time and CPU time.
     fn add(&mut self, times: &[(f64, f64)]) {
         self.wall.push(times.iter().map(|(wall, _)| wall).sum());
         self.cpu.push(times.iter().map(|(_, cpu)| cpu).sum());
     }
 }
 
-/// Runs a command to its end; gives its time by the clock and of the processor.
+/// Runs a command and returns its wall-clock time and CPU time.
 fn spawn(words: &[&str], namespace: Option<&File>) -> Result<(f64, f64)> {
     let host = File::open("/proc/self/ns/net")?;
     let mut command = Command::new(words[0]);

@@ -1,4 +1,4 @@
-//! What takes a booted systemd: measured by `machine.bash` in a machine of each suite.
+//! The times with a booted systemd, measured by `machine.bash` in a machine of each suite.
 
 use std::collections::HashMap;
 use std::env;
@@ -86,7 +86,7 @@ impl Machine {
         let name = format!("bench-{suite}-{}", process::id());
         let mut start = Command::new(MACHINE);
         start.args(["start", &name, suite, package]);
-        // It must not outlive an interrupted run.
+        // The machine must end with an interrupted run.
         start.env("NETNS_TEST_OWNER", process::id().to_string());
         ensure!(start.status()?.success(), "booting {suite} failed");
         Ok(Self { name })

@@ -1,10 +1,10 @@
-//! The table that a run prints, a line as soon as it is known.
+//! The table of results. Each row is printed as soon as it is measured.
 
 /// Times in microseconds.
 #[derive(Debug, Default, Clone)]
 pub struct Samples {
     pub wall: Vec<f64>,
-    /// Of the processor, in user and kernel mode; empty where nobody has counted it.
+    /// CPU times in user and kernel mode; empty if they were not measured.
     pub cpu: Vec<f64>,
 }
 
@@ -14,19 +14,19 @@ impl Samples {
     }
 }
 
-/// What a row has to come to.
+/// The goal of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// At most this many times the baseline.
+    /// The maximum ratio to the baseline.
     Ratio(f64),
-    /// There is none for this row: it stands for comparison.
+    /// No goal: the row is only for comparison.
     None,
 }
 
 pub struct Row<'a> {
     pub what: &'a str,
     pub ours: &'a Samples,
-    /// What it is compared with.
+    /// The name and the samples of the baseline.
     pub baseline: (&'a str, &'a Samples),
     pub goal: Goal,
 }
@@ -60,7 +60,7 @@ pub fn print(row: &Row) {
     );
 }
 
-/// A row that is no time.
+/// A row with a value other than a time.
 pub fn print_size(what: &str, bytes: u64, most: u64) {
     const MIB: f64 = 1024.0 * 1024.0;
     let (size, limit) = (bytes as f64 / MIB, most as f64 / MIB);

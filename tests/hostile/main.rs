@@ -9,7 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Bytes of all kinds, and such as mean something to one of the targets.
+/// Bytes of all kinds, including those with a meaning for one of the targets.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: [&str; 34] = [
         "veth",
@@ -78,7 +78,7 @@ macro_rules! properties {
 
 properties! { names file_names argv terminal record report drop_in requires netlink journal }
 
-/// What fuzzing has found, or may begin with.
+/// Inputs that fuzzing has found, and the initial ones.
 #[test]
 fn corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");

@@ -1,4 +1,4 @@
-//! What has to hold for any input: for the property tests of `main.rs`, and for cargo-fuzz (`fuzz/`).
+//! Properties that hold for any input, for the property tests of `main.rs` and for cargo-fuzz (`fuzz/`).
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +25,7 @@ use systemd_netns::update::requires::literal;
 /// Panics if something does not hold for the input.
 pub type Target = fn(&[u8]);
 
-/// All of them, by the names of their directories in `fuzz/corpus`.
+/// All targets, by the names of their directories in `fuzz/corpus`.
 pub const ALL: [(&str, Target); 10] = [
     ("names", names),
     ("file_names", file_names),
@@ -39,7 +39,7 @@ pub const ALL: [(&str, Target); 10] = [
     ("journal", journal),
 ];
 
-/// Nothing in it moves the cursor, changes colours or turns the direction of text.
+/// Checks that a text cannot move the cursor, or change colours or the direction of text.
 fn is_plain(text: &str) {
     let raw = |c: &char| {
         let bidi = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
@@ -48,7 +48,7 @@ fn is_plain(text: &str) {
     assert_eq!(text.chars().find(raw), None, "{text:?}");
 }
 
-/// A name is a file name of its own directory, a part of a unit's name, and one word of a shell.
+/// Checks that a valid name is a file name, a part of a unit name, and one word of a shell.
 pub fn names(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let root = Root::at("/root-of-a-test");
@@ -90,7 +90,7 @@ pub fn names(input: &[u8]) {
     let _ = UnitName::parse(&text);
 }
 
-/// The file of an instance is the one that is read for it.
+/// Checks that the file of an instance is the one that is read for it.
 pub fn file_names(input: &[u8]) {
     let root = Root::at("/root-of-a-test");
     if input.contains(&b'/') || input.contains(&0) {
@@ -113,7 +113,7 @@ pub fn file_names(input: &[u8]) {
     }
 }
 
-/// Words, each ended by a NUL.
+/// Splits words that each end with a NUL.
 pub fn argv(input: &[u8]) {
     let words = input
         .split(|byte| *byte == 0)
@@ -132,7 +132,7 @@ pub fn terminal(input: &[u8]) {
     }
 }
 
-/// The files of a record stay in its directory.
+/// Checks that the files of a record are in its directory.
 pub fn record(input: &[u8]) {
     let directory = tempfile::tempdir().expect("a directory");
     let root = Root::at(directory.path());
@@ -155,7 +155,7 @@ pub fn report(input: &[u8]) {
         Termination::Exited(6),
         Termination::Killed(9),
     ] {
-        // A function that has failed is never a success.
+        // A failed function is never reported as a success.
         assert!(Outcome::read(input, end).status() != 0 || end.success());
     }
 }
@@ -172,7 +172,7 @@ pub fn drop_in(input: &[u8]) {
     fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
     fs::write(&file, input).expect("a file");
     let conf = ResolvConf::of(&root, &name);
-    // What somebody else has written there stays when a part comes and goes.
+    // Adding and removing a section does not change text of others.
     if conf.set("veth@web", "nameserver 192.0.2.53\n").is_ok() {
         let part = conf.part("veth@web").expect("it can be read");
         assert!(part.is_none_or(|part| part.contains("192.0.2.53")));
@@ -187,7 +187,7 @@ pub fn netlink(input: &[u8]) {
     let _ = parse::link(input);
 }
 
-/// A journal of changes that cannot be read stops everything, and changes nothing.
+/// Checks that an invalid journal of changes is an error, and changes nothing.
 pub fn journal(input: &[u8]) {
     let directory = tempfile::tempdir().expect("a directory");
     let root = Root::at(directory.path());

@@ -1,8 +1,8 @@
-//! `netnsctl attach`, `detach`, `require` and `publish` on files alone, where no systemd runs.
+//! `netnsctl attach`, `detach`, `require` and `publish` on files, without systemd.
 
 use crate::sandbox;
 
-/// A type with its units, a service, and a way to tell that nothing was changed.
+/// A type with its units, a service, and a function that checks that nothing was changed.
 const SYSTEM: &str = r#"
     mkdir -p /etc/systemd/system /etc/conf.d/netns
     echo 'NO_CONFIG_REQUIRED=1' >/etc/conf.d/netns/t.sh
@@ -24,7 +24,7 @@ const SYSTEM: &str = r#"
     }
 "#;
 
-/// Runs a script of bash on such a system; gives what it printed on stderr.
+/// Runs a bash script on such a system, and returns its stderr.
 fn run(script: &str) -> String {
     let output = sandbox(&format!("{SYSTEM}{script}"));
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -51,7 +51,7 @@ fn what_is_attached_is_detached_without_a_trace() {
         unchanged
         netnsctl attach s t@web --print >/dev/null
         unchanged
-        # What others have put there stays.
+        # Files of others are not removed.
         mkdir /etc/systemd/system/s.service.d
         before=$(files)
         netnsctl attach s t@web
@@ -71,7 +71,7 @@ fn what_fails_leaves_everything_as_it_was() {
         fails 6 'unknown NSTYPE' netnsctl attach s u@web
         fails 1 'is not attached' netnsctl detach s
         fails 1 'is not published' netnsctl unpublish web 80
-        # A directory that cannot be written, one after another.
+        # Make one directory after another unwritable.
         mkdir /etc/systemd/system/s.service.d
         mount -t tmpfs -o ro none /etc/systemd/system/s.service.d
         before=$(files)
@@ -166,7 +166,7 @@ fn what_was_killed_can_be_run_again() {
                             [[ $(state) == "$after" ]] || { echo "$command"; state; exit 90; }
                             break
                         fi
-                        # Again, unless it was done.
+                        # Repeat it, unless it was done.
                         netnsctl $command 2>/dev/null || :
                         [[ $(state) == "$after" ]] || { echo "$call $number: $command"; diff <(state) <(echo "$after"); exit 91; }
                         netnsctl $other 2>/dev/null

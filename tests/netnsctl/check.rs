@@ -1,4 +1,4 @@
-//! What `netnsctl check --json` prints, against its schema.
+//! Validates the output of `netnsctl check --json` against its schema.
 
 use std::collections::BTreeSet;
 

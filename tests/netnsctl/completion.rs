@@ -1,4 +1,4 @@
-//! Runs `tests/netnsctl/complete`, which drives the shells.
+//! Runs `tests/netnsctl/complete`, which tests the completion of shells.
 
 use crate::{repository, sandbox};
 

@@ -1,6 +1,6 @@
-//! The pictures of a made-up host, compared with those in tests/golden.
+//! Compares the diagrams of an invented host with those in tests/golden.
 //!
-//! With `NETNS_BLESS=1` in the environment they are written anew: look at them before you commit.
+//! With `NETNS_BLESS=1` in the environment, the latter are written: look at them before you commit.
 
 use systemd_netns::inventory::graph::{Diagram, dot, svg, text};
 use systemd_netns::inventory::{
@@ -179,7 +179,7 @@ fn no_line_is_wider_than_the_terminal() {
         let drawn = text::draw(&graph, look(Some(width)));
         let widths: Vec<usize> = drawn.lines().map(terminal::width).collect();
         assert!(widths.iter().all(|line| *line <= width), "{width}\n{drawn}");
-        // A frame is a frame only if its lines are of one length.
+        // All lines of a frame have the same length.
         assert!(
             widths.iter().all(|line| *line == widths[0]),
             "{width}\n{drawn}"

@@ -1,6 +1,6 @@
-//! netnsctl where no systemd runs: what it prints as data or as a picture, the files it writes, completion.
+//! netnsctl without systemd: its JSON, its diagrams, the files that it writes, and completion.
 //!
-//! Tests that need root are ignored unless asked for, and fail without it. Each has a private view of this
+//! Tests that need root are ignored by default, and fail without root. Each has a private view of this
 //! system, see `tests/support/sandbox`.
 
 mod attach;
@@ -21,8 +21,8 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Runs a bash script, in which `netnsctl` is the one built here, on this system as far as nobody else sees.
-/// Its first failing command is a panic that shows what it printed.
+/// Runs a bash script with the `netnsctl` of this build in a private view of this system.
+/// Panics with its output at the first failing command.
 fn sandbox(script: &str) -> Output {
     sandbox_on(tempfile::tempdir().unwrap().path(), script)
 }
@@ -46,7 +46,7 @@ fn sandbox_on(tree: &Path, script: &str) -> Output {
     output
 }
 
-/// JSON that a script printed, after a check against a schema of `docs/schema`.
+/// Parses the JSON that a script prints, and validates it against a schema of `docs/schema`.
 fn json(output: &Output, schema: &str) -> Value {
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     let path = repository("docs/schema").join(schema);

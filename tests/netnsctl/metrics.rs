@@ -1,4 +1,4 @@
-//! `netnsctl metrics` on namespaces that the kernel has made, read by promtool.
+//! `netnsctl metrics` on real namespaces, checked by promtool.
 
 use std::process::Command;
 
@@ -33,7 +33,7 @@ fn value(metrics: &str, sample: &str) -> u64 {
     found.trim().parse().unwrap()
 }
 
-/// Fails unless promtool takes it all for good.
+/// Fails unless promtool accepts the text.
 fn check(metrics: &str) {
     let promtool = Command::new(repository("tests/support/promtool"))
         .output()
@@ -72,14 +72,14 @@ fn metrics_are_what_the_kernel_counts() {
     let eth0 = r#"{namespace="web",link="eth0"}"#;
     let received = value(metrics, &format!("netns_link_receive_bytes_total{eth0}"));
     let sent = value(metrics, &format!("netns_link_transmit_packets_total{eth0}"));
-    // Neighbour discovery goes on in between.
+    // Neighbour discovery may send packets in between.
     assert!(
         (100..=counted[0]).contains(&received),
         "{received} {counted:?}"
     );
     assert!((3..=counted[1]).contains(&sent), "{sent} {counted:?}");
     for (sample, expected) in [
-        // Those whose names are not UTF-8 cannot be found by what is shown of them.
+        // Names that are not UTF-8 are shown differently.
         ("netns_unreadable", 2),
         (
             r#"netns_link_up{namespace="web",link="eth0",kind="veth"}"#,

@@ -1,11 +1,11 @@
-//! `netnsctl list`, `status` and `graph` on namespaces that the kernel has made.
+//! `netnsctl list`, `status` and `graph` on real namespaces.
 
 use serde_json::Value;
 use systemd_netns::sys::terminal::width;
 
 use crate::sandbox;
 
-/// Two namespaces on a bridge and on each other, one on a macvlan, one in pieces.
+/// Two namespaces that are connected to a bridge and to each other, one with a macvlan, and a leftover.
 const HOST: &str = r#"
     ip link set lo up
     ip link add br0 type bridge
@@ -37,7 +37,7 @@ fn stdout(script: &str) -> String {
     String::from_utf8(sandbox(script).stdout).unwrap()
 }
 
-/// What a script prints, checked against a schema of `docs/schema`.
+/// The output of a script, validated against a schema of `docs/schema`.
 fn json(script: &str, schema: &str) -> Value {
     crate::json(&sandbox(script), schema)
 }
@@ -316,7 +316,7 @@ fn without_root_it_says_what_it_could_not_see() {
         "{unreadable:?}"
     );
 
-    // The host's own links are there for everybody, and so is where they lead.
+    // Every user can see the host's own links, and their peers.
     let text = stdout(&format!("{HOST} {nobody} nobody graph"));
     assert!(text.contains("── web:#2"), "{text}");
 }
@@ -337,7 +337,7 @@ fn a_namespace_is_seen_from_another() {
 #[test]
 #[ignore = "needs root"]
 fn five_hundred_are_told_apart() {
-    // A chain: each has a pair to the next, so that their numbers and indices are all alike.
+    // A chain of namespaces, each connected to the next, in which all numbers and indexes are the same.
     let chain = r#"
         for i in {1..500}; do echo "netns add ns$i"; done | ip -batch -
         for i in {1..500}; do

@@ -1,11 +1,11 @@
-//! The book: no page, no block of commands and no effect is forgotten by the tests, and links lead somewhere.
+//! Checks that the tests cover each page and each block of the book, and that links refer to existing files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::repository;
 
-/// What a line begins with that somebody will paste into a shell.
+/// The first words of command lines.
 const COMMANDS: [&str; 9] = [
     "netnsctl ",
     "netnsupdate",
@@ -18,7 +18,7 @@ const COMMANDS: [&str; 9] = [
     "podman ",
 ];
 
-/// What shows in a block itself that it has worked: a command that fails if it has not.
+/// Commands in a block that fail if the block has no effect.
 const CHECKS: [&str; 5] = ["grep ", "curl -sf", "ping -", "\n! ", "test "];
 
 fn markdown(directory: &Path) -> Vec<PathBuf> {
@@ -81,7 +81,7 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
             begin + 1
         );
         let before = lines[..begin].iter().rev().find(|line| !line.is_empty());
-        // Text may stand between a block and what it has to have done, but no other block of commands.
+        // Between a block and its check, there may be text, but no other block of commands.
         let next = lines[at + 1..]
             .iter()
             .find(|line| **line == "```sh" || **line == "<!-- test");

@@ -26,7 +26,7 @@ const LAYERS: [&str; 15] = [
     "sys",
 ];
 
-/// Where each file is a verb, and no verb uses another.
+/// The directory in which each file is a verb.
 const VERBS: [&str; 2] = ["cli", "netnsctl"];
 
 /// A module's or an item's path from the root of the crate, without `crate`.

@@ -1,4 +1,4 @@
-//! Tests on booted systemd, each on a machine of its own for each suite. See `tests/system/harness`.
+//! Tests with a booted systemd, each on its own machine for each suite. See `tests/system/harness`.
 //!
 //! Run by `make check`, as root. The suites are those of the environment variable `SUITES`.
 

@@ -1,4 +1,4 @@
-//! File systems that refuse: full, without inodes, read-only.
+//! File systems that are full, without free inodes, or read-only.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,7 +51,7 @@ fn outdated(tree: &Tree) {
     tree.unit("netns-stale@.service", OLD);
 }
 
-/// Each file is as it was or as it should be, and there is no other.
+/// Checks that each file is old or new, and that there are no others.
 fn assert_whole(tree: &Tree, before: &BTreeMap<String, String>, context: &str) -> usize {
     let mut new = 0;
     let after = tree.units();
@@ -76,7 +76,7 @@ fn assert_whole(tree: &Tree, before: &BTreeMap<String, String>, context: &str) -
     new
 }
 
-/// Runs on a disk that is full but for some room, from none to enough.
+/// Runs on a disk with little free space, from none to enough.
 fn limited(options: &str, fill: fn(&Path) -> bool) {
     let mut results = Vec::new();
     for room in 0..12 {
@@ -112,7 +112,7 @@ fn limited(options: &str, fill: fn(&Path) -> bool) {
 }
 
 fn full_disk() -> Result<(), Failed> {
-    // A tmpfs gives whole pages.
+    // tmpfs allocates whole pages.
     limited("size=256k", |path| fs::write(path, [0; 4096]).is_ok());
     Ok(())
 }

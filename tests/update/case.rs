@@ -163,7 +163,7 @@ impl Case {
         }
     }
 
-    /// What the program was not to read, diff has to.
+    /// Makes files readable for diff that the program must not read.
     fn unlock(&self, tree: &Tree) {
         for step in self.steps.iter().filter(|step| step[0] == "chmod") {
             let path = tree.path(&step[2]);
@@ -177,7 +177,7 @@ impl Case {
         let expected = tempfile::tempdir().unwrap();
         copy_tree(&self.directory.join("expected"), expected.path());
         for step in &self.steps {
-            // What is no text is expected as it was made.
+            // A file that is not text must be unchanged.
             if let ["raw", path] = step.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 if let Some(name) = path.strip_prefix("etc/systemd/system/") {
                     File::create(expected.path().join(unescape(name))).unwrap();
@@ -205,7 +205,7 @@ impl Case {
     }
 }
 
-/// Copies what is below `from`; that there is nothing is fine.
+/// Copies everything below `from`, if it exists.
 fn copy_tree(from: &Path, to: &Path) {
     let Ok(entries) = fs::read_dir(from) else {
         return;
@@ -228,7 +228,7 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
-/// Reads `\xNN` as that byte.
+/// Replaces `\xNN` by that byte.
 fn unescape(path: &str) -> OsString {
     let mut parts = path.split("\\x");
     let mut bytes = parts.next().unwrap().as_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! Killed half-way, at every point: every unit is old or new and whole, and the next run finishes.
+//! Killed at each system call: every unit is completely old or new, and the next run finishes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub fn trials() -> Vec<Trial> {
     for call in SYSTEM_CALLS {
         let first = call.split(',').next().unwrap_or(call);
         let name = format!("killed_at_every_{}", first.trim_start_matches('?'));
-        // It needs no root, but a machine where strace may trace.
+        // It needs no root, but permission to trace.
         trials.push(Trial::test(name, move || at_every(call)).with_kind("needs strace"));
     }
     trials
@@ -59,7 +59,7 @@ fn tree() -> Tree {
 
 type Units = BTreeMap<String, String>;
 
-/// What `tree` begins and ends with.
+/// The initial and the final content of `tree`.
 fn before_and_after() -> (Units, Units) {
     let tree = tree();
     let before = tree.units();
@@ -139,7 +139,7 @@ fn kill_at(tree: &Tree, call: &str, count: u32) -> Result<bool, Failed> {
     let outcome = Outcome::of(&mut command);
     match outcome.status {
         Some(0) => Ok(false),
-        // strace dies of what its child died of.
+        // strace ends with the same signal as its child.
         None => Ok(true),
         _ => Err(format!("{command:?}: {outcome:#?}").into()),
     }

@@ -1,4 +1,4 @@
-//! netnsupdate on trees of files, and on systems that fail under it.
+//! netnsupdate on trees of files, and with injected failures.
 //!
 //! `NN-name/` is a test: `case` says what is run and what it prints (see `case.rs`), `etc` and `usr`
 //! are the system before, `expected` is `/etc/systemd/system` after. What needs root is ignored
@@ -20,7 +20,7 @@ use nix::sched::{CloneFlags, unshare};
 fn main() {
     let arguments = Arguments::from_args();
     if nix::unistd::geteuid().is_root() {
-        // Before there are threads: what tests mount goes when the process does.
+        // Before there are threads. Mounts of tests end with the process.
         unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
         let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("private mounts");
@@ -36,7 +36,7 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// A test that only root can run; nobody else may believe to have run it.
+/// A test that only root can run. It fails for other users.
 fn needs_root(name: &str, test: fn() -> Result<(), Failed>) -> Trial {
     let test = move || {
         if !nix::unistd::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! Without `--root`: in a view of the running system that nobody else sees.
+//! Without `--root`, in a private view of the running system.
 
 use std::fs;
 use std::path::Path;
@@ -17,18 +17,18 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// A system with the package and one type, whose name no other system has.
+/// A system with the package and one type with a unique name.
 fn tree() -> Tree {
     let tree = Tree::new();
     tree.write("etc/conf.d/netns/netnstest.conf", "");
     fs::create_dir_all(tree.path("usr/sbin")).unwrap();
-    // The user that a test runs it as may be unable to reach the original.
+    // The user of a test may have no access to the original.
     fs::copy(NETNSUPDATE, tree.path("usr/sbin/netnsupdate")).unwrap();
     tree.link("netnsupdate", "usr/sbin/netns-update");
     tree
 }
 
-/// Runs `script` with bash on the system of `tree`; systemd does not run there.
+/// Runs `script` with bash on the system of `tree`, without systemd.
 fn sandbox(tree: &Tree, script: &str) -> Outcome {
     let sandbox = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sandbox");
     let mut command = Command::new(sandbox);
@@ -47,7 +47,7 @@ fn without_systemd() -> Result<(), Failed> {
         outcome.stderr,
         "netnsupdate: systemd is not running, not reloading it\n"
     );
-    // Not even where it was asked to be, nor does it fail.
+    // Not even with --daemon-reload, which does not fail.
     let outcome = sandbox(&tree, "/usr/sbin/netnsupdate --daemon-reload").expect(0);
     assert!(outcome.stderr.contains("not reloading"));
     let quiet = sandbox(&tree, "/usr/sbin/netnsupdate --quiet").expect(0);

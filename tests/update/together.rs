@@ -1,4 +1,4 @@
-//! Several runs at once, and what others do to the unit directory meanwhile.
+//! Concurrent runs, and concurrent changes of the unit directory by others.
 
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! A system below a temporary directory.
+//! A system in a temporary directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ pub const NETNSUPDATE: &str = env!("CARGO_BIN_EXE_netnsupdate");
 pub const INSIDE: &str = include_str!("../../systemd/netns@.service");
 pub const OUTSIDE: &str = include_str!("../../systemd/netns_outside@.service");
 
-/// A copy that an earlier version has made.
+/// A copy of an earlier version.
 pub const OLD: &str = "# Template of systemd-netns: an earlier version\n[Service]\n";
 
-/// A unit as the original package made it.
+/// A unit of the shell package.
 pub const ORIGINAL: &str = "[Service]\nExecStart=/usr/sbin/netnsinit \"%J\" \"%I\" up inside\n";
 
 pub struct Tree(TempDir);
@@ -64,7 +64,7 @@ impl Tree {
         self.write(Path::new("etc/systemd/system").join(name), text);
     }
 
-    /// Makes a type.
+    /// Creates a type.
     pub fn conf(&self, nstype: &str) {
         self.write(format!("etc/conf.d/netns/{nstype}.conf"), "");
     }
@@ -85,7 +85,7 @@ impl Tree {
         Outcome::of(&mut self.command())
     }
 
-    /// The unit directory: each file's text, or where it points to.
+    /// The unit directory: the text of each file, or the target of a link.
     pub fn units(&self) -> BTreeMap<String, String> {
         let mut units = BTreeMap::new();
         for entry in fs::read_dir(self.unit_dir()).unwrap() {
@@ -101,10 +101,10 @@ impl Tree {
     }
 }
 
-/// What a finished program leaves.
+/// The result of a program.
 #[derive(Debug)]
 pub struct Outcome {
-    /// `None` where a signal ended it.
+    /// `None` if a signal ended it.
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -112,7 +112,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn of(command: &mut Command) -> Self {
-        // Whoever runs the tests may do so in a unit, where messages look different.
+        // The tests may run in a unit, where messages have another format.
         command.env_remove("JOURNAL_STREAM");
         let output = command
             .output()
@@ -121,7 +121,7 @@ impl Outcome {
     }
 
     /// # Panics
-    /// The program ended in another way than with `status`.
+    /// The program did not exit with `status`.
     pub fn expect(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "{self:#?}");
         self
@@ -138,7 +138,7 @@ impl From<Output> for Outcome {
     }
 }
 
-/// All that tells whether a file was touched.
+/// The attributes that change when a file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     inode: u64,
@@ -147,7 +147,7 @@ pub struct Seen {
     pub content: Vec<u8>,
 }
 
-/// What is below `directory`, by path; directories count by their mode only.
+/// The files below `directory`, by path. Of directories, only the mode is compared.
 pub fn snapshot(directory: &Path) -> BTreeMap<PathBuf, Seen> {
     let mut seen = BTreeMap::new();
     let mut pending = vec![directory.to_owned()];

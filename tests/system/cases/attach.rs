@@ -33,9 +33,9 @@ pub fn service(machine: &Machine, name: &str, command: &str) -> Result<()> {
     Ok(())
 }
 
-/// All that attach might touch: names, modes, owners and contents.
+/// All files that attach could change, with names, modes, owners and contents.
 fn files(machine: &Machine) -> Result<String> {
-    // Not all of them need be there.
+    // Some of them may not exist.
     let look = r"{
             find /etc /run/nscd /run/systemd/resolve ! -type d -printf '%p %m %u %l\n' || :
             find /etc -type d
@@ -66,7 +66,7 @@ fn one_port_in_two_namespaces(machine: &Machine) -> Result<()> {
         let status = machine.run(&format!("netnsctl status {name}"))?.stdout;
         expect_in(&status, &format!("web@{name}.service"))?;
     }
-    // And on the host nobody has the port.
+    // Nothing on the host listens on the port.
     let host = machine.run("ss -Hltn sport = :80")?.stdout;
     ensure!(host.is_empty(), "{host}");
     machine.run("netnsctl detach web@a --now && netnsctl detach web@b")?;
@@ -83,7 +83,7 @@ fn nginx_with_one_command(machine: &Machine) -> Result<()> {
     soon(machine, "curl -sf http://10.9.1.2/")?;
     let host = machine.run("ss -Hltn sport = :80")?.stdout;
     ensure!(host.is_empty(), "{host}");
-    // It can be said again.
+    // The command can be repeated.
     machine.run("netnsctl attach nginx.service veth@web")?;
     machine.run("systemctl reload nginx && curl -sf http://10.9.1.2/")?;
     machine.run("netnsctl detach nginx --now")?;
@@ -135,7 +135,7 @@ fn follows_its_namespace(machine: &Machine) -> Result<()> {
     machine.run("netnsctl attach s t@a --now")?;
     expect_instance(machine, "t", "a", [UP, UP, UP])?;
     let first = main_pid(machine, "s")?;
-    // A restart takes it along, and into the new namespace where there is one.
+    // The service restarts with the namespace, in the new one.
     machine.run("ip netns delete a; ip netns add a; systemctl restart netns-t@a")?;
     expect_states(machine, &[("s.service", RUNNING)])?;
     machine.wait_until("it is another process", SOON, |machine| {
@@ -145,14 +145,14 @@ fn follows_its_namespace(machine: &Machine) -> Result<()> {
     let pid = main_pid(machine, "s")?;
     let named = inode(machine, "/run/netns/a")?;
     ensure!(inode(machine, &format!("/proc/{pid}/ns/net"))? == named);
-    // A stop stops it.
+    // It stops with the namespace.
     machine.run("systemctl stop netns-t@a")?;
     let state = machine.unit_state("s.service")?;
     ensure!(state.active == "inactive", "{state}");
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
     machine.run("ip netns delete a")?;
     nothing_left(machine)?;
-    // Its start brings the namespace up; a failure is told for what it is.
+    // Its start brings the namespace up, and reports a failure to do so.
     machine.run("systemctl start s")?;
     expect_instance(machine, "t", "a", [UP, UP, UP])?;
     machine.run("systemctl stop s netns-t@a")?;
@@ -174,7 +174,7 @@ fn keep(machine: &Machine) -> Result<()> {
     machine.run("systemctl restart netns-t@a; systemctl stop netns-t@a")?;
     ensure!(main_pid(machine, "s")? == pid, "it was restarted");
     machine.run("systemctl stop s")?;
-    // It starts in nothing that is half set up.
+    // It does not start in a namespace that is partly set up.
     add_type(machine, "t", "configure_t_up_inside() { false; }")?;
     machine.run("systemctl start netns-lo@a")?;
     machine.fails("systemctl start s", 1)?;
@@ -200,7 +200,7 @@ fn templates_and_instances(machine: &Machine) -> Result<()> {
     veth(machine, "b", 2)?;
     service(machine, "w@", "/bin/sleep infinity")?;
     machine.run("systemctl start w@1 w@2; netnsctl attach w@ veth@a")?;
-    // What runs is left to run until somebody restarts it.
+    // A running service is not restarted.
     machine.run("systemctl is-active w@1 w@2; ! systemctl is-active netns-veth@a")?;
     machine.run("netnsctl attach w@ veth@a --now")?;
     let named = inode(machine, "/run/netns/a")?;
@@ -222,7 +222,7 @@ fn templates_and_instances(machine: &Machine) -> Result<()> {
     let pid = main_pid(machine, "w@2")?;
     let host = inode(machine, "/proc/1/ns/net")?;
     ensure!(inode(machine, &format!("/proc/{pid}/ns/net"))? == host);
-    // By another of its names.
+    // With another name of the same unit.
     machine.run("ln -s nginx.service /etc/systemd/system/www.service; systemctl daemon-reload")?;
     machine.run(
         "netnsctl attach www veth@a; test -e /etc/systemd/system/nginx.service.d/50-netns.conf",
@@ -254,7 +254,7 @@ fn files_of_the_namespace(machine: &Machine) -> Result<()> {
         machine.try_run(written)?.status != Some(0),
         "hosts can be written"
     );
-    // What has gone since is missed, on either side, and nothing is made.
+    // If either file was removed, the service does not start, and no file is created.
     for (file, other) in [
         ("/etc/netns/web/hosts", "/etc/hosts"),
         ("/etc/hosts", "/etc/netns/web/hosts"),
@@ -348,7 +348,7 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         let lines = refused.stderr.lines().count();
         ensure!(status == 2 || lines == 1, "{refused}");
     }
-    // Nobody else may, but look.
+    // Other users can only print the drop-in.
     let user = "setpriv --reuid=65534 --regid=65534 --clear-groups --";
     for (command, status) in [
         ("attach s veth@web", 4),
@@ -358,7 +358,7 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
         machine.fails(&format!("{user} netnsctl {command}"), status)?;
     }
     ensure!(files(machine)? == before, "something was written");
-    // Read-only where it has to write: all stays as it was.
+    // On a read-only file system, nothing changes.
     machine.run("mkdir /etc/systemd/system/s.service.d; mount -t tmpfs -o ro none /etc/systemd/system/s.service.d")?;
     let before = files(machine)?;
     let refused = machine.try_run("netnsctl attach s veth@web --strict-dns")?;

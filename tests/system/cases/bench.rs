@@ -1,4 +1,4 @@
-//! The bench itself: what every other test takes for granted about a machine.
+//! The test machines: properties that all other tests rely on.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ fn two_machines_are_apart(machine: &Machine) -> Result<()> {
         seen.status == Some(1),
         "the other machine's process: {seen}"
     );
-    // Also by control group, where machines of one caller would meet.
+    // Also for control groups, which machines of the same caller could share.
     let groups = machine.run("find /sys/fs/cgroup -name 'apart*'")?;
     ensure!(groups.stdout.is_empty(), "the other's: {}", groups.stdout);
     Ok(())

@@ -1,4 +1,4 @@
-//! `netnsctl check` and completion where systemd runs.
+//! `netnsctl check` and completion with systemd.
 
 use anyhow::{Result, ensure};
 
@@ -49,7 +49,7 @@ fn instances_are_checked(machine: &Machine) -> Result<()> {
         status == "6" && text.contains("rec-two.conf:2: syntax error"),
         "{text}"
     );
-    // What stopped is known no more, and what is stale is told.
+    // A stopped instance is no longer known; stale units are reported.
     machine.run("rm /etc/conf.d/netns/rec*")?;
     let (status, text) = run(machine, "netnsctl check")?;
     ensure!(
@@ -73,7 +73,7 @@ fn what_is_up_is_not_in_its_own_way(machine: &Machine) -> Result<()> {
         let user = "setpriv --reuid 1000 --regid 1000 --clear-groups netnsctl check";
         let (status, text) = run(machine, user)?;
         let tried = !text.contains("cannot source");
-        // Users may not be able to ask systemd.
+        // Users may have no access to systemd.
         let clean = text.contains("no problems found") && ["0", "3"].contains(&&*status);
         ensure!(clean && tried, "after {start}, as a user: {text}");
     }

@@ -74,7 +74,7 @@ frontend two
     Ok(())
 }
 
-/// The host, and another one, get an answer of each address; nobody listens on the host.
+/// The host and another one can reach each address; nothing listens on the host.
 fn expect_answers(machine: &Machine) -> Result<()> {
     for (address, answer) in [("192.0.2.71", "one"), ("192.0.2.72", "two")] {
         for from in ["", "ip netns exec lan "] {
@@ -138,7 +138,7 @@ fn haproxy_with_two_addresses(machine: &Machine) -> Result<()> {
     ensure!(ran.contains("\nstop haproxy eth9 "), "it ran\n{ran}");
     machine.run("systemctl reload haproxy")?;
     expect_up(machine)?;
-    // What stops with it starts with it.
+    // The service also starts with it.
     machine.run("systemctl restart systemd-netns@haproxy")?;
     expect_up(machine)?;
     machine.run("systemctl stop haproxy")?;

@@ -1,4 +1,4 @@
-//! Containers of real runtimes, with types of ours as their networks.
+//! Containers of real runtimes, with our types as networks.
 
 use anyhow::{Context, Result, ensure};
 
@@ -45,7 +45,7 @@ END
     printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >/etc/containerd/config.toml
     systemctl start containerd
     ctr image import /root/image.tar
-    # ctr looks for plugins only there.
+    # ctr looks for plugins only in this directory.
     ln -s /usr/lib/cni/{host-local,loopback} /opt/cni/bin/
 "#;
 
@@ -83,7 +83,7 @@ const NETWORKS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Releases of Debian whose trees have the runtimes; the others have them in no usable version.
+/// Releases of Debian with usable versions of the runtimes.
 pub fn has_runtimes(machine: &Machine) -> bool {
     ["bookworm", "trixie"].contains(&machine.suite())
 }
@@ -161,7 +161,7 @@ fn podman(machine: &Machine) -> Result<()> {
         machine.sh("podman rm -f -t 0 c")?;
         looks_like(machine, &before).with_context(|| format!("network {name}"))?;
     }
-    // Both at once, each with an interface of its own.
+    // Both networks at once, each with its own interface.
     machine.sh(&format!(
         "podman run --rm --network lab --network out {IMAGE} sh -c 'ip link show eth0 && ip link show eth1'"
     ))?;
@@ -184,7 +184,7 @@ fn containerd(machine: &Machine) -> Result<()> {
     let before = look(machine)?;
     for (name, plugin, _) in NETWORKS {
         write_conflist(machine, name, plugin)?;
-        // In the foreground, as else it never takes the network down.
+        // In the foreground: otherwise, ctr does not take the network down.
         machine.sh(&format!(
             "systemd-run --quiet --unit=c ctr run --cpu-shares 0 --rm --cni {IMAGE}:latest c httpd -f -h /bin"
         ))?;
@@ -215,7 +215,7 @@ fn played(machine: &Machine) -> Result<()> {
 
 const PAGE: &str = include_str!("../../../docs/containers.md");
 
-/// What must be so after the block of the page that holds a text.
+/// Checks to run after the block of the page that contains a text.
 const EFFECTS: [(&str, &str); 6] = [
     (
         "--opt nstype=nat out",
@@ -236,7 +236,7 @@ const EFFECTS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Makes what the section about installation assumes, and breaks what it has to replace.
+/// Creates what the section about installation requires, and breaks the files that it must replace.
 const DISTRIBUTE: &str = "
     mkdir /dist /host
     cp -a --parents /usr/lib/cni/netns-cni /usr/sbin/netnsctl /usr/share/systemd-netns /dist

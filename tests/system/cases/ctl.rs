@@ -1,4 +1,4 @@
-//! The verbs of netnsctl that drive units, and those that see systemd's namespaces.
+//! The verbs of netnsctl that control units, and those that show namespaces of systemd.
 
 use anyhow::{Result, ensure};
 
@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     ("gc_removes_leftovers_only", gc_removes_leftovers_only),
 ];
 
-/// Right after a command has returned, without any wait.
+/// Checks states immediately after a command has returned.
 fn nothing_left_now(machine: &Machine) -> Result<()> {
     let left = left(machine)?;
     ensure!(left.is_empty(), "left behind:\n{left}");
@@ -71,7 +71,7 @@ fn up_fails(machine: &Machine) -> Result<()> {
         up.says(part)?;
     }
     nothing_left_now(machine)?;
-    // The log of the failure before is none of this one's.
+    // The log does not include that of the previous failure.
     let failing =
         recording_type("t") + "configure_t_up_outside() { ip link add h-a type bridge; exit 7; }\n";
     add_type(machine, "t", &failing)?;
@@ -100,7 +100,7 @@ fn down_fails(machine: &Machine) -> Result<()> {
     down.says("configure_t_down_inside failed with status 1")?;
     down.says("netnsctl: t@a is down, with errors")?;
     nothing_left_now(machine)?;
-    // That it failed is history.
+    // The failed state was reset.
     let down = machine.run("netnsctl down t@a")?;
     down.says("t@a is not up")
 }

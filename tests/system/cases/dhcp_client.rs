@@ -1,4 +1,4 @@
-//! DHCP clients are started again when they end.
+//! DHCP clients are restarted when they exit.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub const CASES: &[Case] = &[
     ("without_systemd", without_systemd),
 ];
 
-/// With DHCPv6 where busybox has a client for it.
+/// With DHCPv6 if busybox has a client.
 fn conf(machine: &Machine) -> String {
     let families = match machine.suite() {
         "bullseye" | "bookworm" => "ipv4",
@@ -28,7 +28,7 @@ const A_WHILE: Duration = Duration::from_secs(60);
 const LEASES: &str = "--dhcp-range=192.0.2.100,192.0.2.150,2m --enable-ra \
     --dhcp-range=2001:db8::100,2001:db8::1ff,64,2m";
 
-/// The addresses and routes of the network, without what counts down.
+/// The addresses and routes of the network, without lifetimes.
 const LOOK: &str = "ip -n web -oneline -4 address show dev mv0 | sed 's/valid_lft.*//'
     # A new DHCPv6 client is another one to the server, which may give it another address.
     ip -n web -oneline -6 address show dev mv0 scope global dynamic -tentative | grep -c inet6 || :; ip -n web route

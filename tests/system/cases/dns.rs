@@ -1,4 +1,4 @@
-//! The name servers of a namespace: what `contrib/types/dns.bash` writes, as the type veth uses it.
+//! The name servers that `contrib/types/dns.bash` writes, used by the type veth.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn stopped(machine: &Machine) -> Result<()> {
     })
 }
 
-/// A library call as a type would make it.
+/// Calls a function of the library as a type does.
 fn call(machine: &Machine, instance: &str, words: &str) -> Result<()> {
     machine.sh(&format!(
         "assert_non_empty() {{ :; }}; instance={instance}; NSTYPE=${{instance%@*}} NSNAME=${{instance#*@}}
@@ -49,7 +49,7 @@ fn in_place(machine: &Machine) -> Result<()> {
     let text = "# Written by systemd-netns, which removes it and its directory.\n# veth@web\n\
         nameserver 192.0.2.53\nnameserver 2001:db8::53\nsearch example.com corp.example\n";
     ensure!(machine.read(FILE)? == text, "{}", machine.read(FILE)?);
-    // As a service that is bound to it sees it.
+    // The view of a service that has it mounted.
     machine.run(&format!(
         "systemd-run --quiet --unit=reader -p BindReadOnlyPaths={FILE}:/etc/resolv.conf \
          -p BindsTo=netns-veth@web.service bash -c 'while sleep 0.1; do cat /etc/resolv.conf >/root/seen; done'"
@@ -141,7 +141,7 @@ fn shared(machine: &Machine) -> Result<()> {
     call(machine, "nat@web", "netns_dns_remove")?;
     machine.run("test ! -e /etc/netns/web; ls /etc/netns/web2")?;
     call(machine, "veth@web2", "netns_dns_remove")?;
-    // Many at once lose nothing.
+    // Concurrent changes are not lost.
     call(
         machine,
         "veth@web",

@@ -1,4 +1,4 @@
-//! The commands of the documentation, as they stand there, and what they must have done.
+//! Runs the commands of the documentation, and checks their effects.
 //!
 //! A page is run from top to bottom on a machine of its own: its blocks of `sh`, and comments that readers do
 //! not see, `<!-- test` … `-->`, which prepare the machine or check what a block has done. A block that cannot
@@ -33,9 +33,9 @@ pages! {
     from_helper_units "docs/migration/helper-units.md"
 }
 
-/// Words of the tests on pages.
+/// Functions for the tests in pages.
 const WORDS: &str = r#"
-    # The process of a service, and whether it is in a namespace.
+    # Prints the main PID of a service; checks that it is in a namespace.
     pid() { systemctl show --property=MainPID --value "$1"; }
     inside() { [[ "/proc/$(pid "$1")/ns/net" -ef "/run/netns/$2" ]]; }
     # Waits up to 10 seconds for a command to succeed.
@@ -73,7 +73,7 @@ pub struct Part {
     pub script: String,
 }
 
-/// What is run of a page, in order.
+/// The parts of a page to run, in order.
 pub fn parts(page: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut skip = false;
@@ -100,7 +100,7 @@ pub fn parts(page: &str) -> Vec<Part> {
     parts
 }
 
-/// Bash lets a command with `!` pass, whatever it does, unless it is the last one or in parentheses.
+/// A command with `!` fails a bash script only as the last one or in parentheses.
 fn command(line: &str) -> String {
     match line.strip_prefix("! ") {
         Some(command) => format!("(! {command})\n"),

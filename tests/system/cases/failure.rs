@@ -1,4 +1,4 @@
-//! What goes wrong, in every phase, and what is left of it: nothing.
+//! Failures in each phase leave nothing behind.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn down_outside_fails(machine: &Machine) -> Result<()> {
     machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, FAILED, DOWN])?;
     expect_calls(machine, LIFE)?;
-    // The files that `down` may be called with again are kept until it succeeds.
+    // The files for another `down` are kept until it succeeds.
     machine.sh(
         "test -e /run/systemd-netns/instances/t@a/outside; rm -r /run/systemd-netns/instances/t@a",
     )?;
@@ -138,7 +138,7 @@ fn stopped_while_it_starts(machine: &Machine) -> Result<()> {
     nothing_left(machine)
 }
 
-/// Another type keeps the namespace, whose end would clean up as well.
+/// Another type keeps the namespace, whose deletion would also clean up.
 fn killed(machine: &Machine) -> Result<()> {
     for (phase, expected) in [
         ("up_outside", "up outside a, down outside a"),
@@ -193,7 +193,7 @@ fn config_is_gone_before_start(machine: &Machine) -> Result<()> {
 fn config_is_gone_while_up(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("systemctl start netns-t@a; rm /etc/conf.d/netns/t.conf")?;
-    // Nor does it matter that netnsupdate is run before the stop.
+    // netnsupdate before the stop makes no difference.
     machine.fails("netnsupdate", 1)?.says("netns-t@a.service")?;
     machine.run("systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
@@ -222,7 +222,7 @@ fn namespace_deleted_behind_its_back(machine: &Machine) -> Result<()> {
     recovers(machine)
 }
 
-/// What somebody else has made in the meantime is not ours to change or to delete.
+/// A namespace that somebody else has created in the meantime is neither changed nor deleted.
 fn namespace_replaced_behind_its_back(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("systemctl start netns-t@a; ip netns del a; ip netns add a")?;
@@ -234,7 +234,7 @@ fn namespace_replaced_behind_its_back(machine: &Machine) -> Result<()> {
     nothing_left(machine)
 }
 
-/// Nor does netns_name@ run again then: it is needed all the time.
+/// netns_name@ is not started again then, because it stays needed.
 fn restart_of_a_deleted_namespace(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("systemctl start netns-t@a netns-lo@a")?;
@@ -249,7 +249,7 @@ fn restart_of_a_deleted_namespace(machine: &Machine) -> Result<()> {
     expect_instance(machine, "t", "a", [UP, UP, UP])?;
     machine.run("ip -n a link show i-a; systemctl stop netns-t@a netns-lo@a")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
-    // It was never ours to delete.
+    // We do not delete it.
     machine.run("ip -n a link show theirs; ip netns del a")?;
     nothing_left(machine)?;
     recovers(machine)
@@ -292,7 +292,7 @@ fn untrusted_file(machine: &Machine) -> Result<()> {
     recovers(machine)
 }
 
-/// Records of the release before this one do not say whose they are, and the original makes none.
+/// Records of older releases do not contain the owner, and the shell package writes none.
 fn upgraded_while_up(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     for forget in [
@@ -313,7 +313,7 @@ fn upgraded_while_up(machine: &Machine) -> Result<()> {
     recovers(machine)
 }
 
-/// Where even what cleans up is killed, gc knows what is left, and so does the next start.
+/// If the clean-up is killed, too, gc finds the leftovers, and so does the next start.
 fn killed_last_resort(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     for (unit, setting) in [

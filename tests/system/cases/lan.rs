@@ -11,7 +11,7 @@ pub const GIVES_ALL: &str = "--dhcp-range=192.0.2.100,192.0.2.150,1h --enable-ra
     --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,1h";
 /// The same, but IPv6 addresses only by DHCP.
 pub const GIVES_DHCPV6: &str = "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,64,1h";
-/// The same as all, for ever.
+/// The same, with an infinite lease.
 pub const GIVES_FOR_EVER: &str = "--dhcp-range=192.0.2.100,192.0.2.150,infinite --enable-ra \
     --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,infinite";
 pub const GIVES_NOTHING: &str = "";
@@ -69,7 +69,7 @@ pub fn configure(machine: &Machine, nstype: &str, nsname: &str, conf: &str) -> R
     add_type(machine, &format!("{nstype}-{nsname}"), conf)
 }
 
-/// All that an instance may change and has to bring back.
+/// Everything that an instance may change and has to restore.
 pub fn traces(machine: &Machine) -> Result<String> {
     let look = r#"
         # Indices and the numbers of namespaces are never the same again; carriers and IPv6 addresses
@@ -91,7 +91,7 @@ pub fn traces(machine: &Machine) -> Result<String> {
     Ok(machine.sh(look)?.stdout)
 }
 
-/// Fails unless, soon, all is as it was.
+/// Fails unless everything is as before within [`SOON`].
 pub fn expect_as_before(machine: &Machine, before: &str) -> Result<()> {
     comes_to(machine, before, traces)
 }
@@ -110,7 +110,7 @@ pub fn expect_rejected(machine: &Machine, nstype: &str, conf: &str, says: &str) 
     expect_as_before(machine, &before)
 }
 
-/// Fails unless a ping from the namespace is answered.
+/// Fails unless a ping from the namespace succeeds.
 pub fn ping(machine: &Machine, nsname: &str, address: &str) -> Result<()> {
     // Tried for 5 seconds: IPv6 addresses are not usable in the first.
     let command = format!("ip netns exec {nsname} ping -q -c 1 -w 5 {address}");

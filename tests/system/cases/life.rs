@@ -1,4 +1,4 @@
-//! An instance from start to stop, in the ways that administrators drive units.
+//! An instance from start to stop, with the commands that administrators use.
 
 use anyhow::{Context, Result, ensure};
 
@@ -124,7 +124,7 @@ fn helpers_cannot_be_started_by_hand(machine: &Machine) -> Result<()> {
     nothing_left(machine)
 }
 
-/// The drop-in that users have written for their services since the first release.
+/// The drop-in that users of the shell package have written for their services.
 fn joins_namespace_of(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     machine.write(
@@ -141,7 +141,7 @@ fn joins_namespace_of(machine: &Machine) -> Result<()> {
     machine.sh("pid=$(systemctl show --value -p MainPID web)
          test /proc/$pid/ns/net -ef /run/netns/a
          nsenter -t $pid -n ip link show i-a")?;
-    // Requires= stops the service with the namespace.
+    // With Requires=, the service stops with the namespace.
     machine.run("systemctl stop netns-t@a")?;
     expect_states(machine, &[("web.service", DOWN)])?;
     nothing_left(machine)
@@ -154,7 +154,7 @@ fn hundred_at_once(machine: &Machine) -> Result<()> {
         .run("ls /run/netns | wc -l; ip -o link | grep -c h-n")?
         .stdout;
     ensure!(count == "100\n100\n", "{count}");
-    // The first two at once used to mount the directory over itself again and again.
+    // Two concurrent first starts used to mount the directory over itself repeatedly.
     let mounts = machine
         .run("grep -c ' /run/netns ' /proc/self/mountinfo")?
         .stdout;

@@ -1,4 +1,4 @@
-//! `netnsctl metrics` by the socket-activated unit, with all that it is denied.
+//! `netnsctl metrics` in its socket-activated unit, with its restrictions.
 
 use anyhow::{Result, ensure};
 
@@ -34,7 +34,7 @@ fn requests(machine: &Machine) -> Result<()> {
         r#"netns_link_transmit_bytes_total{namespace="a",link="#,
     )?;
 
-    // A client that goes away, and one that says nothing of sense.
+    // A client that disconnects, and one that sends an invalid request.
     machine.run("exec 3<>/dev/tcp/127.0.0.1/9975; echo GET >&3; exec 3>&-")?;
     machine.fails("curl --silent --fail http://127.0.0.1:9975/", 22)?;
     let asked = format!("{GET} --header 'Accept: application/openmetrics-text' | tail -n 1");

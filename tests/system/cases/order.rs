@@ -1,4 +1,4 @@
-//! What instances require of each other, and ports that lead into namespaces.
+//! Requirements between instances, and published ports.
 
 use anyhow::{Result, ensure};
 
@@ -97,7 +97,7 @@ fn publish(machine: &Machine) -> Result<()> {
     machine
         .fails("netnsctl publish web 8080:81", 1)?
         .says("is already published to 'web'")?;
-    // With the namespace, in its new self, and not without it.
+    // It follows the namespace when it restarts, and stops with it.
     machine.run("systemctl restart netns-veth@web")?;
     soon(machine, "curl -sf http://127.0.0.1:8080/")?;
     machine.run("systemctl stop netns-veth@web; ! curl -s http://127.0.0.1:8080/")?;
@@ -162,7 +162,7 @@ fn publish_udp(machine: &Machine) -> Result<()> {
         let answer = datagram(machine, "", to)?;
         ensure!(answer == "echo\nhello\n", "{to}: {answer}");
     }
-    // From another machine, as it were, and only at the address that was given.
+    // As from another machine, and only at the given address.
     let answer = datagram(machine, "ip netns exec front", "10.9.2.9:8053")?;
     ensure!(answer == "echo\nhello\n", "{answer}");
     let other = machine.run("ss -Hlun sport = :8054")?.stdout;
@@ -215,7 +215,7 @@ fn publish_ranges(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Killed after any time, a verb leaves what the next one undoes, so that it can be run again.
+/// After a verb was killed at any time, the next one undoes its changes, so that it can be run again.
 fn an_interrupted_change_is_undone(machine: &Machine) -> Result<()> {
     veth(machine, "web", 1)?;
     service(machine, "s", "/bin/sleep infinity")?;

@@ -1,4 +1,4 @@
-//! `netnsctl pods`: over two nodes, as docs/pods.md shows, and in great numbers.
+//! `netnsctl pods` on two nodes, as in docs/pods.md, and with many pods.
 
 use std::time::Instant;
 
@@ -55,7 +55,7 @@ fn units_and_restart(machine: &Machine) -> Result<()> {
          netnsctl list --json | grep vm-001-ns03
          netnsctl check >&2")?;
     expect_instance(machine, "pod", "vm-001-ns02", [UP, UP, UP])?;
-    // Deleted behind its back.
+    // The namespace was deleted by somebody else.
     machine.sh("ip netns delete vm-001-ns01; systemctl stop netns-pod@vm-001-ns03")?;
     machine.wait_until("two of three pods are not up", SOON, |machine| {
         let list = machine.run("netnsctl pods list --no-legend")?.stdout;

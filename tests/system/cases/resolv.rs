@@ -1,4 +1,4 @@
-//! Whom services in namespaces ask for names.
+//! Name resolution of services in namespaces.
 
 use anyhow::{Result, ensure};
 
@@ -39,14 +39,14 @@ fn own_name_servers(machine: &Machine) -> Result<()> {
     veth(machine, "web", 1)?;
     service(machine, "ask", ASK)?;
     let host = machine.read("/etc/resolv.conf")?;
-    // The namespace is down, and there is no file: one is made, and that it is empty is told.
+    // The namespace is down, and there is no file: an empty one is created, with a warning.
     machine
         .run("netnsctl attach ask veth@web")?
         .says("/etc/netns/web/resolv.conf names no server yet")?;
     machine.run("systemctl start ask")?;
     let seen = ask(machine, "")?;
     ensure!(!seen.contains("nameserver"), "{seen}");
-    // Written in place: who has it bound sees it.
+    // The file is written in place, so that it changes where it is mounted.
     name_server(machine)?;
     let seen = ask(machine, "www.test")?;
     expect_in(&seen, "198.51.100.7")?;
@@ -65,7 +65,7 @@ fn own_name_servers(machine: &Machine) -> Result<()> {
         "the host's was touched"
     );
     machine.run("netnsctl detach ask; test -e /etc/netns/web/resolv.conf; netnsctl detach names; test ! -e /etc/netns")?;
-    // Only who asks for it gets the host's.
+    // Only --host-dns uses the host's file.
     machine.run("netnsctl attach ask veth@web --host-dns --now; test ! -e /etc/netns")?;
     expect_in(&ask(machine, "")?, host.trim_end())
 }
@@ -107,7 +107,7 @@ fn types_and_services_share_it(machine: &Machine) -> Result<()> {
 fn stub_of_resolved(machine: &Machine) -> Result<()> {
     veth(machine, "web", 1)?;
     service(machine, "ask", ASK)?;
-    // Not started yet, as early at boot: the link leads to nothing.
+    // systemd-resolved has not started, as early at boot: the link is broken.
     machine.run("systemctl stop systemd-resolved; rm -rf /run/systemd/resolve")?;
     machine.run("ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")?;
     machine.run("netnsctl attach ask veth@web --dns 192.0.2.99 --now")?;
@@ -144,9 +144,9 @@ fn replaced_on_the_host(machine: &Machine) -> Result<()> {
     soon(machine, "! systemctl is-active --quiet netns_rebind.path")
 }
 
-/// The packets for names that have left the host or a namespace, as tcpdump prints them.
+/// The DNS packets that have left the host or a namespace, as printed by tcpdump.
 fn packets(machine: &Machine) -> Result<String> {
-    // Time for what is late.
+    // Wait for late packets.
     let read = "sleep 0.3; tcpdump -n -r /run/names.pcap 2>/dev/null || :";
     Ok(machine.run(read)?.stdout)
 }
@@ -173,7 +173,7 @@ fn strict_dns_leaks_nothing(machine: &Machine) -> Result<()> {
     veth(machine, "web", 1)?;
     name_server(machine)?;
     service(machine, "ask", ASK)?;
-    // The host has somebody to ask, who never answers.
+    // The host has a name server that never answers.
     machine.run(
         "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up
         ip address add 192.0.2.1/24 dev up0; ip route add default via 192.0.2.53
@@ -188,14 +188,14 @@ fn strict_dns_leaks_nothing(machine: &Machine) -> Result<()> {
         if !daemons.is_empty() {
             machine.run(&format!("systemctl restart {daemons}"))?;
         }
-        // The bench can tell: what the host looks up is seen.
+        // The capture works: queries of the host are seen.
         capture(machine)?;
-        // Another name each time: nscd remembers also what it did not find.
+        // Another name each time: nscd also caches negative answers.
         machine.try_run(&format!("timeout 3 getent hosts control-{run}.test"))?;
         let seen = packets(machine)?;
         ensure!(seen.contains("control-"), "with '{daemons}': {seen}");
         if daemons.contains("nscd") {
-            // And so is what the service has nscd look up, without --strict-dns.
+            // Without --strict-dns, so are queries that the service sends through nscd.
             machine.run("netnsctl attach ask veth@web --now")?;
             soon(machine, "ip netns exec web ss -Hltn | grep -q :9000")?;
             capture(machine)?;

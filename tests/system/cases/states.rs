@@ -1,4 +1,4 @@
-//! What a failing phase leaves: the table in docs/reliability.md, row by row.
+//! The state after a phase has failed: the table in docs/reliability.md, row by row.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[("table", table)];
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
 const PHASES: [&str; 4] = ["up outside", "up inside", "down inside", "down outside"];
-/// How a phase fails, and the commands that do it at the begin of its function.
+/// How a phase fails, and the commands at the beginning of its function that make it fail.
 const ENDS: [(&str, &str); 4] = [
     ("exits with status 3", "exit 3"),
     ("is killed: the function", "kill -KILL $$"),

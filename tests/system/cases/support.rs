@@ -1,4 +1,4 @@
-//! What the cases have in common.
+//! Helpers of all cases.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::harness::Machine;
 
-/// How long systemd may take to stop what nothing needs any more.
+/// The time for systemd to stop units that are no longer needed.
 pub const SOON: Duration = Duration::from_secs(10);
 
 /// Fails unless a command line succeeds within [`SOON`].
@@ -16,7 +16,7 @@ pub fn soon(machine: &Machine, command: &str) -> Result<()> {
     })
 }
 
-/// The units of an instance, from the one that is started to the one that makes the namespace.
+/// The units of an instance: inside, outside, and the one that creates the namespace.
 pub fn units(nstype: &str, nsname: &str) -> [String; 3] {
     [
         format!("netns-{nstype}@{nsname}.service"),
@@ -25,14 +25,14 @@ pub fn units(nstype: &str, nsname: &str) -> [String; 3] {
     ]
 }
 
-/// Writes `/etc/conf.d/netns/NSTYPE.conf` and has netnsupdate make its units.
+/// Writes `/etc/conf.d/netns/NSTYPE.conf` and runs netnsupdate.
 pub fn add_type(machine: &Machine, nstype: &str, conf: &str) -> Result<()> {
     machine.write(&format!("/etc/conf.d/netns/{nstype}.conf"), conf)?;
     machine.run("netnsupdate --quiet")?;
     Ok(())
 }
 
-/// A type that makes a link and writes a line into `/run/calls` for each phase.
+/// A type that creates a link and writes a line to `/run/calls` for each phase.
 pub fn recording_type(nstype: &str) -> String {
     format!(
         r#"
@@ -48,7 +48,7 @@ configure_{nstype}_down_outside() {{ record down outside "$@"; ip link del "h-$1
     )
 }
 
-/// The phases that were run, in order, joined by commas; forgets them.
+/// Returns the recorded phases in order, separated by commas, and clears the record.
 pub fn calls(machine: &Machine) -> Result<String> {
     let calls = machine
         .sh("touch /run/calls; cat /run/calls; rm /run/calls")?
@@ -56,10 +56,10 @@ pub fn calls(machine: &Machine) -> Result<String> {
     Ok(calls.lines().collect::<Vec<_>>().join(", "))
 }
 
-/// The phases of an instance `a` that comes and goes.
+/// The phases of a start and a stop of the instance `a`.
 pub const LIFE: &str = "up outside a, up inside a, down inside a, down outside a";
 
-/// Fails unless these phases were run, and no others; forgets them.
+/// Fails unless exactly these phases were run. Clears the record.
 pub fn expect_calls(machine: &Machine, expected: &str) -> Result<()> {
     let found = calls(machine)?;
     ensure!(found == expected, "ran {found}; expected {expected}");
@@ -73,7 +73,7 @@ pub fn start(machine: &Machine) -> Result<()> {
     expect_instance(machine, "t", "a", [UP, UP, UP])
 }
 
-/// Stops `t@a`, which leaves nothing.
+/// Stops `t@a`, and checks that nothing is left.
 pub fn stop(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-t@a")?;
     expect_instance(machine, "t", "a", [DOWN, DOWN, DOWN])?;
@@ -91,7 +91,7 @@ pub fn misconfigured(machine: &Machine, nstype: &str, nsname: &str, text: &str) 
     Ok(())
 }
 
-/// Fails unless `units` come to be in these states, written `active/sub/result`, soon.
+/// Fails unless `units` are in these states, written `active/sub/result`, within [`SOON`].
 pub fn expect_states(machine: &Machine, expected: &[(&str, &str)]) -> Result<()> {
     let mut found = String::new();
     let outcome = machine.wait_until("the units settle", SOON, |machine| {
@@ -108,7 +108,7 @@ pub fn expect_states(machine: &Machine, expected: &[(&str, &str)]) -> Result<()>
     outcome.map_err(|error| error.context(format!("expected {expected:?}, found\n{found}")))
 }
 
-/// Fails unless all three units of the instance come to be in these states.
+/// Fails unless the three units of the instance are in these states within [`SOON`].
 pub fn expect_instance(
     machine: &Machine,
     nstype: &str,
@@ -124,7 +124,7 @@ pub const UP: &str = "active/exited/success";
 pub const DOWN: &str = "inactive/dead/success";
 pub const FAILED: &str = "failed/failed/exit-code";
 
-/// The namespaces, links, records and running units that there are.
+/// All namespaces, links, records and running units.
 pub fn left(machine: &Machine) -> Result<String> {
     let look = "
         ls -A /run/netns 2>/dev/null || :
@@ -136,12 +136,12 @@ pub fn left(machine: &Machine) -> Result<String> {
     Ok(machine.sh(look)?.stdout)
 }
 
-/// Fails unless, soon, nothing of that is left.
+/// Fails unless nothing of that is left within [`SOON`].
 pub fn nothing_left(machine: &Machine) -> Result<()> {
     comes_to(machine, "", left)
 }
 
-/// Fails unless a look at the machine comes to be `before` again, soon.
+/// Fails unless the state of the machine is `before` again within [`SOON`].
 pub fn comes_to(
     machine: &Machine,
     before: &str,
@@ -166,7 +166,7 @@ pub fn comes_to(
     })
 }
 
-/// Fails unless `text` holds `part`.
+/// Fails unless `text` contains `part`.
 pub fn expect_in(text: &str, part: &str) -> Result<()> {
     ensure!(text.contains(part), "'{part}' is not in:\n{text}");
     Ok(())

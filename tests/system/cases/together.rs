@@ -1,4 +1,4 @@
-//! Many programs at once.
+//! Concurrent programs.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ pub const CASES: &[Case] = &[
     ("hundred_at_boot", hundred_at_boot),
 ];
 
-/// The unit directory, without what time has to do with.
+/// The unit directory, without times.
 const UNITS: &str = "units() { (cd /etc/systemd/system && find . -name '*netns*' -type f -exec md5sum {} + | sort); }
     at_once() { local job jobs=(); for ((i = 0; i < $1; i++)); do \"${@:2}\" & jobs+=($!); done
         for job in \"${jobs[@]}\"; do wait \"$job\"; done; }
@@ -72,7 +72,7 @@ fn up_twice(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// One of the two comes last. A job that the other has replaced is an error to its caller.
+/// The last of two commands wins. If it replaces the job of the other one, that one fails.
 fn up_against_down(machine: &Machine) -> Result<()> {
     add_type(machine, "t", &recording_type("t"))?;
     for _ in 0..10 {

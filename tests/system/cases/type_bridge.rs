@@ -1,4 +1,4 @@
-//! NSTYPE bridge: a port of a bridge for the namespace.
+//! NSTYPE bridge.
 
 use anyhow::{Result, ensure};
 
@@ -59,7 +59,7 @@ fn in_the_network(machine: &Machine) -> Result<()> {
     machine.sh(works)?;
     machine.run("systemctl stop netns-bridge@a")?;
     machine.run("ping -c 1 -W 2 192.0.2.11")?;
-    // The bridge, and with it the port, is gone before the instance.
+    // The bridge is deleted before the instance stops.
     machine.run("systemctl stop netns-bridge@b")?;
     looks_like(machine, &before)?;
     machine
@@ -141,7 +141,7 @@ fn bad_input(machine: &Machine) -> Result<()> {
     ] {
         refuses(machine, "bridge@a", line, text)?;
     }
-    // What the kernel refuses later is undone too.
+    // A later error of the kernel is also undone.
     let before = look(machine)?;
     machine.sh(
         "echo \"BRIDGE_ROUTES='203.0.113.0/24 via 198.51.100.9'\" >>/etc/conf.d/netns/bridge-a.conf

@@ -1,4 +1,4 @@
-//! NSTYPE cni: networks of the plugins that Debian has.
+//! NSTYPE cni, with the plugins of Debian.
 
 use anyhow::{Context, Result, ensure};
 
@@ -92,7 +92,7 @@ fn networks(machine: &Machine) -> Result<()> {
         ensure!(changed.status == Some(1), "{changed}");
         machine.run("systemctl stop netns-cni@web")?;
         looks_like(machine, &before).with_context(context)?;
-        // The namespace is gone behind the back of everybody.
+        // Somebody else has deleted the namespace.
         machine.run(
             "systemctl start netns-cni@web; ip netns delete web; systemctl stop netns-cni@web",
         )?;
@@ -149,7 +149,7 @@ fn failures(machine: &Machine) -> Result<()> {
     expect_in(&journal, "plugin 'broken' failed at ADD: it is broken")?;
     machine.run("systemctl reset-failed; rm /run/fail-ADD")?;
     looks_like(machine, &before)?;
-    // One that fails at DEL does not keep the others from it, and can be tried again.
+    // If a plugin fails at DEL, the others are still run, and DEL can be repeated.
     machine
         .run("systemctl start netns-cni@web; touch /run/fail-DEL; systemctl stop netns-cni@web")?;
     expect_instance(machine, "cni", "web", [DOWN, FAILED, DOWN])?;

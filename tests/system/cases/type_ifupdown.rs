@@ -1,4 +1,4 @@
-//! The type ifupdown: the network of a namespace as stanzas of interfaces(5), run by the real ifupdown.
+//! NSTYPE ifupdown, with the real ifupdown.
 
 use anyhow::{Result, ensure};
 
@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
     ("comes_back_after_a_reboot", comes_back_after_a_reboot),
 ];
 
-/// A bridge `br0` of the host with the addresses 192.0.2.1 and 2001:db8::1, which is there after a reboot.
+/// A bridge `br0` of the host with the addresses 192.0.2.1 and 2001:db8::1, also after a reboot.
 fn make_bridge(machine: &Machine) -> Result<()> {
     machine.write(
         "/etc/systemd/system/bridge.service",
@@ -47,7 +47,7 @@ fn make_bridge(machine: &Machine) -> Result<()> {
     })
 }
 
-/// As in lan, less the lines of a bridge and its port, which are full of timers.
+/// As in lan, without the lines of a bridge and its port, which contain timers.
 fn traces(machine: &Machine) -> Result<String> {
     let all = lan::traces(machine)?;
     let steady = |line: &&str| !line.starts_with("br0: <") && !line.starts_with("port0@");
@@ -189,7 +189,7 @@ fn started_by_hand_it_stays(machine: &Machine) -> Result<()> {
 fn two_namespaces_alike(machine: &Machine) -> Result<()> {
     make_bridge(machine)?;
     configure(machine, "one", 11)?;
-    // The name of one begins that of the other.
+    // One name is a prefix of the other.
     configure(machine, "one-b", 12)?;
     let before = traces(machine)?;
     machine.run("systemctl start netns-ifupdown@one netns-ifupdown@one-b")?;

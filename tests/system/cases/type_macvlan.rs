@@ -1,4 +1,4 @@
-//! The type macvlan, and what it shares with ipvlan, vlan and phys: parents, addresses, DHCP.
+//! NSTYPE macvlan, and its common parts with ipvlan, vlan and phys: parents, addresses, DHCP.
 
 use anyhow::{Result, ensure};
 
@@ -67,7 +67,7 @@ fn two_instances_reach_the_network(machine: &Machine) -> Result<()> {
     let lo = machine.run("ip -n one -oneline link show dev lo")?.stdout;
     expect_in(&lo, ",UP,")?;
 
-    // A name that has changed since up does not keep the old link.
+    // `down` deletes the link even if the configured name has changed since `up`.
     machine.run("sed -i s/uplink/other/ /etc/conf.d/netns/macvlan-one2.conf")?;
     machine.run("systemctl restart netns-macvlan@one2")?;
     ping(machine, "one2", "192.0.2.10")?;
@@ -103,7 +103,7 @@ fn dhcp_for_both_families(machine: &Machine) -> Result<()> {
         &machine.run("ip -n dyn link show mv-dyn")?.stdout,
         "mtu 1400",
     )?;
-    // Seen by what runs inside, and by nobody else.
+    // Visible inside, and not outside.
     let seen = machine
         .run("ip netns exec dyn cat /etc/resolv.conf")?
         .stdout;
@@ -119,7 +119,7 @@ fn dhcp_for_both_families(machine: &Machine) -> Result<()> {
     let hosts = machine.read("/etc/resolv.conf")?;
     ensure!(!hosts.contains("192.0.2.53"), "the host's: {hosts}");
 
-    // It renews, in the control group of the unit.
+    // The client renews the lease, in the control group of the unit.
     let client = "pgrep -x udhcpc -g \
         $(cut -d ' ' -f 1 /run/systemd-netns/instances/macvlan@dyn/udhcpc.pid)";
     let group = machine
@@ -172,7 +172,7 @@ fn leases_for_ever(machine: &Machine) -> Result<()> {
     machine.run("systemctl start netns-macvlan@ever")?;
     ping(machine, "ever", "192.0.2.1")?;
     ping(machine, "ever", "2001:db8::1")?;
-    // What is configured comes before what the network says.
+    // The configuration takes precedence over the network.
     let link = machine.run("ip -n ever link show mv-ever")?.stdout;
     expect_in(&link, "mtu 1350")?;
     let routes = machine.run("ip -n ever route; ip -n ever -6 route")?.stdout;
@@ -181,7 +181,7 @@ fn leases_for_ever(machine: &Machine) -> Result<()> {
     expect_in(&routes, "default via fe80::7 ")
 }
 
-/// Fails unless, soon, the server has no lease of an address that begins so.
+/// Fails unless the server has no lease of an address with this prefix within [`SOON`].
 fn expect_released(machine: &Machine, address: &str) -> Result<()> {
     machine.wait_until("the lease is given back", SOON, |machine| {
         Ok(!machine.read("/run/lan.leases")?.contains(address))
@@ -315,7 +315,7 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
     }
     let conf = "MACVLAN_PARENT_IFNAME=eth9\nMACVLAN_DHCP=ipv4\nNETNS_DHCP_TIMEOUT=0\n";
     expect_rejected(machine, "macvlan", conf, "NETNS_DHCP_TIMEOUT=0: ")?;
-    // The name that comes by default, too.
+    // Also with the default name.
     machine.sh("ip netns add a-name-of-15-ch
          echo MACVLAN_PARENT_IFNAME=eth9 >/etc/conf.d/netns/macvlan.conf")?;
     let long = machine.try_run("netnsinit macvlan a-name-of-15-ch up outside")?;
@@ -353,7 +353,7 @@ fn a_parent_that_is_down(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-macvlan@two")?;
     expect_as_before(machine, &before)?;
 
-    // If the host has begun to use it, it stays up.
+    // If the host uses it now, it stays up.
     machine.sh("systemctl start netns-macvlan@one
          ip address add 192.0.2.9/24 dev eth9
          systemctl stop netns-macvlan@one")?;
@@ -370,7 +370,7 @@ fn the_kernel_refuses(machine: &Machine) -> Result<()> {
     }
     machine.run("systemctl start netns-macvlan@one")?;
     let before = traces(machine)?;
-    // One passthru takes the parent for itself.
+    // An interface in mode passthru uses the parent exclusively.
     let two = machine.try_run("systemctl start netns-macvlan@two")?;
     ensure!(two.status == Some(1), "{two}");
     expect_instance(machine, "macvlan", "two", [DOWN, FAILED, DOWN])?;

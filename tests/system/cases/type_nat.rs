@@ -1,4 +1,4 @@
-//! NSTYPE nat: out under the host's address, in by what is published, and nothing else.
+//! NSTYPE nat: masquerading, and published ports only.
 
 use anyhow::{Result, ensure};
 
@@ -67,7 +67,7 @@ fn published_ports(machine: &Machine) -> Result<()> {
     machine.run("systemctl start netns-nat@web netns-nat@other")?;
     serve(machine, "web", 80, 53)?;
     serve(machine, "other", 80, 53)?;
-    // From the LAN, which is seen as it is.
+    // From the LAN, with the client's own address.
     for (from, to, seen) in [
         ("lan", "198.51.100.1:8080", "seen 198.51.100.2"),
         ("lan", "[2001:db8:1::1]:8080", "seen 2001:db8:1::2"),
@@ -104,7 +104,7 @@ fn published_ports(machine: &Machine) -> Result<()> {
         let got = get(machine, from, to)?;
         ensure!(got.starts_with("curl: ("), "from '{from}' to {to}: {got}");
     }
-    // A port can be had once.
+    // A port can be published only once.
     machine.write(
         "/etc/conf.d/netns/nat-third.conf",
         "NAT_PUBLISH=9000:80/tcp\n",
@@ -144,7 +144,7 @@ fn denied_by_default(machine: &Machine) -> Result<()> {
         Ok(word.split('/').next().unwrap_or_default().to_owned())
     };
     let (v4, v6) = (address("a", "-4")?, address("a", "-6")?);
-    // The host reaches it; nobody else does.
+    // Only the host can reach it.
     for (from, to, reached) in [
         ("", v4.clone(), true),
         ("", format!("[{v6}]"), true),
@@ -171,7 +171,7 @@ fn denied_by_default(machine: &Machine) -> Result<()> {
         "ip netns exec a ping -c 1 -W 2 {}",
         gateway.stdout.trim()
     ))?;
-    // Nor what listens on the host's loopback, even if it tries hard.
+    // Nor services on the host's loopback, even with route_localnet.
     machine.sh(&format!(
         "ip netns exec a sysctl -qw net.ipv4.conf.all.route_localnet=1
          ip -n a address delete 127.0.0.1/8 dev lo
@@ -230,7 +230,7 @@ fn fifty_at_once(machine: &Machine) -> Result<()> {
 
 fn addresses_of_ones_own(machine: &Machine) -> Result<()> {
     make_lan(machine)?;
-    // As the first sample configuration had it.
+    // As in the sample configuration of the shell package.
     machine.write(
         "/etc/conf.d/netns/nat-old.conf",
         "IPADDR_OUTSIDE=10.66.0.1/24\nIPADDR=10.66.0.2/24\nGATEWAY=10.66.0.1\n\
@@ -331,7 +331,7 @@ fn bad_input(machine: &Machine) -> Result<()> {
 fn switches_of_the_host(machine: &Machine) -> Result<()> {
     machine.run("netnsupdate")?;
     make_lan(machine)?;
-    // What turning forwarding on and off would change besides.
+    // Other parameters that enabling and disabling forwarding would change.
     machine.sh("echo 0 >/proc/sys/net/ipv4/conf/all/accept_redirects
          echo 1 >/proc/sys/net/ipv4/conf/lan0/forwarding
          echo 1 >/proc/sys/net/ipv6/conf/lan0/accept_ra")?;
@@ -359,12 +359,12 @@ fn switches_of_the_host(machine: &Machine) -> Result<()> {
         &machine.run("journalctl --boot --no-pager")?.stdout,
         "sysctl net.ipv4.ip_forward: restored to 0",
     )?;
-    // What stood as needed stays so.
+    // A parameter that already had the value is not changed.
     machine.sh("echo 1 >/proc/sys/net/ipv4/ip_forward
          systemctl start netns-nat@a; systemctl stop netns-nat@a netns_outside-nat@a
          [[ $(</proc/sys/net/ipv4/ip_forward) == 1 ]]
          echo 0 >/proc/sys/net/ipv4/ip_forward")?;
-    // The namespace goes away behind our back.
+    // Somebody else deletes the namespace.
     let before = look(machine)?;
     machine.sh("systemctl start netns-nat@a; ip netns delete a; systemctl stop netns-nat@a")?;
     looks_like(machine, &before)
@@ -390,7 +390,7 @@ fn subnets_stay_and_avoid(machine: &Machine) -> Result<()> {
         "100.64.0.16/30\n100.64.0.4/30\n",
         "subnets",
     )?;
-    // One that the host has come to use is given up.
+    // A subnet that the host uses now is released.
     let a = subnet("a")?;
     machine.sh(&format!(
         "systemctl stop netns-nat@a netns_outside-nat@a; ip route add {} dev v1; systemctl start netns-nat@a",
@@ -398,7 +398,7 @@ fn subnets_stay_and_avoid(machine: &Machine) -> Result<()> {
     ))?;
     expect(&subnet("a")?, "100.64.0.20/30\n", "the new subnet")?;
     expect_in(&machine.journal("netns_outside-nat@a")?, "cannot use ")?;
-    // Another firewall, which nothing of ours can open.
+    // Another firewall, which our own rules cannot open.
     machine.sh("nft add table ip other
          nft add chain ip other forward '{ type filter hook forward priority 0; policy drop; }'
          systemctl start netns-nat@c")?;

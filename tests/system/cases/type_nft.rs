@@ -1,4 +1,4 @@
-//! NSTYPE nft: the namespace is closed until its rules are in force, and if they are refused.
+//! NSTYPE nft: the namespace is closed until its rules are loaded, and if they are refused.
 
 use anyhow::{Context, Result, ensure};
 
@@ -31,7 +31,7 @@ fn veth(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the host reaches the namespace, or does not, in both directions and families.
+/// Fails unless the host and the namespace can reach each other, or cannot, with both families.
 fn reached(machine: &Machine, expected: bool) -> Result<()> {
     for command in [
         "ping 192.0.2.2",
@@ -39,7 +39,7 @@ fn reached(machine: &Machine, expected: bool) -> Result<()> {
         "ip netns exec web ping 192.0.2.1",
         "ip netns exec web ping 2001:db8::1",
     ] {
-        // Any answer counts: the first packet waits for its neighbour, which has just come up.
+        // Any answer counts: the first packet may wait for neighbour discovery.
         let tried = machine.try_run(&format!("{command} -c 3 -i 0.3 -W 1"))?;
         ensure!((tried.status == Some(0)) == expected, "{tried}");
     }
@@ -113,14 +113,14 @@ table inet filter {
     };
     here("table inet filter ")?;
     machine.run("ping -c 1 -W 1 192.0.2.2; (! ping -c 1 -W 1 2001:db8::2)")?;
-    // That of one namespace comes first.
+    // The file of the namespace takes precedence.
     machine.write("/etc/conf.d/netns/nft-web.rules", "table ip own {\n}\n")?;
     here("table ip own ")?;
     machine.run("rm /etc/conf.d/netns/nft-web.rules")?;
     here("table inet filter ")?;
     machine.run("rm /etc/conf.d/netns/nft.rules")?;
     here("table inet netns_filter ")?;
-    // Two namespaces have nothing to do with each other.
+    // Namespaces do not affect each other.
     machine.sh(
         "systemctl start netns-nft@other; systemctl stop netns-nft@other netns-lo@other
          ip netns exec web nft list table inet netns_filter",
@@ -144,7 +144,7 @@ fn closed_after_a_syntax_error(machine: &Machine) -> Result<()> {
         "table inet x {\n  chain input { typo filter; }\n}\n",
     )?;
     closed(machine, "/etc/conf.d/netns/nft-web.rules:2:")?;
-    // What only the kernel can refuse.
+    // An error that only the kernel detects.
     machine.write(
         "/etc/conf.d/netns/nft-web.rules",
         "table inet x {\n  chain input { type filter hook input priority 0; policy accept; jump nowhere; }\n}\n",
@@ -166,7 +166,7 @@ fn closed_after_a_syntax_error(machine: &Machine) -> Result<()> {
     reached(machine, true)?;
     machine.write("/etc/conf.d/netns/nft-web.rules", "table inet broken {\n")?;
     closed(machine, "nft-web.rules:")?;
-    // With nobody else there, nothing stays.
+    // Without another type, nothing is left.
     machine.run("systemctl stop netns-veth@web netns-lo@web; systemctl reset-failed")?;
     nothing_left(machine)?;
     machine.try_run("systemctl start netns-nft@web; systemctl stop netns-lo@web")?;
@@ -261,7 +261,7 @@ fn save_by_hand(machine: &Machine) -> Result<()> {
          [[ -z $(find /etc/conf.d/netns -name '.*') ]]
          chattr +i /root/rules 2>/dev/null || :",
     )?;
-    // Nothing is never saved, unless by force.
+    // An empty ruleset is saved only with --force.
     machine.sh("ip netns add bare; file=/etc/conf.d/netns/nft-bare.rules
          (! netns-nft-save bare); [[ ! -e $file ]]
          ip netns exec bare nft add table inet x; ip netns exec bare nft add chain inet x y
@@ -321,7 +321,7 @@ fn tables_of_others_stay(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Rules that let in nothing but what comes from the host.
+/// Rules that accept only packets from the host.
 const GOOD: &str = "table inet own {\n  chain input {\n\
     type filter hook input priority 0; policy drop; iif lo accept; ip saddr 192.0.2.1 accept;\n\
     meta l4proto icmpv6 accept; icmp type echo-reply accept;\n  }\n}\n";
@@ -376,7 +376,7 @@ fn functions_of_the_user(machine: &Machine) -> Result<()> {
         }
         let rules = machine.run("ip netns exec web nft list ruleset | grep -c saddr")?;
         expect(&rules.stdout, "1\n", "rules").with_context(context)?;
-        // Stopped, it is no more open than before.
+        // After a stop, it is not more open than before.
         machine
             .sh("systemctl stop netns-nft@web
              ip netns exec web nft list ruleset | grep 'policy drop'")
@@ -465,7 +465,7 @@ fn save_survives_faults(machine: &Machine) -> Result<()> {
         ensure!(tried.status == Some(status), "{script}: {tried}");
         unharmed(script)?;
     }
-    // Killed at any time: the old file or the new one, and the next run tidies up.
+    // Killed at any time: the file is old or new, and the next run cleans up.
     machine.sh("for i in {1..40}; do
              timeout --signal=KILL 0.$(printf %03d $((i * 10))) netns-nft-save web || :
              [[ $(tail -n 1 /root/small/rules) == 'table inet old {}' || $(grep -c dport /root/small/rules) == 400 ]]

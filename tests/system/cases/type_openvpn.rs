@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
     ("nothing_is_left_of_what_was_killed", killed),
 ];
 
-/// Makes keys and certificates: `ca`, `server` and `client`, in the current directory.
+/// Creates keys and certificates `ca`, `server` and `client` in the current directory.
 const CERTIFICATES: &str = r#"
 exec >openssl.log 2>&1; set -eux
 new() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$1.key" -subj "/CN=$1" "${@:2}"; }
@@ -100,7 +100,7 @@ fn prepare(machine: &Machine, more: &str) -> Result<()> {
     Ok(())
 }
 
-/// Stops all, and looks for anything left.
+/// Stops everything, and checks that nothing is left.
 fn all_gone(machine: &Machine) -> Result<()> {
     machine.sh("systemctl stop server; ip netns delete server; ip link delete up0 || :")?;
     nothing_left(machine)?;
@@ -141,7 +141,7 @@ fn tunnel(machine: &Machine) -> Result<()> {
 
     machine.run(&format!("systemctl restart {UNIT}"))?;
     machine.sh(PING)?;
-    // What netnsctl and status see of it.
+    // The output of netnsctl and status.
     machine.run("netnsctl status a | grep tun0")?;
     machine.run(&format!("systemctl stop {UNIT}"))?;
     all_gone(machine)
@@ -172,7 +172,7 @@ fn no_leak(machine: &Machine) -> Result<()> {
     machine.wait_until("it is connected again", A_WHILE, |m| {
         Ok(m.try_run(PING)?.status == Some(0))
     })?;
-    // The capture itself works: this packet is the host's.
+    // The capture works: it sees this packet of the host.
     machine.sh("ping -c 1 -W 1 203.0.113.1; sleep 0.5; systemctl stop talk capture")?;
     let seen = machine
         .run("journalctl --unit=capture --output=cat | grep ' > '")?
@@ -236,7 +236,7 @@ fn no_server(machine: &Machine) -> Result<()> {
         machine,
         "! pgrep openvpn && [[ ! -e /run/netns/a && ! -e /etc/netns ]]",
     )?;
-    // A certificate of somebody else: the reason is told.
+    // With a wrong certificate, the reason is reported.
     machine.sh(&format!(
         "echo OPENVPN_TIMEOUT=8 >/etc/conf.d/netns/openvpn-a.conf
          cp /root/server.crt /etc/openvpn/client/keys/ca.crt; {SERVE}"
@@ -245,7 +245,7 @@ fn no_server(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-openvpn@a")?;
     expect_in(&journal, "(OPENVPN_TIMEOUT): ")?;
     machine.sh("cp /root/ca.crt /etc/openvpn/client/keys/ca.crt; systemctl stop server; systemctl reset-failed")?;
-    // What openvpn does not understand is no reason to wait.
+    // An option that openvpn does not know fails without waiting.
     machine
         .sh("echo nonsense >>/etc/openvpn/client/a.conf; rm /etc/conf.d/netns/openvpn-a.conf")?;
     machine.fails(&format!("timeout 20 systemctl start {UNIT}"), 1)?;
@@ -270,7 +270,7 @@ fn no_server(machine: &Machine) -> Result<()> {
     all_gone(machine)
 }
 
-/// What is wrong, made by a command, and the line that says so. F is the configuration of openvpn, C ours.
+/// A command that breaks the configuration, and the expected message. F is the file of openvpn, C ours.
 const BAD: &[(&str, &str)] = &[
     (
         "rm F",
@@ -468,7 +468,7 @@ fn tap_with_password(machine: &Machine) -> Result<()> {
     let expected = "default via 10.8.0.1 dev tap0 onlink \n10.99.0.0/24 via 10.8.0.1 dev tap0 onlink \n\
         nameserver 10.8.0.1\nsearch vpn.example\nnameserver 192.0.2.53\nsearch off.example\n";
     ensure!(seen.stdout == expected, "{seen}");
-    // A wrong password is a reason that is told, and is not shown.
+    // A wrong password is reported, but not printed.
     machine.sh("sed -i 's/word/wrong/' /etc/openvpn/client/a.auth; echo OPENVPN_TIMEOUT=5 >/etc/conf.d/netns/openvpn-a.conf")?;
     machine.fails(&format!("systemctl restart {UNIT}"), 1)?;
     let journal = machine.journal("netns_outside-openvpn@a")?;

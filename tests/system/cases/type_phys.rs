@@ -1,4 +1,4 @@
-//! The type phys, with an end of a veth pair in place of a card.
+//! NSTYPE phys, with an end of a veth pair instead of a physical interface.
 
 use anyhow::{Result, ensure};
 
@@ -57,7 +57,7 @@ fn moved_in_and_back(machine: &Machine) -> Result<()> {
     expect_instance(machine, "phys", "nic", [DOWN; 3])?;
     expect_as_before(machine, &before)?;
 
-    // One that was down is down again.
+    // An interface that was down is down again.
     machine.run("ip link set eth9 down")?;
     let before = traces(machine)?;
     machine.run("systemctl start netns-phys@nic")?;
@@ -152,7 +152,7 @@ fn deleted_behind_its_back(machine: &Machine) -> Result<()> {
     expect_instance(machine, "phys", "nic", [DOWN; 3])?;
     expect_as_before(machine, &before)?;
 
-    // Where it is virtual and ends with its namespace, down says so and goes on.
+    // A virtual interface is deleted with its namespace; down reports it and continues.
     machine.run("systemctl start netns-phys@nic")?;
     machine.run("ip -n nic link delete in0")?;
     machine.run("systemctl stop netns-phys@nic")?;

@@ -1,13 +1,13 @@
-//! What the tests of types have in common.
+//! Helpers of the tests of types.
 
 use anyhow::{Context, Result, ensure};
 
 use super::support::{comes_to, misconfigured};
 use crate::harness::Machine;
 
-/// What a machine is like, less what is allowed to differ after an instance has come and gone.
+/// Prints the state of a machine, without the parts that may differ after a start and a stop.
 ///
-/// Addresses come without their lifetimes, rules without counters. Directories of ours may stay, files not.
+/// Without lifetimes of addresses and counters of rules. Our own directories may remain, but no files.
 const LOOK: &str = r"
     ls -A /run/netns 2>/dev/null || :
     find /run/systemd-netns /etc/netns -type f 2>/dev/null || :
@@ -21,12 +21,12 @@ const LOOK: &str = r"
     systemctl list-units --plain --no-legend --state=active,activating,deactivating 'netns*'
 ";
 
-/// The look of a machine, to be compared with a later one.
+/// The state of a machine, to compare with a later one.
 pub fn look(machine: &Machine) -> Result<String> {
     Ok(machine.run(LOOK)?.stdout)
 }
 
-/// Fails unless the machine comes to look as it did `before`, soon.
+/// Fails unless the state of the machine is `before` again within [`SOON`].
 pub fn looks_like(machine: &Machine, before: &str) -> Result<()> {
     comes_to(machine, before, look)
 }
@@ -96,7 +96,7 @@ pub fn serve(machine: &Machine, nsname: &str, http: u16, udp: u16) -> Result<()>
     Ok(())
 }
 
-/// What a web server says to a caller in a namespace, or on the host where that is empty.
+/// The answer of a web server to a client in a namespace, or on the host if that is empty.
 pub fn get(machine: &Machine, nsname: &str, address: &str) -> Result<String> {
     let enter = enter(nsname);
     let got = machine.try_run(&format!(
@@ -105,7 +105,7 @@ pub fn get(machine: &Machine, nsname: &str, address: &str) -> Result<String> {
     Ok(got.stdout.trim().to_owned())
 }
 
-/// What an echo of UDP says, nothing where there is none.
+/// The answer of a UDP echo server; empty if there is none.
 pub fn echo(machine: &Machine, nsname: &str, family: u8, address: &str) -> Result<String> {
     let enter = enter(nsname);
     let got = machine.try_run(&format!(
@@ -121,7 +121,7 @@ fn enter(nsname: &str) -> String {
     }
 }
 
-/// Fails unless both are the same.
+/// Fails unless both are equal.
 pub fn expect(found: &str, expected: &str, what: &str) -> Result<()> {
     ensure!(
         found == expected,

@@ -1,4 +1,4 @@
-//! The type veth, and what every type has from the library.
+//! NSTYPE veth, and the functions of the library that all types use.
 
 use anyhow::{Result, ensure};
 
@@ -151,7 +151,7 @@ fn overriding_functions(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// What stands for the package that this one replaces: units of the same shape, with plain commands.
+/// A stand-in for the shell package: units of the same structure, with plain commands.
 const OLD: &str = r#"#!/bin/bash -ex
 case "$1 $3 $4" in
     'veth up outside')
@@ -170,7 +170,7 @@ case "$1 $3 $4" in
 esac
 "#;
 
-/// Puts the old package in the place of ours, whose files are kept.
+/// Replaces our package by the old one, and keeps our files.
 fn install_old(machine: &Machine) -> Result<()> {
     let unit = |part: &str, after: &str, more: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! The type vip: virtual addresses that the network and the host reach.
+//! NSTYPE vip: virtual addresses that the network and the host can reach.
 
 use anyhow::{Result, ensure};
 
@@ -78,7 +78,7 @@ fn network_and_host_reach_both(machine: &Machine) -> Result<()> {
         ping_from_host(machine, address)?;
         ping(machine, "lan", address)?;
     }
-    // Whatever address of the host is asked from, or for.
+    // From and to each address of the host.
     ping_from_host(machine, "-I 192.0.2.9 192.0.2.91")?;
     ping_from_host(machine, "-I 2001:db8::9 2001:db8::91")?;
     ping(machine, "two", "192.0.2.9")?;
@@ -160,7 +160,7 @@ fn the_script_of_the_namespace(machine: &Machine) -> Result<()> {
     let states = machine.run("systemctl list-units --failed --plain --no-legend")?;
     ensure!(states.stdout.is_empty(), "{}", states.stdout);
 
-    // If it fails with stop, everything else is taken down all the same, and the unit says so.
+    // If it fails with stop, everything else is still taken down, and the unit fails.
     machine.run("systemctl start netns-vip@web")?;
     machine.run(
         "sed -i '2i[[ $1 != stop ]] || exit 3' /usr/local/bin/ns-web; systemctl stop netns-vip@web",

@@ -61,7 +61,7 @@ fn all_gone(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// No wireguard-go in bullseye, and no module: nothing but a clear word is to be had.
+/// bullseye has neither wireguard-go nor the module: the start fails with a clear message.
 fn neither(machine: &Machine) -> Result<bool> {
     if machine.suite() != "bullseye" {
         return Ok(false);
@@ -98,7 +98,7 @@ fn tunnel(machine: &Machine) -> Result<()> {
         # Written by systemd-netns, which removes it and its directory. # wireguard@a \
         nameserver 10.66.0.2 nameserver fd66::2 search vpn.example a mtu 1400 ,UP, 1";
     ensure!(words == expected, "{seen}");
-    // Only the encrypted packets are the host's.
+    // Only the encrypted packets are sent by the host.
     let host = machine.run("ip -oneline link; ss -Hlun")?.stdout;
     ensure!(!host.contains("wg-") && host.contains(":5001"), "{host}");
     // The age of the handshake and the traffic, by the key of the peer.
@@ -181,7 +181,7 @@ fn no_leak(machine: &Machine) -> Result<()> {
     machine.wait_until("the interface is gone", Duration::from_secs(5), |m| {
         Ok(m.try_run("ip -n a link show wg-a")?.status != Some(0))
     })?;
-    // The host has that address; the namespace has no way to it.
+    // The address is one of the host, which the namespace cannot reach.
     machine.sh("ip link add v0 type veth peer name v1
          ip address add 10.66.0.2/32 dev v0; ip link set v0 up; ping -c 1 10.66.0.2")?;
     for address in ["10.66.0.2", "fd66::2"] {
@@ -251,13 +251,13 @@ fn changed_address(machine: &Machine) -> Result<()> {
         journal.contains("wireguard@a: peer.test is now at 127.0.0.1"),
         "{journal}"
     );
-    // A peer that answers is left where it is.
+    // The endpoint of a peer that answers is not changed.
     machine.run(
         "echo 192.0.2.78 peer.test >/run/names/hosts; systemctl kill --signal=HUP names; sleep 4",
     )?;
     address("127.0.0.1:5002")?;
     machine.sh(PING)?;
-    // Switched off, nothing runs.
+    // If it is disabled, no process runs.
     machine.run(
         "systemctl restart netns-wireguard@a; pgrep -x sleep >/root/with
          echo WIREGUARD_RERESOLVE_INTERVAL=no >/etc/conf.d/netns/wireguard-a.conf
@@ -269,7 +269,7 @@ fn changed_address(machine: &Machine) -> Result<()> {
     all_gone(machine)
 }
 
-/// What is wrong, made by a command, and the line that says so.
+/// A command that breaks the configuration, and the expected message.
 const BAD: &[(&str, &str)] = &[
     (
         "rm F",
@@ -374,7 +374,7 @@ fn no_key_in_journal(machine: &Machine) -> Result<()> {
     machine.sh(PEERS)?;
     machine.write("/etc/conf.d/netns/default.conf", "NETNS_TRACE=1\n")?;
     machine.run("systemctl start netns-wireguard@a; systemctl restart netns-wireguard@a")?;
-    // wg quotes what it does not understand.
+    // wg quotes a line that it does not know.
     machine.run("sed -i 's/^Endpoint.*/Endpoint = nowhere/' /etc/wireguard/a.conf")?;
     machine.try_run("systemctl restart netns-wireguard@a")?;
     machine.run("sed -i '2s/=$/x/' /etc/wireguard/a.conf")?;
@@ -389,7 +389,7 @@ fn no_key_in_journal(machine: &Machine) -> Result<()> {
     all_gone(machine)
 }
 
-/// An interface of our name on the host, or in the namespace, is neither taken nor deleted.
+/// An existing interface of the same name, on the host or in the namespace, is neither used nor deleted.
 fn not_ours(machine: &Machine) -> Result<()> {
     if neither(machine)? {
         return Ok(());

@@ -42,13 +42,13 @@ fn networkd(machine: &Machine) -> Result<()> {
         "/etc/systemd/network/50-cable.network",
         "[Match]\nName=cable-*\n\n[Network]\nAddress=198.51.100.1/24\n",
     )?;
-    // Read-only, as in most containers: else networkd waits for a udev.
+    // Read-only, as in most containers: otherwise networkd waits for udev.
     machine.sh("mount -o remount,ro /sys; netnsupdate --quiet
          systemctl start systemd-networkd netns-veth@web
          ip link add ve-nobody type veth peer name cable-nobody
          ip link set ve-nobody up; ip link set cable-nobody up
          systemctl start netns-veth@db netns-veth@own")?;
-    // It has had its turn when it has dealt with a link of its own.
+    // It has seen our links when it has configured its own.
     let links = || machine.run("networkctl --no-legend --no-pager");
     machine.wait_until("networkd takes a cable", Duration::from_secs(10), |m| {
         let address = "ip -4 -oneline address show cable-nobody";
@@ -72,7 +72,7 @@ fn networkd(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Shows that the test above can fail.
+/// Checks that the test above can fail.
 fn without_networkd_files(machine: &Machine) -> Result<()> {
     machine.write("/etc/conf.d/netns/veth.conf", ADDRESSES)?;
     machine.sh("mount -o remount,ro /sys; netnsupdate --quiet
@@ -113,7 +113,7 @@ fn network_manager(machine: &Machine) -> Result<()> {
         machine.run("ping -c 1 -W 2 192.0.2.2").map(drop)
     };
     machine.write("/etc/conf.d/netns/veth.conf", ADDRESSES)?;
-    // Read-only, as in most containers: else NetworkManager waits for udev.
+    // Read-only, as in most containers: otherwise NetworkManager waits for udev.
     machine.sh("mount -o remount,ro /sys; netnsupdate --quiet
          systemctl start NetworkManager netns-veth@web
          ip link add cable0 type veth peer name cable1

@@ -18,7 +18,7 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// How often systemd has been told to reload since the boot.
+/// The number of reloads of systemd since the boot.
 fn reloads(machine: &Machine) -> Result<usize> {
     let journal = machine.run("journalctl --no-pager -o cat _PID=1 + SYSLOG_IDENTIFIER=systemd")?;
     // 252 and before write the first, newer ones the second.
@@ -81,14 +81,14 @@ fn keeps_what_runs(machine: &Machine) -> Result<()> {
     machine.run("systemctl stop netns-t@a netns-t@b")?;
     nothing_left(machine)?;
     machine.run("netnsupdate; test ! -e /etc/systemd/system/netns-t@.service")?;
-    // And --force means it.
+    // With --force, they are removed.
     add_type(machine, "t", &recording_type("t"))?;
     machine.run("systemctl start netns-t@a; netnsupdate --clean --force")?;
     machine.run("test ! -e /etc/systemd/system/netns-t@.service")?;
     Ok(())
 }
 
-/// An instance that the original package has brought up is taken down by this one.
+/// This package takes down an instance that the shell package has brought up.
 fn replaces_the_copies_of_the_original(machine: &Machine) -> Result<()> {
     machine.write("/etc/conf.d/netns/t.conf", &recording_type("t"))?;
     machine.write(

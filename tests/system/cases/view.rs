@@ -1,4 +1,4 @@
-//! What netnsctl shows of units, services and processes.
+//! Units, services and processes in the output of netnsctl.
 
 use anyhow::{Result, ensure};
 
@@ -51,7 +51,7 @@ fn attached_and_stale_services(machine: &Machine) -> Result<()> {
     let unit = "[Service]\nNetworkNamespacePath=/run/netns/a\nExecStart=/bin/sleep infinity\n";
     machine.write("/etc/systemd/system/member.service", unit)?;
     machine.write("/etc/systemd/system/idle.service", unit)?;
-    // A unit is known to systemd only while something refers to it.
+    // systemd knows a unit only while something refers to it.
     machine.write(
         "/etc/systemd/system/t.target",
         "[Unit]\nWants=idle.service\n",

@@ -1,4 +1,4 @@
-//! A booted machine, driven through `tests/system/machine`.
+//! A booted machine, controlled through `tests/system/machine`.
 
 use std::fmt;
 use std::io::Write as _;
@@ -19,10 +19,10 @@ pub struct Machine {
     lowers: Vec<PathBuf>,
 }
 
-/// What a command did. Displayed as a transcript.
+/// The result of a command. Displayed as a transcript.
 pub struct Output {
     pub command: String,
-    /// The exit code; none when a signal ended it.
+    /// The exit status; `None` if a signal ended the command.
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -44,7 +44,7 @@ impl fmt::Display for Output {
 }
 
 impl Output {
-    /// Fails unless this is on its stderr.
+    /// Fails unless its stderr contains this.
     pub fn says(&self, part: &str) -> Result<()> {
         ensure!(
             self.stderr.contains(part),
@@ -91,12 +91,12 @@ impl Machine {
         Ok(machine)
     }
 
-    /// A second machine, like this one as it was when it was started.
+    /// Boots a second machine like this one.
     pub fn another(&self) -> Result<Machine> {
         Machine::start(&self.suite, &self.lowers)
     }
 
-    /// The suite it runs, for what differs between them.
+    /// The suite.
     pub fn suite(&self) -> &str {
         &self.suite
     }
@@ -107,7 +107,7 @@ impl Machine {
         self.checked("-euo", script)
     }
 
-    /// The same, with its commands in the transcript of a failure.
+    /// The same, with the executed commands in the transcript of a failure.
     pub fn sh(&self, script: &str) -> Result<Output> {
         self.checked("-euxo", script)
     }
@@ -120,14 +120,14 @@ impl Machine {
         Ok(output)
     }
 
-    /// Runs a command line of bash, whatever its exit code: of several commands, that of the last.
+    /// Runs a bash command line, which may fail. Of several commands, the status of the last one counts.
     pub fn try_run(&self, command: &str) -> Result<Output> {
         let mut output = transcript(&mut self.exec(&["bash", "-c", command]), None)?;
         output.command = command.to_owned();
         Ok(output)
     }
 
-    /// Runs a command line of bash that must end with this exit code.
+    /// Runs a bash command line that must exit with this status.
     pub fn fails(&self, command: &str, code: i32) -> Result<Output> {
         let output = self.try_run(command)?;
         ensure!(
@@ -180,7 +180,7 @@ impl Machine {
         Ok(state)
     }
 
-    /// Waits until the closure, asked every 50 ms, says true. Its error ends the wait.
+    /// Calls the closure every 50 ms until it returns `true` or an error.
     pub fn wait_until(
         &self,
         what: &str,
@@ -251,7 +251,7 @@ impl Drop for Machine {
     }
 }
 
-/// Runs a command to its end and collects what it says.
+/// Runs a command and collects its output.
 fn transcript(command: &mut Command, input: Option<&str>) -> Result<Output> {
     let line = format!("{command:?}");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -262,7 +262,7 @@ fn transcript(command: &mut Command, input: Option<&str>) -> Result<Output> {
     });
     let mut child = command.spawn().with_context(|| format!("running {line}"))?;
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
-        // Written before anything is read: the command (cat into a file) says nothing that could block it.
+        // Written before anything is read: the command (cat to a file) has no output that could block it.
         stdin
             .write_all(input.as_bytes())
             .with_context(|| format!("writing to {line}"))?;

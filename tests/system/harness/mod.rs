@@ -29,7 +29,7 @@ pub fn main(groups: &[(&str, &[Case])]) -> ExitCode {
         suites = vec!["bookworm", "trixie"];
     }
 
-    // The kind is what the line of an ignored test has room for: the reason.
+    // The kind is shown in the line of an ignored test: the reason.
     let kind = match arguments.include_ignored || arguments.ignored {
         true => "",
         false => "boots a machine, run by make check",
@@ -51,13 +51,13 @@ pub fn main(groups: &[(&str, &[Case])]) -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// One test, machine included. A failure carries what the machine has to say about it.
+/// Runs one test on a new machine. A failure includes the machine's failed units and journal.
 fn run(suite: &str, case: fn(&Machine) -> Result<()>) -> Result<(), Failed> {
     let outcome = package()
         .and_then(|package| Machine::start(suite, &[package]))
         .and_then(|machine| case(&machine).map_err(|error| error.context(machine.post_mortem())));
     outcome.map_err(|error| {
-        // The machine's story first: the last lines are those that are read.
+        // The error is printed last, where it is read first.
         let mut chain: Vec<String> = error.chain().map(ToString::to_string).collect();
         let first = chain.first().is_some_and(|text| text.contains('\n'));
         if first && chain.len() > 1 {
@@ -70,7 +70,7 @@ fn run(suite: &str, case: fn(&Machine) -> Result<()>) -> Result<(), Failed> {
 
 /// The installed package, a directory that is laid over the tree of each machine.
 fn package() -> Result<PathBuf> {
-    // A test that cannot run fails: a skipped one would look like a passed one.
+    // Fail rather than skip: a skipped test would look like a passed one.
     let package = env::var_os("NETNS_TEST_PACKAGE").context(
         "NETNS_TEST_PACKAGE, the directory of the installed package, is not set: run make check",
     )?;
