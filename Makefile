@@ -22,10 +22,10 @@ DOCDIR = $(PREFIX)/share/doc/systemd-netns
 MANDIR = $(PREFIX)/share/man
 BASHDIR = $(PREFIX)/share/bash-completion/completions
 FISHDIR = $(PREFIX)/share/fish/vendor_completions.d
-# where the zsh of the distribution looks
+# the directory of zsh's completion functions
 ZSHDIR ?= $(PREFIX)/share/zsh/$(if $(wildcard /etc/debian_version),vendor-completions,site-functions)
 CONFDIR = $(SYSCONFDIR)/conf.d/netns
-# where container runtimes look for plugins: those of the distribution, and all others
+# the plugin directories of container runtimes: of the distribution, and of all others
 CNIDIR ?= $(PREFIX)/lib/cni
 OPTCNIDIR ?= /opt/cni/bin
 NETAVARKDIR ?= $(PREFIX)/lib/netavark
@@ -33,9 +33,9 @@ NETAVARKDIR ?= $(PREFIX)/lib/netavark
 CARGO ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 BUILD = target/$(TARGET)/release
-# The same bytes wherever it is built: paths are those of no machine.
+# Reproducible: without paths of the build machine.
 REMAP = "--remap-path-prefix=$(CURDIR)=/usr/src/systemd-netns","--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo"
-# One file that runs on every release of every distribution.
+# Static: one file for all releases of all distributions.
 STATICALLY = $(if $(filter yes,$(STATIC)),"-Ctarget-feature=+crt-static"$(COMMA))
 COMMA := ,
 CARGOFLAGS = --locked --release --target $(TARGET) --config 'target.$(TARGET).rustflags=[$(STATICALLY)$(REMAP)]'
@@ -80,10 +80,10 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:README.md:$(DOCDIR)/README.md \
 	$(foreach page,$(wildcard docs/*.md docs/*/*.md),0644:$(page):$(DOCDIR)/$(page)) \
 	0644:LICENSE:$(DOCDIR)/LICENSE
-# What 'make install-compat' installs on top.
+# Additional files of 'make install-compat'.
 COMPAT = $(foreach unit,$(wildcard contrib/compat-systemd-netns/*.service),0644:$(unit):$(UNITDIR)/$(notdir $(unit))) \
 	0644:contrib/compat-systemd-netns/README.md:$(DOCDIR)/compat-systemd-netns.md
-# What packages have on top.
+# Additional files of packages.
 PACKAGED = 0755:packaging/hook:$(DATADIR)/package-hook \
 	0644:$(BUILD)/sbom.spdx.json:$(DOCDIR)/sbom.spdx.json
 # and every symlink, as TARGET:LINK
@@ -92,7 +92,7 @@ LINKS = netnsctl:$(SBINDIR)/netnsupdate netnsctl:$(SBINDIR)/netns-update \
 	netnsctl.8:$(MANDIR)/man8/netns-nft-save.8 \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
-# Directories of our own. That of the administrator goes only if it is empty.
+# Our own directories. That of the administrator is removed only if it is empty.
 DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package bench
@@ -107,13 +107,13 @@ $(BUILD)/built-for: $(if $(shell command -v $(CARGO)),build)
 	@[ "$$(cat $@)" = '$(PREFIX) $(SYSCONFDIR)' ] || \
 		{ echo "built for PREFIX and SYSCONFDIR $$(cat $@): run make again" >&2; exit 1; }
 
-# Text files name the places of each other, as they are when PREFIX is /usr.
+# Text files contain paths of other files, for PREFIX /usr.
 # Hyphens of manual pages have a backslash.
 PLACES = s,/usr/sbin/,$(SBINDIR)/,g; s,/usr/share/systemd\\\?-netns,$(DATADIR),g; \
 	s,/usr/share/doc/systemd\\\?-netns,$(DOCDIR),g; s,/etc/conf\.d/netns,$(CONFDIR),g
 
 # Recipe: installs files, MODE:SOURCE:DESTINATION each, and adds the directories that were missing to
-# $(MADE): others than those go with no uninstall, empty or not.
+# $(MADE): uninstall removes only these.
 MADE = $(DATADIR)/directories
 install_files = set -e; [ -z '$(DESTDIR)' ] || mkdir -p '$(DESTDIR)'; made=; for file in $(1); do \
 		mode=$${file%%:*}; file=$${file\#*:}; source=$${file%%:*}; file=$${file\#*:}; destination='$(DESTDIR)'$$file; \
@@ -139,7 +139,7 @@ ifeq ($(DESTDIR),)
 	$(SBINDIR)/netnsupdate --daemon-reload
 endif
 
-# As in a package, which knows its directories: into DESTDIR.
+# For a package, which records its own directories: into DESTDIR.
 install-package: $(BUILD)/built-for
 	@[ -n '$(DESTDIR)' ] || { echo 'install-package needs DESTDIR' >&2; exit 1; }
 	@packaging/sbom $(TARGET) $(if $(filter yes,$(STATIC)),--static) >$(BUILD)/sbom.spdx.json
@@ -171,7 +171,7 @@ endif
 	done
 	@echo "uninstalled; what you have written in $(CONFDIR) stays"
 
-# The package as the tests put it over the tree of a machine.
+# The package that the tests lay over the tree of a machine.
 PACKAGE = target/package
 package:
 	@rm -rf $(PACKAGE)
@@ -183,7 +183,7 @@ demo:
 	@tests/system/demo $(PACKAGE)
 	@tests/system/demo-direct $(PACKAGE)
 
-# What a start costs, beside the least that it could. ROWS chooses rows, ROUNDS how often each is run.
+# Measures starts and other operations. ROWS selects rows, ROUNDS sets the number of runs.
 ROWS ?=
 ROUNDS ?= 200
 bench: deps package trees
@@ -192,17 +192,17 @@ bench: deps package trees
 	@NETNS_TEST_PACKAGE='$(CURDIR)/$(PACKAGE)' SUITES='$(SUITES)' \
 		$(CARGO) test --quiet --locked --bench bench -- --rounds $(ROUNDS) $(ROWS)
 
-# All tests, for users and developers alike. Those that need root fail without it.
+# All tests. Those that need root fail without it.
 check: deps test check-package check-vm
 
 deps:
 	@tests/system/deps
 
-# What 'make deb', 'make rpm' and 'make arch' build, installed, upgraded and removed.
+# Builds the packages, and installs, upgrades and removes them.
 check-package: build
 	SUITES='$(SUITES)' tests/package/run
 
-# The root trees of the machines. Made here, where it can be seen, rather than by the first test of a suite.
+# The root trees of the machines. Built here, with progress messages, rather than by the first test of a suite.
 trees:
 	@for suite in $(SUITES); do tests/system/mkroot $$suite >/dev/null || exit; done
 
@@ -215,26 +215,26 @@ test: package trees
 		$(CARGO) test --locked --no-fail-fast -- --include-ignored
 	CYCLES=40 SAMPLE=4 SEED=1 SUITES='$(firstword $(SUITES))' tests/torture/run
 
-# Random cycles and injected faults, for an hour at most; `make check` has a short version. See tests/README.md.
+# Random cycles and injected faults, at most an hour; `make check` runs a short version. See tests/README.md.
 torture: deps package trees
 	tests/torture/run
 
-# On Debian's own kernel, which has kinds of links that others lack.
+# On Debian's own kernel, which supports kinds of links that others do not.
 VM_TESTS = $(filter-out %.bash $(addprefix tests/vm/,guest mkimage run selftest), \
 	$(wildcard tests/vm/*))
 check-vm: package
 	tests/vm/run --timeout 600 --package $(PACKAGE) $(VM_TESTS)
 
-# What README tells a newcomer to run, in a Debian 13 with nothing but cargo, git and make. COLD=yes: with
-# nothing from the cache. Before a release.
+# The commands of README in a Debian 13 that has only cargo, git and make. COLD=yes: without the
+# cache, before a release.
 check-fresh:
 	tests/fresh
 
-# Files that begin as scripts do.
+# All shell scripts.
 SCRIPTS = $(shell find src contrib tests benches packaging .ci -type f -exec awk \
 	'FNR == 1 && /^\#!\/bin\/(ba)?sh/ || FNR <= 3 && /^\# shellcheck shell=bash/ { print FILENAME; nextfile }' {} +)
 
-# What the compiler of a developer and ShellCheck say. A newer clippy may find more: no part of make check.
+# rustfmt, clippy and ShellCheck. Not part of make check, because a newer clippy may find more.
 lint:
 	@tests/system/deps lint
 	$(CARGO) fmt --check

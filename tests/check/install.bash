@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # set by transcript
 #
-# Puts two of the shipped types (or those in the array `types`) and the templates where they belong,
-# and gives all types their units.
+# Installs two of the shipped types (or those in the array `types`) and the templates,
+# and generates the units of all types.
 
 contrib=$case/../../../contrib/types
 mkdir -p /usr/share/systemd-netns /usr/lib/systemd/system

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Plays the container runtime, for the cases beside.
+# Functions that act as a container runtime.
 
 # A container, and the namespace of its network.
 unshare --net sleep 1000 &
@@ -33,7 +33,7 @@ network() {
     echo "{\"cniVersion\": \"1.0.0\", \"name\": \"lab\", \"type\": \"netns-cni\", $1}"
 }
 
-# The names, links and records that are left.
+# The remaining names, links and records.
 left() {
     find /run/netns /run/systemd-netns -type f 2>/dev/null
     { ip -br link; nsenter --net="$netns" ip -br link; } | sed '/^lo /d; s/ .*//'

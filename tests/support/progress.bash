@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# For steps that take long: no silence that looks like a hang. Sourced.
+# Progress messages for steps that take long. Sourced.
 
 # Prints every 15 seconds, while the process PID lives, how long WHAT has taken, and the last line of LOG, if one
 # is given. Run in the background; it starts no process that could outlive it.
@@ -14,7 +14,7 @@ tick() {
     done
 }
 
-# stop_ticking PID: ends a tick that runs in the background.
+# stop_ticking PID: ends a ticking process in the background.
 stop_ticking() {
     kill "$1" 2>/dev/null || :
     wait "$1" 2>/dev/null || :
