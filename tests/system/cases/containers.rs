@@ -254,7 +254,7 @@ fn page(machine: &Machine) -> Result<()> {
     let mut sections = vec!["Install on every node"];
     if has_runtimes(machine) {
         prepare(machine)?;
-        sections.splice(0..0, [engine, "containerd", "In a namespace that exists"]);
+        sections.splice(0..0, [engine, "containerd", "In an existing namespace"]);
     }
     for section in sections {
         if section.starts_with("Install") {

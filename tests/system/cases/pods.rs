@@ -24,7 +24,7 @@ const HEADINGS: [&str; 5] = [
     "Layer 3",
     "Layer 2",
     "Dual bridges",
-    "A real interface in a pod",
+    "A physical interface in a pod",
 ];
 
 fn topologies(machine: &Machine) -> Result<()> {

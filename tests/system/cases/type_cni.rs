@@ -146,7 +146,7 @@ fn failures(machine: &Machine) -> Result<()> {
     machine.run("touch /run/fail-ADD")?;
     machine.fails("systemctl start netns-cni@web", 1)?;
     let journal = machine.journal("netns_outside-cni@web")?;
-    expect_in(&journal, "plugin 'broken' failed at ADD: it is broken")?;
+    expect_in(&journal, "plugin 'broken' failed for ADD: it is broken")?;
     machine.run("systemctl reset-failed; rm /run/fail-ADD")?;
     looks_like(machine, &before)?;
     // If a plugin fails at DEL, the others are still run, and DEL can be repeated.
