@@ -48,10 +48,8 @@ pub fn down_in(root: &Root, instance: &Instance) -> Result<u8> {
 /// Takes down what the units of a namespace have left that were killed, or whose stop was. None of
 /// them is up when this is called: the unit of the namespace is stopping or about to start.
 pub fn clean_up_units(root: &Root, name: &NsName) -> Result<()> {
-    for instance in interrupted(root)? {
-        if instance.nsname == *name {
-            phase::take_down_interrupted(root, &instance, Side::Outside)?;
-        }
+    for instance in interrupted(root, |instance| instance.nsname == *name)? {
+        phase::take_down_interrupted(root, &instance, Side::Outside)?;
     }
     Ok(())
 }
@@ -59,7 +57,7 @@ pub fn clean_up_units(root: &Root, name: &NsName) -> Result<()> {
 /// Takes down what failed units have left that were killed. What another process works on is left to it.
 pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
     let used = gc::InUse::read(root, Some(manager))?;
-    for instance in interrupted(root)? {
+    for instance in interrupted(root, |_| true)? {
         let record = Record::of(root, &instance);
         if record.is_locked()? {
             continue;
@@ -80,11 +78,13 @@ pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
 }
 
 /// The instances of systemd that are set up on a side, or were begun to be, and that no `down` has tried
-/// to its end to take down.
-fn interrupted(root: &Root) -> Result<Vec<Instance>> {
+/// to its end to take down. Reads the records of those that are `wanted`.
+fn interrupted(root: &Root, wanted: impl Fn(&Instance) -> bool) -> Result<Vec<Instance>> {
     let mut interrupted = Vec::new();
     for name in file::names(&root.records_dir())? {
-        let Ok(instance) = name.parse() else { continue };
+        let Some(instance) = name.parse().ok().filter(&wanted) else {
+            continue;
+        };
         let record = Record::of(root, &instance);
         let sides = record.interrupted(Side::Outside)? || record.interrupted(Side::Inside)?;
         if sides && record.is_of_systemd()? {

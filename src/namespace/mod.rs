@@ -349,6 +349,11 @@ pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     }
 }
 
+/// Whether we made the namespace `id` under `name`, as far as the caller may know.
+pub fn is_made_by_us(root: &Root, name: &NsName, id: Id) -> bool {
+    Id::at(&root.pin(name)).is_ok_and(|pinned| pinned == id)
+}
+
 /// Unmounts a namespace and removes its file. `false` if there was none.
 fn remove(path: &Path) -> Result<bool> {
     // A symlink would unmount another namespace.
@@ -366,9 +371,11 @@ fn remove(path: &Path) -> Result<bool> {
 /// All processes, each with its network namespace, or an error if it has exited or cannot be read
 /// (proc(5)).
 pub fn of_processes() -> Result<impl Iterator<Item = (u32, Result<Id>)>> {
-    let processes = procfs::process::all_processes().context("reading /proc")?;
-    let pids = processes.flatten().map(|process| process.pid() as u32);
-    Ok(pids.map(|pid| (pid, Id::of_process(pid))))
+    // Their names are enough: procfs would open the directory of each.
+    let names = file::names(Path::new("/proc"))?.into_iter();
+    let mut pids: Vec<u32> = names.filter_map(|name| name.parse().ok()).collect();
+    pids.sort_unstable();
+    Ok(pids.into_iter().map(|pid| (pid, Id::of_process(pid))))
 }
 
 /// Whether PID 1, which moves services into namespaces, sees the same mount at `path`.

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -19,6 +21,18 @@ pub struct Create {
 }
 
 impl Create {
+    /// Parses the command line in the unit file; `None` for any other.
+    pub fn of_unit(words: &[OsString]) -> Option<Self> {
+        let [verb, unit, name] = words else {
+            return None;
+        };
+        let name = name.to_str().filter(|name| !name.starts_with('-'))?;
+        (verb == "create" && unit == "--unit").then_some(Self {
+            unit: true,
+            name: name.parse().ok()?,
+        })
+    }
+
     pub fn run(&self, root: &Root) -> Result<u8> {
         if self.unit {
             lifecycle::clean_up_units(root, &self.name)?;

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -23,6 +25,19 @@ pub struct Delete {
 }
 
 impl Delete {
+    /// Parses the command line in the unit file; `None` for any other.
+    pub fn of_unit(words: &[OsString]) -> Option<Self> {
+        let [verb, unit, force, name] = words else {
+            return None;
+        };
+        let name = name.to_str().filter(|name| !name.starts_with('-'))?;
+        (verb == "delete" && unit == "--unit" && force == "--force").then_some(Self {
+            force: true,
+            unit: true,
+            name: NsName::of_any(name).ok()?,
+        })
+    }
+
     pub fn run(&self, root: &Root) -> Result<u8> {
         if self.unit {
             lifecycle::clean_up_units(root, &self.name)?;

@@ -58,8 +58,7 @@ pub struct Exec {
 const HOST_NAME_MAX: usize = 64;
 
 impl Exec {
-    /// Parses `exec NSNAME [--] COMMAND...`; `None` for any other command line. This saves building the
-    /// options of all verbs for clap, which takes longer than the rest.
+    /// Parses `exec NSNAME [--] COMMAND...`; `None` for any other command line.
     pub fn plain(words: &[OsString]) -> Option<Self> {
         let [verb, name, command @ ..] = words else {
             return None;
