@@ -202,24 +202,19 @@ fn namespaces(root: &Root, unreadable: &mut Vec<String>) -> Result<(Namespace, V
 fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
     // Only root can list the directory (`namespace::create`).
     let pins = file::names(&root.pins_dir());
-    let refused = (pins.as_ref()).is_err_and(|error| exit::code(error) == Exit::NotPermitted);
-    let pins = pins.unwrap_or_default();
+    let refused = pins.is_err_and(|error| exit::code(&error) == Exit::NotPermitted);
     if refused && !named.is_empty() {
         unreadable.push("owners of namespaces: only root can read them".to_owned());
     }
     for namespace in named {
         let Some(id) = namespace.id else { continue };
-        let recorded = namespace
+        let ours = namespace
             .nsname()
-            .filter(|name| {
-                pins.binary_search_by(|pin| (**pin).cmp(name.as_str()))
-                    .is_ok()
-            })
-            .and_then(|name| namespace::made_by_us(root, &name).ok()?);
+            .is_some_and(|name| namespace::is_made_by_us(root, &name, id));
         let mut units = namespace.units.iter();
         // A unit that fails to create the namespace does not become active.
         let created_by_unit = units.any(|unit| unit.side.is_none() && unit.active == "active");
-        namespace.owner = match (recorded == Some(id), refused) {
+        namespace.owner = match (ours, refused) {
             (true, _) => Owner::SystemdNetns,
             (false, true) if created_by_unit => Owner::SystemdNetns,
             (false, true) => Owner::Unknown,

@@ -82,30 +82,17 @@ fn table(namespaces: &[Namespace], terminal: Terminal, legend: bool) -> String {
         .iter()
         .filter(|(_, narrowest, _)| *narrowest <= wide);
     let columns: Vec<&Column> = columns.collect();
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = terminal.width {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
-    }
-    if legend {
-        table.set_header(columns.iter().map(|(heading, ..)| heading));
-    }
-    for namespace in namespaces {
-        table.add_row(columns.iter().map(|(.., text)| text(namespace)));
-    }
-    // Names are not wrapped, so that they can be copied.
-    let names = namespaces.iter().map(|n| terminal::width(n.title()));
-    let name = names.max().unwrap_or(0).min(wide / 3).max(4);
-    if let (Some(column), Ok(name)) = (table.column_mut(0), u16::try_from(name + 2)) {
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(name)));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
+    let headings = columns.iter().map(|(heading, ..)| (*heading).to_owned());
+    let cells = |namespace| columns.iter().map(|(.., text)| text(namespace)).collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    rows.extend(legend.then(|| headings.collect()));
+    rows.extend(namespaces.iter().map(cells));
+    let lines = match terminal.width {
+        Some(width) => fitted(rows, width),
+        None => aligned(&rows),
+    };
     let mut text = String::new();
-    for (number, line) in table.lines().enumerate() {
+    for (number, line) in lines.iter().enumerate() {
         let line = line.trim_end();
         text += &match legend && number == 0 {
             true => terminal.paint(Highlight::Heading, line),
@@ -114,6 +101,46 @@ fn table(namespaces: &[Namespace], terminal: Terminal, legend: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The lines of a table at most `width` columns wide, with long cells on several lines.
+fn fitted(rows: Vec<Vec<String>>, width: usize) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    // Names are not wrapped, so that they can be copied.
+    let names = rows.iter().map(|cells| terminal::width(&cells[0]));
+    let name = names.max().unwrap_or(0).min(width / 3).max(4);
+    table.add_rows(rows);
+    if let (Some(column), Ok(name)) = (table.column_mut(0), u16::try_from(name + 2)) {
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(name)));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().collect()
+}
+
+/// The lines of a table that may be as wide as it is: of many rows, several times faster than [`fitted`].
+fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let mut widths = Vec::new();
+    for cells in rows {
+        widths.resize(cells.len(), 0);
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = terminal::width(cell).max(*width);
+        }
+    }
+    let line = |cells: &Vec<String>| {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(cells) {
+            line += cell;
+            let gap = width + 2 - terminal::width(cell);
+            line.extend(std::iter::repeat_n(' ', gap));
+        }
+        line
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Colours the states of a line of the finished table. The layout would count the colours as text.
