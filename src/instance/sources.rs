@@ -186,12 +186,14 @@ fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
 /// # Errors
 /// It cannot be read, or is a dangling symlink.
 pub fn is_source(path: &Path) -> Result<bool> {
-    match (file::metadata(path)?, file::read_link(path)) {
-        (Some(metadata), _) => Ok(metadata.is_file()),
-        (None, None) => Ok(false),
+    if let Some(metadata) = file::metadata(path)? {
+        return Ok(metadata.is_file());
+    }
+    match file::read_link(path) {
+        None => Ok(false),
         // Another root may not have the device.
-        (None, Some(target)) if target == Path::new("/dev/null") => Ok(false),
-        (None, Some(target)) => bail!(
+        Some(target) if target == Path::new("/dev/null") => Ok(false),
+        Some(target) => bail!(
             "{} is a symlink to {}, which does not exist",
             path.display(),
             target.display()

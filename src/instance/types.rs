@@ -1,14 +1,14 @@
 //! Finds the NSTYPEs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::instance::name::{Instance, NsType};
+use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
-use crate::instance::sources::is_source;
-use crate::sys::file;
+use crate::instance::sources::{Slot, is_source};
+use crate::sys::file::{self, Listed};
 
 /// The types that the files of a system define, and problems with other files.
 #[derive(Debug, Default)]
@@ -17,10 +17,20 @@ pub struct Types {
     /// Types whose files cannot be read: they exist, but nothing else is known about them.
     pub doubtful: BTreeSet<NsType>,
     pub problems: Vec<String>,
+    /// Type, instance and position of each file that bash sources, and the file. No shipped script
+    /// that is replaced by the administrator's.
+    pub files: BTreeMap<(Option<NsType>, Option<NsName>, Slot), TypeFile>,
+}
+
+#[derive(Debug)]
+pub struct TypeFile {
+    pub path: PathBuf,
+    /// `None` if it cannot be read.
+    pub text: Option<String>,
 }
 
 impl Types {
-    /// Reads the names of the administrator's files and of the shipped scripts.
+    /// Reads the administrator's files and the shipped scripts.
     ///
     /// # Errors
     /// A directory cannot be read. An invalid file is a problem, not an error.
@@ -37,35 +47,49 @@ impl Types {
         if !found.map_or_else(|| !file::exists(directory), |found| found.is_dir()) {
             bail!("{} is not a directory", directory.display());
         }
-        for path in file::entries(directory)? {
+        for Listed { name, regular } in file::listing(directory)? {
+            let path = directory.join(name);
             let extension = path.extension().unwrap_or_default();
-            if extensions.iter().any(|known| extension == *known) {
-                self.look_at(&path);
+            let Some(known) = extensions.iter().find(|known| extension == **known) else {
+                continue;
+            };
+            let source = if regular { Ok(true) } else { is_source(&path) };
+            if !matches!(source, Ok(false)) {
+                self.add(path, *known == "sh", source);
             }
         }
         Ok(())
     }
 
-    fn look_at(&mut self, path: &Path) {
-        let source = is_source(path);
-        if matches!(source, Ok(false)) {
-            return;
-        }
-        let nstype = match Scope::of(path) {
-            Ok(Some(Scope::Type(nstype) | Scope::Instance(Instance { nstype, .. }))) => nstype,
-            Ok(Some(Scope::All) | None) => return,
+    fn add(&mut self, path: PathBuf, script: bool, source: Result<bool>) {
+        let (nstype, nsname, slot) = match Scope::of(&path) {
+            Ok(Some(Scope::All)) => (None, None, Slot::Default),
+            Ok(Some(Scope::Type(nstype))) if script => (Some(nstype), None, Slot::Script),
+            Ok(Some(Scope::Type(nstype))) => (Some(nstype), None, Slot::Type),
+            Ok(Some(Scope::Instance(Instance { nstype, nsname }))) => {
+                (Some(nstype), Some(nsname), Slot::Instance)
+            }
+            Ok(None) => return,
             Err(error) => {
                 self.problems.push(format!("{error:#}"));
                 return;
             }
         };
-        match source.and_then(|_| file::open(path)) {
-            Ok(_) => self.found.insert(nstype),
-            Err(error) => {
-                self.problems.push(format!("{error:#}"));
-                self.doubtful.insert(nstype)
+        let text = match (source.and_then(|_| file::read_text(&path)), &nstype) {
+            (Ok(text), Some(nstype)) => {
+                self.found.insert(nstype.clone());
+                text
             }
+            (Err(error), Some(nstype)) => {
+                self.problems.push(format!("{error:#}"));
+                self.doubtful.insert(nstype.clone());
+                None
+            }
+            // Whoever sources it reports an error.
+            (text, None) => text.unwrap_or_default(),
         };
+        let file = TypeFile { path, text };
+        self.files.entry((nstype, nsname, slot)).or_insert(file);
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,13 +146,12 @@ pub fn output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<String
 
 /// Runs a program and returns its output, whatever its exit status.
 pub fn try_output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Output> {
-    duct::cmd(program, arguments.iter().map(AsRef::as_ref))
-        .stdin_null()
-        .stdout_capture()
-        .stderr_capture()
-        .unchecked()
-        .run()
-        .with_context(|| format!("running '{}'", command_line(program, arguments)))
+    // Not by duct, which starts a thread for each of the two pipes.
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    output.with_context(|| format!("running '{}'", command_line(program, arguments)))
 }
 
 /// Runs a program to its end, whatever its status, with variables added to its environment and `input`

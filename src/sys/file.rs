@@ -2,7 +2,8 @@
 //!
 //! Every error names the path.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -170,6 +171,10 @@ pub fn sync_directory(directory: &Path) -> Result<()> {
 /// # Errors
 /// It cannot be read, or is not a regular file: opening a FIFO would block.
 pub fn open(path: &Path) -> Result<Option<File>> {
+    Ok(open_with_size(path)?.map(|(file, _)| file))
+}
+
+fn open_with_size(path: &Path) -> Result<Option<(File, u64)>> {
     let reading = || format!("reading {}", path.display());
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NONBLOCK);
@@ -177,20 +182,30 @@ pub fn open(path: &Path) -> Result<Option<File>> {
     let Some(file) = opened.missing_ok().with_context(reading)? else {
         return Ok(None);
     };
-    if !file.metadata().with_context(reading)?.is_file() {
+    let metadata = file.metadata().with_context(reading)?;
+    if !metadata.is_file() {
         bail!("{} is not a regular file", path.display());
     }
-    Ok(Some(file))
+    Ok(Some((file, metadata.len())))
 }
 
 /// The content of the regular file `path`. `None` if it does not exist.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    let Some(mut file) = open(path)? else {
+    read_start(path, u64::MAX)
+}
+
+/// At most the first `limit` bytes of the regular file `path`. `None` if it does not exist.
+pub fn read_start(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some((file, size)) = open_with_size(path)? else {
         return Ok(None);
     };
+    let reading = || format!("reading {}", path.display());
     let mut content = Vec::new();
-    file.read_to_end(&mut content)
-        .with_context(|| format!("reading {}", path.display()))?;
+    let expected = usize::try_from(size.min(limit)).unwrap_or(usize::MAX);
+    content.try_reserve_exact(expected).with_context(reading)?;
+    // A file without a limit would be asked for its size and position again.
+    let read = file.take(limit).read_to_end(&mut content);
+    read.with_context(reading)?;
     Ok(Some(content))
 }
 
@@ -202,24 +217,43 @@ pub fn read_text(path: &Path) -> Result<Option<String>> {
 
 /// The paths in `directory`, sorted. Empty if it does not exist.
 pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
-    let reading = || format!("reading {}", directory.display());
-    let entries = rooted::target(directory).and_then(|directory| fs::read_dir(&*directory));
-    let entries = entries.missing_ok().with_context(reading)?;
-    // By names: paths would be compared component by component.
-    let mut names = Vec::new();
-    for entry in entries.into_iter().flatten() {
-        names.push(entry.with_context(reading)?.file_name());
-    }
-    names.sort();
-    Ok(names.into_iter().map(|name| directory.join(name)).collect())
+    let names = list(directory, |entry| entry.file_name())?.into_iter();
+    Ok(names.map(|name| directory.join(name)).collect())
 }
 
 /// The UTF-8 file names in `directory`, sorted. Empty if it does not exist.
 pub fn names(directory: &Path) -> Result<Vec<String>> {
-    let names = entries(directory)?.into_iter();
-    Ok(names
-        .filter_map(|path| Some(name_of(&path)?.to_owned()))
-        .collect())
+    let names = list(directory, |entry| entry.file_name())?.into_iter();
+    Ok(names.filter_map(|name| name.into_string().ok()).collect())
+}
+
+/// A name in a directory.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    pub name: OsString,
+    /// It is a regular file, not even a symlink to one. Known without a look at the file.
+    pub regular: bool,
+}
+
+/// The names in `directory`, sorted. Empty if it does not exist.
+pub fn listing(directory: &Path) -> Result<Vec<Listed>> {
+    list(directory, |entry| Listed {
+        name: entry.file_name(),
+        regular: entry.file_type().is_ok_and(|kind| kind.is_file()),
+    })
+}
+
+fn list<T: Ord>(directory: &Path, of: impl Fn(&DirEntry) -> T) -> Result<Vec<T>> {
+    let reading = || format!("reading {}", directory.display());
+    let resolved = rooted::target(directory);
+    let entries = resolved.and_then(|directory| fs::read_dir(&*directory));
+    let entries = entries.missing_ok().with_context(reading)?;
+    let mut found = Vec::new();
+    for entry in entries.into_iter().flatten() {
+        found.push(of(&entry.with_context(reading)?));
+    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The metadata of `path`, following symlinks. `None` if it does not exist.
@@ -264,9 +298,9 @@ pub fn remove_empty(path: &Path) {
 
 /// Removes temporary files that killed programs left in `directory`. No program may be writing there.
 pub fn remove_temporary(directory: &Path) -> Result<()> {
-    for path in entries(directory)? {
-        let temporary = name_of(&path).is_some_and(is_temporary);
-        if temporary && metadata(&path)?.is_some_and(|metadata| metadata.is_file()) {
+    for name in names(directory)?.iter().filter(|name| is_temporary(name)) {
+        let path = directory.join(name);
+        if metadata(&path)?.is_some_and(|metadata| metadata.is_file()) {
             remove(&path)?;
         }
     }

@@ -5,6 +5,7 @@
 //! and those with too many `..` stay in the tree. RESOLVE_IN_ROOT of openat2(2) does the same, but
 //! not every kernel and container has it.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -34,12 +35,12 @@ pub fn confine(directory: &Path) -> io::Result<()> {
 
 /// A path to pass to system calls while this value lives.
 #[derive(Debug)]
-pub struct Resolved {
-    path: PathBuf,
+pub struct Resolved<'a> {
+    path: Cow<'a, Path>,
     _descriptor: Option<OwnedFd>,
 }
 
-impl Deref for Resolved {
+impl Deref for Resolved<'_> {
     type Target = Path;
 
     fn deref(&self) -> &Path {
@@ -48,35 +49,31 @@ impl Deref for Resolved {
 }
 
 /// The file at `path`, following symlinks.
-pub fn target(path: &Path) -> io::Result<Resolved> {
-    resolve(path, None)
+pub fn target(path: &Path) -> io::Result<Resolved<'_>> {
+    resolve(path, path, None)
 }
 
 /// The file at `path`, not following it if it is a symlink. It need not exist, but its directory must.
-pub fn entry(path: &Path) -> io::Result<Resolved> {
+pub fn entry(path: &Path) -> io::Result<Resolved<'_>> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    resolve(path.parent().unwrap_or(path), Some(name)).map(|mut resolved| {
-        if resolved._descriptor.is_none() {
-            resolved.path = path.to_owned();
-        }
-        resolved
-    })
+    resolve(path, path.parent().unwrap_or(path), Some(name))
 }
 
-fn resolve(path: &Path, name: Option<&OsStr>) -> io::Result<Resolved> {
+/// Follows symlinks up to `followed`, the whole `path` or all of it but `name`.
+fn resolve<'a>(path: &'a Path, followed: &Path, name: Option<&OsStr>) -> io::Result<Resolved<'a>> {
     let Some((root, directory)) = ROOT.get() else {
         return Ok(Resolved {
-            path: path.to_owned(),
+            path: path.into(),
             _descriptor: None,
         });
     };
-    let below = path.strip_prefix(root);
+    let below = followed.strip_prefix(root);
     let below = below.map_err(|_| io::ErrorKind::PermissionDenied)?;
     let descriptor = walk(directory, below)?;
     let mut path = PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
     path.extend(name);
     Ok(Resolved {
-        path,
+        path: path.into(),
         _descriptor: Some(descriptor),
     })
 }

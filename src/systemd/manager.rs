@@ -81,11 +81,20 @@ impl Manager {
 
     /// The units that match a pattern and are active, activating or deactivating.
     pub fn active(&self, patterns: &[String]) -> Result<Vec<String>> {
+        self.in_state("active,reloading,activating,deactivating", patterns)
+    }
+
+    /// The units that match a pattern and have failed.
+    pub fn failed(&self, patterns: &[String]) -> Result<Vec<String>> {
+        self.in_state("failed", patterns)
+    }
+
+    fn in_state(&self, states: &str, patterns: &[String]) -> Result<Vec<String>> {
         let mut arguments = vec![
             "--plain".to_owned(),
             "--no-legend".to_owned(),
             "--full".to_owned(),
-            "--state=active,reloading,activating,deactivating".to_owned(),
+            format!("--state={states}"),
         ];
         arguments.extend_from_slice(patterns);
         let listing = self.call("list-units", &arguments)?;

@@ -4,23 +4,27 @@ mod order;
 mod plan;
 pub mod requires;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result};
 
+use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::instance::types::Types;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file;
+use crate::sys::file::{self, Listed};
 use crate::sys::lock::{Lock, locked};
 use crate::sys::log;
 use crate::sys::rooted;
 use crate::sys::terminal::clean;
 use crate::systemd::change::{LOCK_TIMEOUT, Units};
 use crate::systemd::manager::Manager;
-use crate::systemd::unit;
+use crate::systemd::unit::{self, UnitName};
 
 pub use plan::{Action, Plan};
 use plan::{Copies, Templates, UnitFile};
@@ -75,14 +79,16 @@ fn plan_with(
         false => Types::find(root)?,
     };
     let unit_dir = root.unit_dir();
-    let copies = existing(&unit_dir)?;
+    let units = file::listing(&unit_dir)?;
+    let copies = existing(&unit_dir, &units);
     let mut plan = Plan::new(&unit_dir, &types, templates, &copies);
-    order::plan(root, &types, &mut plan)?;
+    order::plan(root, &types, &units, &mut plan);
     if let Some(manager) = manager.filter(|_| !request.force) {
         plan.keep_running(manager)?;
     }
-    plan.failed = patterns(&types, &copies);
     plan.misnamed = types.problems;
+    let with_copies = copies.into_keys().map(|(_, nstype)| nstype);
+    plan.types = types.found.into_iter().chain(with_copies).collect();
     Ok(plan)
 }
 
@@ -95,38 +101,44 @@ pub fn run(root: &Root, manager: Option<&Manager>, request: &UpdateRequest) -> R
     let unit_dir = root.unit_dir();
     // Nothing can be done without templates: fail before taking the lock.
     let templates = read_templates(root, request.clean)?;
-    // Before anything else is read, because another process may change it.
-    let _locked = match request.dry_run {
-        true => None,
-        false => Some(prepare(root, manager, &unit_dir)?),
-    };
-    let plan = plan_with(root, manager, request, &templates)?;
-    for problem in plan
-        .misnamed
-        .iter()
-        .chain(&plan.problems)
-        .chain(&plan.remarks)
-    {
-        log::warn(problem);
-    }
-    let mut complete = plan.misnamed.is_empty() && plan.problems.is_empty();
-    if request.dry_run {
-        for action in plan.actions.iter().filter(|_| !request.quiet) {
-            let (done, path) = action.describe();
-            say(&format!("would have {done} {}", path.display()));
+    let systemd = manager.filter(|_| !request.dry_run);
+    thread::scope(|scope| {
+        // Side by side with the rest, which takes as long if there is nothing to do.
+        let failed = systemd.map(|manager| scope.spawn(|| manager.failed(&unit::patterns())));
+        // Before anything else is read, because another process may change it.
+        let _locked = match request.dry_run {
+            true => None,
+            false => Some(prepare(root, manager, &unit_dir)?),
+        };
+        let plan = plan_with(root, manager, request, &templates)?;
+        for problem in plan
+            .misnamed
+            .iter()
+            .chain(&plan.problems)
+            .chain(&plan.remarks)
+        {
+            log::warn(problem);
         }
-        return Ok(status(complete));
-    }
-    let reload = Pending::new(root, manager, request.reload);
-    if !plan.actions.is_empty() {
-        reload.begin()?;
-        complete &= apply(&plan, &unit_dir, request.quiet);
-    }
-    if let Some(manager) = manager {
-        manager.reset_failed(&plan.failed)?;
-        reload.finish(manager)?;
-    }
-    Ok(status(complete))
+        let mut complete = plan.misnamed.is_empty() && plan.problems.is_empty();
+        if request.dry_run {
+            for action in plan.actions.iter().filter(|_| !request.quiet) {
+                let (done, path) = action.describe();
+                say(&format!("would have {done} {}", path.display()));
+            }
+            return Ok(status(complete));
+        }
+        let reload = Pending::new(root, manager, request.reload);
+        if !plan.actions.is_empty() {
+            reload.begin()?;
+            complete &= apply(&plan, &unit_dir, request.quiet);
+        }
+        if let (Some(manager), Some(failed)) = (manager, failed) {
+            let failed = failed.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            reset_failed(manager, &failed, &plan.types)?;
+            reload.finish(manager)?;
+        }
+        Ok(status(complete))
+    })
 }
 
 fn status(complete: bool) -> u8 {
@@ -156,19 +168,26 @@ fn apply(plan: &Plan, unit_dir: &Path, quiet: bool) -> bool {
     complete
 }
 
-/// The units whose failed state to reset, as patterns for systemctl(1).
-fn patterns(types: &Types, copies: &Copies) -> Vec<String> {
-    let removed = copies.keys().map(|(_, nstype)| nstype);
-    let mut patterns: Vec<String> = types
-        .found
-        .iter()
-        .chain(removed)
-        .flat_map(unit::patterns_of_type)
-        .collect();
-    patterns.push(unit::pattern_of_namespaces());
-    patterns.sort();
-    patterns.dedup();
-    patterns
+/// Resets the failed state of the units of `types`, and of those that create namespaces.
+fn reset_failed(manager: &Manager, failed: &[String], types: &BTreeSet<NsType>) -> Result<()> {
+    let mut patterns = BTreeSet::new();
+    for name in failed {
+        match UnitName::parse(name) {
+            Some(UnitName::Namespace(_)) => {
+                patterns.insert(unit::pattern_of_namespaces());
+            }
+            Some(UnitName::Instance(_, Instance { nstype, .. })) if types.contains(&nstype) => {
+                patterns.extend(unit::patterns_of_type(&nstype));
+            }
+            _ => {}
+        }
+    }
+    // It is no error if nothing matches any more.
+    let patterns: Vec<String> = patterns.into_iter().collect();
+    match patterns.is_empty() {
+        true => Ok(()),
+        false => manager.reset_failed(&patterns),
+    }
 }
 
 /// Whether systemd has to be reloaded. A file records that until it was: if a run is killed in
@@ -250,33 +269,39 @@ fn read_templates(root: &Root, clean: bool) -> Result<Templates> {
     unit::SIDES.into_iter().rev().map(read).collect()
 }
 
-fn existing(unit_dir: &Path) -> Result<Copies> {
+fn existing(unit_dir: &Path, units: &[Listed]) -> Copies {
     let mut copies = Copies::new();
-    for name in file::names(unit_dir)? {
+    for Listed { name, regular } in units {
         // A file that is not named after a type is not ours, whatever its content.
-        if let Some(named) = unit::of_copy(&name) {
-            let copy = look_at(&unit_dir.join(&name));
+        if let Some(named) = name.to_str().and_then(unit::of_copy) {
+            let copy = look_at(&unit_dir.join(name), *regular);
             let copy = copy.unwrap_or_else(|error| UnitFile::Unreadable(format!("{error:#}")));
             copies.insert(named, copy);
         }
     }
-    Ok(copies)
+    copies
 }
 
-fn look_at(path: &Path) -> Result<UnitFile> {
-    let link = file::read_link(path);
-    // Another root may not have the device.
-    if link.as_deref() == Some(Path::new("/dev/null")) {
-        return Ok(UnitFile::Masked);
+fn look_at(path: &Path, regular: bool) -> Result<UnitFile> {
+    let mut link = None;
+    if !regular {
+        link = file::read_link(path);
+        // Another root may not have the device.
+        if link.as_deref() == Some(Path::new("/dev/null")) {
+            return Ok(UnitFile::Masked);
+        }
+        match file::metadata(path)? {
+            None => return Ok(UnitFile::Link),
+            Some(metadata) if !metadata.is_file() => return Ok(UnitFile::Foreign),
+            Some(_) => {}
+        }
     }
-    let Some(metadata) = file::metadata(path)? else {
-        return Ok(UnitFile::Link);
-    };
-    if !metadata.is_file() || metadata.len() > UNIT_MAX {
+    let content = file::read_start(path, UNIT_MAX + 1)?.unwrap_or_default();
+    if content.len() as u64 > UNIT_MAX {
         return Ok(UnitFile::Foreign);
     }
     // Our files are UTF-8.
-    let text = String::from_utf8(file::read(path)?.unwrap_or_default()).unwrap_or_default();
+    let text = String::from_utf8(content).unwrap_or_default();
     Ok(match link {
         _ if !unit::is_ours(&text) => UnitFile::Foreign,
         Some(_) => UnitFile::Link,

@@ -9,9 +9,8 @@ use super::plan::{Action, Plan};
 use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
-use crate::instance::sources::is_source;
-use crate::instance::types::{Types, configured_instances};
-use crate::sys::file;
+use crate::instance::types::{TypeFile, Types};
+use crate::sys::file::{self, Listed};
 use crate::systemd::unit::{self, UnitName};
 use crate::update::requires::{
     self, Cycle, DROP_IN_OF_CTL, DROP_IN_OF_UPDATE, DependencyGraph, Need,
@@ -37,15 +36,13 @@ struct Wanted {
     problems: Vec<String>,
 }
 
-/// Adds the changes to drop-ins to `plan`. Without types, all drop-ins are removed.
-///
-/// # Errors
-/// A directory cannot be read.
-pub fn plan(root: &Root, types: &Types, plan: &mut Plan) -> Result<()> {
+/// Adds the changes to drop-ins to `plan`. Without types, all drop-ins are removed. `units` is what
+/// is in the unit directory.
+pub fn plan(root: &Root, types: &Types, units: &[Listed], plan: &mut Plan) {
     let mut wanted = Wanted::default();
-    let existing = existing(root, &mut wanted.problems)?;
+    let existing = existing(root, units, &mut wanted.problems);
     if !types.found.is_empty() {
-        wanted.read(root, types)?;
+        wanted.read(types);
         wanted.drop_cycles(&existing);
     }
     let mut desired = BTreeMap::new();
@@ -84,76 +81,42 @@ pub fn plan(root: &Root, types: &Types, plan: &mut Plan) -> Result<()> {
         }
     }
     plan.problems.append(&mut wanted.problems);
-    Ok(())
 }
 
 impl Wanted {
-    fn read(&mut self, root: &Root, types: &Types) -> Result<()> {
-        if let Some(Requirement {
-            source,
-            line,
-            needs,
-        }) = self.read_file(root.default_conf(), None)
-        {
-            if !needs.is_empty() {
-                self.problems.push(format!(
-                    "{}:{line}: NETNS_REQUIRES has no effect in default.conf: set it for a type or \
-                     an instance",
-                    source.display()
-                ));
-            }
-        }
-        for nstype in &types.found {
-            let owner = (nstype.clone(), None);
-            let [own, shipped] = root.scripts(nstype);
-            let script = match is_source(&own) {
-                Ok(false) => shipped,
-                _ => own,
-            };
-            // In the order of sourcing: the last assignment counts.
-            for path in [script, root.type_conf(nstype)] {
-                if let Some(found) = self.read_file(path, Some(&owner)) {
-                    self.by_file.insert(owner.clone(), found);
+    /// Reads the files in the order of sourcing: the last assignment counts.
+    fn read(&mut self, types: &Types) {
+        for ((nstype, nsname, _), TypeFile { path, text }) in &types.files {
+            let owner = nstype.clone().map(|nstype| (nstype, nsname.clone()));
+            let read = text.as_deref().map(requires::read);
+            match (owner, read) {
+                (None, Some(Ok(Some((line, needs))))) if !needs.is_empty() => {
+                    self.problems.push(format!(
+                        "{}:{line}: NETNS_REQUIRES has no effect in default.conf: set it for a type \
+                         or an instance",
+                        path.display()
+                    ))
                 }
-            }
-        }
-        for (path, instance) in configured_instances(root)? {
-            if types.found.contains(&instance.nstype) {
-                let owner = (instance.nstype, Some(instance.nsname));
-                if let Some(found) = self.read_file(path, Some(&owner)) {
+                (Some(owner), Some(Ok(Some((line, needs))))) => {
+                    let source = path.clone();
+                    let found = Requirement {
+                        source,
+                        line,
+                        needs,
+                    };
                     self.by_file.insert(owner, found);
                 }
+                (owner, Some(Err(error))) => {
+                    self.problems.push(format!("{}:{error:#}", path.display()));
+                    self.unclear.extend(owner);
+                }
+                // Reported with the problems of the types.
+                (owner, None) => self.unclear.extend(owner),
+                (_, Some(Ok(_))) => {}
             }
         }
         let unclear = &self.unclear;
         self.by_file.retain(|owner, _| !unclear.contains(owner));
-        Ok(())
-    }
-
-    fn read_file(&mut self, source: PathBuf, owner: Option<&Owner>) -> Option<Requirement> {
-        let text = match is_source(&source) {
-            Ok(false) => return None,
-            Ok(true) => file::read_text(&source),
-            Err(error) => Err(error),
-        };
-        let Ok(text) = text else {
-            // Reported with the problems of the types.
-            self.unclear.extend(owner.cloned());
-            return None;
-        };
-        match requires::read(&text.unwrap_or_default()) {
-            Ok(found) => found.map(|(line, needs)| Requirement {
-                source,
-                line,
-                needs,
-            }),
-            Err(error) => {
-                self.problems
-                    .push(format!("{}:{error:#}", source.display()));
-                self.unclear.extend(owner.cloned());
-                None
-            }
-        }
     }
 
     /// The requirements of files, and those written by netnsctl.
@@ -206,8 +169,9 @@ impl Wanted {
 /// The cycle that there would be if `instance` also required all this.
 pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Option<Cycle>> {
     let mut wanted = Wanted::default();
-    wanted.read(root, &Types::find(root)?)?;
-    let mut graph = wanted.graph(&existing(root, &mut Vec::new())?);
+    wanted.read(&Types::find(root)?);
+    let units = file::listing(&root.unit_dir())?;
+    let mut graph = wanted.graph(&existing(root, &units, &mut Vec::new()));
     graph.add(&instance.nstype, Some(&instance.nsname), needs);
     Ok(graph.cycle())
 }
@@ -227,14 +191,18 @@ impl DropIn {
     }
 }
 
-fn existing(root: &Root, problems: &mut Vec<String>) -> Result<BTreeMap<PathBuf, DropIn>> {
+fn existing(
+    root: &Root,
+    units: &[Listed],
+    problems: &mut Vec<String>,
+) -> BTreeMap<PathBuf, DropIn> {
     let mut existing = BTreeMap::new();
-    for name in file::names(&root.unit_dir())? {
+    for name in units.iter().filter_map(|unit| unit.name.to_str()) {
         let Some(owner) = name.strip_suffix(".d").and_then(owner) else {
             continue;
         };
         for (file, of_update) in [(DROP_IN_OF_UPDATE, true), (DROP_IN_OF_CTL, false)] {
-            let path = root.unit_dir().join(&name).join(file);
+            let path = root.unit_dir().join(name).join(file);
             match file::read_text(&path) {
                 Ok(None) => {}
                 Ok(Some(text)) => {
@@ -252,7 +220,7 @@ fn existing(root: &Root, problems: &mut Vec<String>) -> Result<BTreeMap<PathBuf,
             }
         }
     }
-    Ok(existing)
+    existing
 }
 
 /// The owner of the requirements in the drop-ins of a unit.

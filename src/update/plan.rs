@@ -82,8 +82,8 @@ pub struct Plan {
     pub problems: Vec<String>,
     /// Configuration files that cannot be used, as [`Types::problems`].
     pub misnamed: Vec<String>,
-    /// The units whose failed state to reset, as patterns for systemctl(1).
-    pub failed: Vec<String>,
+    /// The types that have files, or had.
+    pub types: BTreeSet<NsType>,
 }
 
 impl Plan {
@@ -93,8 +93,11 @@ impl Plan {
         let mut plan = Self::default();
         for nstype in &types.found {
             for (side, text) in templates.iter().rev() {
-                let path = unit_dir.join(unit::copy(*side, nstype));
                 let copy = copies.get(&(*side, nstype.clone()));
+                if matches!(copy, Some(UnitFile::Ours(old)) if old == text) {
+                    continue;
+                }
+                let path = unit_dir.join(unit::copy(*side, nstype));
                 plan.provide(path, nstype, text, copy);
             }
         }
@@ -114,7 +117,6 @@ impl Plan {
         let text = text.to_owned();
         match copy {
             None => self.actions.push(Action::Create(path, text)),
-            Some(UnitFile::Ours(old)) if *old == text => {}
             Some(UnitFile::Ours(_) | UnitFile::Link) => {
                 self.actions.push(Action::Update(path, text))
             }
