@@ -3,12 +3,12 @@
 
 pub mod abandoned;
 pub mod chain;
-mod cni;
-mod facts;
+pub mod cni;
+pub mod facts;
 mod interface;
-mod netavark;
+pub mod netavark;
 mod plugin;
-mod record;
+pub mod record;
 mod report;
 mod variables;
 
