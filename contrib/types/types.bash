@@ -398,6 +398,21 @@ netns_check_routes() {
     done
 }
 
+# Exits with 6 unless the variable is unset, or one of WORD alone, or holds addresses, each with a prefix
+# length or without.
+#   netns_check_destinations VARIABLE [WORD...]
+netns_check_destinations() {
+    local word
+    local -a REPLY
+    netns_words "$1"
+    for word in "${@:2}"; do
+        [[ ${REPLY[*]-} != "$word" ]] || return 0
+    done
+    for word in "${REPLY[@]}"; do
+        netns_is_address "$word" || netns_reject "$1" "'$word' is not an IP address"
+    done
+}
+
 # Adds the routes of a variable through an interface.
 #   netns_add_routes INTERFACE VARIABLE [IP_OPTION...]
 netns_add_routes() {

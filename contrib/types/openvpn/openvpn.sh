@@ -111,7 +111,7 @@ _openvpn_read() {
         [[ ${REPLY[*]:0:2} != 'setenv opt' ]] || REPLY=("${REPLY[@]:2}")
         ((${#REPLY[@]})) || continue
         option=${REPLY[0]#--}
-        [[ $option =~ ^[A-Za-z0-9_-]+$ ]] || _openvpn_reject 'this is no option of openvpn'
+        [[ $option =~ ^[A-Za-z0-9_-]+$ ]] || _openvpn_reject 'not an option of openvpn'
         case $option in
             up | down | route-up | route-pre-down | ipchange | tls-verify | dns-updown | plugin | \
                 up-restart | up-delay | down-pre | iproute | learn-address | auth-user-pass-verify | \
@@ -160,22 +160,13 @@ _openvpn_read() {
 }
 
 _openvpn_check() {
-    local word fault
-    local -a REPLY
+    local fault
     [[ -z ${OPENVPN_HOOKS-} || $OPENVPN_HOOKS == ignore ]] || netns_reject OPENVPN_HOOKS "may only be 'ignore'"
     netns_check_ifname OPENVPN_IFNAME
     netns_check_number OPENVPN_TIMEOUT 0 240
     netns_check_dns
-    netns_words OPENVPN_DNS
-    for word in "${REPLY[@]}"; do
-        { [[ $word != */* ]] && netns_is_address "$word"; } || netns_is_domain "$word" ||
-            netns_reject OPENVPN_DNS "'$word' is neither an IP address nor a domain"
-    done
-    netns_words OPENVPN_ROUTES
-    for word in "${REPLY[@]}"; do
-        [[ ${#REPLY[@]}:$word == 1:@(off|pushed) ]] || netns_is_address "$word" ||
-            netns_reject OPENVPN_ROUTES "'$word' is no IP address"
-    done
+    netns_check_servers OPENVPN_DNS
+    netns_check_destinations OPENVPN_ROUTES off pushed
     [[ $OPENVPN_CONFIG == /* ]] || netns_reject OPENVPN_CONFIG 'must be an absolute path'
     [[ -f $OPENVPN_CONFIG ]] || netns_reject OPENVPN_CONFIG 'no such file'
     fault=$(_openvpn_unsafe "$OPENVPN_CONFIG" 022)
