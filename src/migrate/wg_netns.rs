@@ -71,9 +71,12 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
     let [interface, others @ ..] = interfaces.map_or(&[][..], Vec::as_slice) else {
         bail!("no interfaces");
     };
-    for other in others {
-        let name = text(object(other)?, "name")?.unwrap_or_default();
-        plan.note(path, &format!("interface '{name}' was not translated: type wireguard has one interface; create a type for another one with 'netnsctl new wireguard2 --from wireguard'"));
+    for (number, other) in (2..).zip(others) {
+        let name = text(object(other)?, "name")?;
+        let name = name.map_or(format!("interface {number}"), |name| {
+            format!("interface '{name}'")
+        });
+        plan.note(path, &format!("{name} was not translated: type wireguard has one interface; create a type for another one with 'netnsctl new wireguard2 --from wireguard'"));
     }
     let interface = object(interface)?;
     unknown(plan, path, interface, 1);
