@@ -43,6 +43,8 @@ netns_reject_file() {
 }
 
 _netns_reject() {
+    # No file has set it.
+    [[ -z $1 || " ${_netns_given-} " != *" $1 "* ]] || set -- '' "$2 (given to 'netnsctl pods create')"
     # The driver of netnsinit adds the line that set the variable, but not in a subshell.
     ! declare -F __netns_fault >/dev/null || __netns_fault "$@"
     printf '%s\n' "$2" >&2
