@@ -43,12 +43,19 @@ netns_reject_file() {
 }
 
 _netns_reject() {
-    # No file has set it.
-    [[ -z $1 || " ${_netns_given-} " != *" $1 "* ]] || set -- '' "$2 (given to 'netnsctl pods create')"
+    local _netns_source=_netns_source_of_$1
+    [[ -z ${!_netns_source-} ]] || set -- '' "$2 (set by ${!_netns_source})"
     # The driver of netnsinit adds the line that set the variable, but not in a subshell.
     ! declare -F __netns_fault >/dev/null || __netns_fault "$@"
     printf '%s\n' "$2" >&2
     exit 6
+}
+
+# Sets a variable to what no file of the configuration says, for messages about it to name SOURCE instead.
+#   netns_set VARIABLE VALUE SOURCE
+netns_set() {
+    printf -v "$1" %s "$2"
+    printf -v "_netns_source_of_$1" %s "$3"
 }
 
 # Exits with 6 unless all of the variables are set and not empty.
