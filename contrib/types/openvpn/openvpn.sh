@@ -20,9 +20,11 @@ NO_CONFIG_REQUIRED=yes
 
 _openvpn_names() {
     OPENVPN_CONFIG=${OPENVPN_CONFIG:-/etc/openvpn/client/$NSNAME.conf}
-    # The name while it is on the host, where OPENVPN_IFNAME may be that of another instance.
+    # The name while it is on the host, where OPENVPN_IFNAME may be that of another instance. The namespace
+    # can have an instance of a copy of this type, too.
     _openvpn_born=ovpn-$NSNAME
-    ((${#_openvpn_born} <= 15)) || _openvpn_born=ovpn-$(sha256sum <<<"$NSNAME" | head -c 10)
+    [[ $NSTYPE == openvpn && ${#_openvpn_born} -le 15 ]] ||
+        _openvpn_born=ovpn-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 10)
 }
 
 # Ends the run because of a line of OPENVPN_CONFIG, whose text may be secret.

@@ -23,9 +23,10 @@ _wireguard_names() {
     WIREGUARD_CONFIG=${WIREGUARD_CONFIG:-/etc/wireguard/$NSNAME.conf}
     WIREGUARD_IFNAME=${WIREGUARD_IFNAME:-wg-$NSNAME}
     # The name while it is on the host, where WIREGUARD_IFNAME may be that of another instance. The
-    # socket of wireguard-go keeps it.
+    # socket of wireguard-go keeps it. The namespace can have an instance of a copy of this type, too.
     _wireguard_born=wg-$NSNAME
-    ((${#_wireguard_born} <= 15)) || _wireguard_born=wg-$(sha256sum <<<"$NSNAME" | head -c 12)
+    [[ $NSTYPE == wireguard && ${#_wireguard_born} -le 15 ]] ||
+        _wireguard_born=wg-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 12)
 }
 
 # Ends the run because of a line of WIREGUARD_CONFIG, whose text may be secret.
@@ -170,6 +171,8 @@ _wireguard_make() {
         exit 5
     fi
     [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || :
+    # For netnsctl, which shows its peers.
+    echo "$WIREGUARD_IFNAME $_wireguard_born" >"$netns_state/wireguard-go.names"
     netns_supervise wireguard-go _wireguard_go
     for ((try = 0; try < 100; try++)); do
         if wg show "$_wireguard_born" &>/dev/null; then
