@@ -95,7 +95,7 @@ LINKS = netnsctl:$(SBINDIR)/netnsupdate netnsctl:$(SBINDIR)/netns-update \
 # Our own directories. That of the administrator is removed only if it is empty.
 DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
-.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package bench
+.PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package bench audit
 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
@@ -241,6 +241,14 @@ lint:
 	tests/support/ticking 'running clippy (1 to 2 minutes the first time)' \
 		$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck -x -P . $(SCRIPTS)
+
+# Licences, sources and known vulnerabilities of all dependencies, by deny.toml. Downloads the list of vulnerabilities.
+# AUDIT chooses, such as AUDIT="licenses bans sources".
+AUDIT ?=
+audit:
+	@$(CARGO) deny --version >/dev/null 2>&1 || \
+		{ echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
+	$(CARGO) deny --locked check $(AUDIT)
 
 clean:
 	$(CARGO) clean

@@ -68,6 +68,20 @@ if wanted thousand; then
     timed thousand ours start_ours {1..1000}
     stop_ours {1..1000}
 fi
+if wanted pods; then
+    hostname vm-001
+    create() { netnsctl pods create --bridge --gateway --template 172.16.0.0/16/20 "$1"; }
+    # The first one has netnsupdate write the units.
+    { create 1 && netnsctl pods delete; } >/dev/null 2>&1
+    for ((i = 0; i < few + 3; i++)); do
+        timed pods-create-10 ours create 10
+        timed pods-delete-10 ours netnsctl pods delete
+    done
+    for count in 250 1000; do
+        timed "pods-create-$count" ours create "$count"
+        timed "pods-delete-$count" ours netnsctl pods delete
+    done
+fi
 if wanted update; then
     for ((i = 0; i < 200; i++)); do echo ":" >"/etc/conf.d/netns/u$i.conf"; done
     netnsupdate >/dev/null

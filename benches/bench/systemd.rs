@@ -11,7 +11,7 @@ use crate::table::{Goal, Row, Samples, print};
 const MACHINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/machine");
 const SCRIPT: &str = include_str!("machine.bash");
 
-pub const ROWS: [&str; 4] = ["one", "hundred", "thousand", "update"];
+pub const ROWS: [&str; 5] = ["one", "hundred", "thousand", "pods", "update"];
 
 pub fn run(package: &str, rounds: usize, rows: &[&str]) -> Result<()> {
     let suites = env::var("SUITES").unwrap_or_else(|_| "bookworm trixie".to_owned());
@@ -56,18 +56,30 @@ fn report(samples: &HashMap<String, Samples>, version: &str, rows: &[&str]) {
         pair("hundred-start", "start of 100", units, 1.25);
         pair("hundred-stop", "stop of 100", units, 1.25);
     }
-    if rows.contains(&"thousand") {
-        let each = |row: &str, count: f64| {
-            let mut samples = samples.get(row).cloned().unwrap_or_default();
-            samples.wall.iter_mut().for_each(|time| *time /= count);
-            samples
+    let each = |what: &str, row: &str, count: u32, ten: &str| {
+        let of = |row: &str, count: u32| {
+            let mut samples = samples.get(&format!("{row} ours")).cloned();
+            let times = samples.iter_mut().flat_map(|samples| &mut samples.wall);
+            times.for_each(|time| *time /= f64::from(count));
+            samples.unwrap_or_default()
         };
         print(&Row {
-            what: &format!("systemd {version}: start of 1000, each"),
-            ours: &each("thousand ours", 1000.0),
-            baseline: ("each of 10", &each("ten ours", 10.0)),
+            what: &format!("systemd {version}: {what} {count}, each"),
+            ours: &of(row, count),
+            baseline: ("each of 10", &of(ten, 10)),
             goal: Goal::Ratio(1.5),
         });
+    };
+    if rows.contains(&"thousand") {
+        each("start of", "thousand", 1000, "ten");
+    }
+    if rows.contains(&"pods") {
+        for count in [250, 1000] {
+            for what in ["create", "delete"] {
+                let row = |count: u32| format!("pods-{what}-{count}");
+                each(&format!("pods {what}"), &row(count), count, &row(10));
+            }
+        }
     }
     if rows.contains(&"update") {
         let what = "netnsupdate, 200 types, nothing to do";

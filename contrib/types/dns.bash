@@ -61,6 +61,19 @@ netns_check_dns() {
     done
 }
 
+# Exits with 6 unless each word of a variable is the address of a name server or a search domain. What
+# else a type takes there must look like a domain, such as `off`.
+#   netns_check_servers VARIABLE
+netns_check_servers() {
+    local word
+    local -a REPLY
+    netns_words "$1"
+    for word in "${REPLY[@]}"; do
+        { [[ $word != */* ]] && netns_is_address "$word"; } || netns_is_domain "$word" ||
+            netns_reject "$1" "'$word' is neither an IP address nor a domain name"
+    done
+}
+
 # Writes NETNS_DNS and NETNS_DNS_SEARCH, if one is set, at the end of `up outside`. netns_dns_remove removes
 # them.
 netns_dns_configure() {
@@ -73,8 +86,8 @@ netns_dns_configure() {
     netns_dns_write "${REPLY[*]}" "${search[@]}"
 }
 
-# Whether a word is a valid domain name.
+# Whether a word is a valid domain name. What has only digits and dots is a mistyped address.
 netns_is_domain() {
     local label='[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?'
-    [[ ${#1} -le 253 && $1 =~ ^$label(\.$label)*\.?$ ]]
+    [[ ${#1} -le 253 && $1 =~ ^$label(\.$label)*\.?$ && ! $1 =~ ^[0-9.]+$ ]]
 }

@@ -43,10 +43,19 @@ netns_reject_file() {
 }
 
 _netns_reject() {
+    local _netns_source=_netns_source_of_$1
+    [[ -z ${!_netns_source-} ]] || set -- '' "$2 (set by ${!_netns_source})"
     # The driver of netnsinit adds the line that set the variable, but not in a subshell.
     ! declare -F __netns_fault >/dev/null || __netns_fault "$@"
     printf '%s\n' "$2" >&2
     exit 6
+}
+
+# Sets a variable to what no file of the configuration says, for messages about it to name SOURCE instead.
+#   netns_set VARIABLE VALUE SOURCE
+netns_set() {
+    printf -v "$1" %s "$2"
+    printf -v "_netns_source_of_$1" %s "$3"
 }
 
 # Exits with 6 unless all of the variables are set and not empty.
@@ -395,6 +404,21 @@ netns_check_routes() {
             ${words[0]} == *.* && $gateway == *:* ]]; then
             netns_reject "$1" "destination and gateway are of different address families in '$route'"
         fi
+    done
+}
+
+# Exits with 6 unless the variable is unset, or one of WORD alone, or holds addresses, each with a prefix
+# length or without.
+#   netns_check_destinations VARIABLE [WORD...]
+netns_check_destinations() {
+    local word
+    local -a REPLY
+    netns_words "$1"
+    for word in "${@:2}"; do
+        [[ ${REPLY[*]-} != "$word" ]] || return 0
+    done
+    for word in "${REPLY[@]}"; do
+        netns_is_address "$word" || netns_reject "$1" "'$word' is not an IP address"
     done
 }
 

@@ -22,12 +22,20 @@ use crate::sys::file;
 #[derive(Debug)]
 pub struct Target {
     pub nsname: NsName,
-    /// The name of the interface inside.
-    pub ifname: String,
+    /// The state file, which exists between ADD and DEL, and has what DEL and CHECK need.
+    pub state: PathBuf,
+}
+
+/// What ADD needs.
+#[derive(Debug)]
+pub struct Network {
+    /// The file with the list of plugins.
+    pub configuration: PathBuf,
     /// The directories of plugins, separated by colons.
     pub path: String,
-    /// The state file, which exists between ADD and DEL.
-    pub state: PathBuf,
+    /// The name of the interface inside.
+    pub ifname: String,
+    pub runtime: Runtime,
 }
 
 /// The keys of `runtimeConfig`, each for the plugins that declare the capability.
@@ -94,6 +102,10 @@ impl State {
 /// configuration of each plugin, with the name and the version of the list, and with the keys of
 /// `runtime` that it has a capability for.
 fn plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
+    read_plugins(path, runtime).with_context(|| path.display().to_string())
+}
+
+fn read_plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
     let text = file::read(path)?.with_context(|| format!("there is no {}", path.display()))?;
     let list: Value = serde_json::from_slice(&text)?;
     let name = list["name"].as_str().context("'name' is missing")?;
@@ -138,36 +150,32 @@ fn kind(plugin: &Value) -> Result<&str> {
 }
 
 /// Checks that the configuration of a network is valid and that its plugins are installed.
-pub fn verify(configuration: &Path, runtime: &Runtime, path: &str) -> Result<()> {
+pub fn verify(network: &Network) -> Result<()> {
     let call = Call {
-        path: path.to_owned(),
+        path: network.path.clone(),
         ..Call::default()
     };
-    let check = || -> Result<()> {
-        for plugin in plugins(configuration, runtime)? {
-            call.find(kind(&plugin)?)?;
-            if let Some(ipam) = plugin["ipam"]["type"].as_str() {
-                call.find(ipam)?;
-            }
+    let source = || network.configuration.display().to_string();
+    for plugin in plugins(&network.configuration, &network.runtime)? {
+        call.find(kind(&plugin)?).with_context(source)?;
+        if let Some(ipam) = plugin["ipam"]["type"].as_str() {
+            call.find(ipam).with_context(source)?;
         }
-        Ok(())
-    };
-    check().with_context(|| configuration.display().to_string())
+    }
+    Ok(())
 }
 
 /// Runs ADD for each plugin of a network, and returns the result of the last one.
 ///
 /// # Errors
 /// A plugin failed, which the error names. DEL has been run for all plugins.
-pub fn add(root: &Root, target: &Target, configuration: &Path, runtime: &Runtime) -> Result<Value> {
-    check_ifname(&target.ifname)?;
-    let plugins = plugins(configuration, runtime);
-    let plugins = plugins.with_context(|| configuration.display().to_string())?;
+pub fn add(root: &Root, target: &Target, network: &Network) -> Result<Value> {
+    check_ifname(&network.ifname)?;
     let mut state = State {
         container: container_id(&target.nsname),
-        ifname: target.ifname.clone(),
-        path: target.path.clone(),
-        plugins,
+        ifname: network.ifname.clone(),
+        path: network.path.clone(),
+        plugins: plugins(&network.configuration, &network.runtime)?,
         result: Value::Null,
     };
     let netns = netns(root, &target.nsname);

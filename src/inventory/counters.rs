@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::{Link, Namespace};
+use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::namespace::netlink::{Connection, Traffic};
 use crate::namespace::{self, Id, NetNs};
@@ -166,15 +167,21 @@ fn peers(root: &Root, namespace: &Namespace) -> Result<Vec<Peer>> {
 }
 
 /// The name by which wg(8) knows a link, if it is a WireGuard interface. An interface of wireguard-go is
-/// a tun link, which wg(8) knows by the name that it had on the host, where type `wireguard` created it.
+/// a tun link, which wg(8) knows by the name that it had on the host, where type `wireguard` created it
+/// and wrote down both names.
 fn wireguard_interface(root: &Root, namespace: &Namespace, link: &Link) -> Option<String> {
     match link.kind.as_str() {
         "wireguard" => Some(link.name.clone()),
-        "tun" => {
-            let original = format!("wg-{}", namespace.title());
-            let socket = root.path("/run/wireguard").join(format!("{original}.sock"));
-            socket.exists().then_some(original)
-        }
+        "tun" => namespace.types.iter().find_map(|found| {
+            let instance = Instance {
+                nstype: found.nstype.parse().ok()?,
+                nsname: namespace.title().parse().ok()?,
+            };
+            let names = root.record(&instance).join("wireguard-go.names");
+            let names = file::read_text(&names).ok()??;
+            let (inside, original) = names.trim_end().split_once(' ')?;
+            (inside == link.name).then(|| original.to_owned())
+        }),
         _ => None,
     }
 }

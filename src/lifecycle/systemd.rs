@@ -16,8 +16,10 @@ use crate::systemd::manager::{JobResult, Manager};
 use crate::systemd::unit;
 use crate::update::{self, UpdateRequest};
 
-/// The polling interval for unit states.
-const INTERVAL: Duration = Duration::from_millis(50);
+/// The first interval between two questions for unit states, and the longest one. The more units there are, the
+/// longer systemd takes to answer, and while it has questions to answer it runs no jobs: callers that ask again and
+/// again at the same pace, side by side, would keep each other waiting for ever.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 
 /// How often all their properties are asked for while they stop. systemd loads a stopped unit each time, and stops
 /// no unneeded units before it has dealt with those: several callers that ask all the time would keep it from that.
@@ -174,7 +176,9 @@ impl<'a> Units<'a> {
         let mut progress = Progress::begin();
         let begin = Instant::now();
         let mut shown: Option<Instant> = None;
+        let [mut interval, longest] = INTERVALS;
         loop {
+            let asked = Instant::now();
             let waiting = match shown {
                 Some(last) if last.elapsed() < SHOW_INTERVAL => self.stopping()?,
                 _ => {
@@ -193,7 +197,9 @@ impl<'a> Units<'a> {
                 );
             }
             progress.update(|| Some(waiting));
-            thread::sleep(INTERVAL);
+            interval = interval.max(asked.elapsed() * 2).min(longest);
+            thread::sleep(interval);
+            interval = interval.mul_f64(1.5);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::instance::paths::Root;
 use crate::sys::file;
 use crate::sys::terminal::clean;
 
+mod client;
 mod early;
 mod helper_units;
 mod ifupdown;
@@ -79,10 +80,10 @@ impl Format {
         match self {
             Self::NamedNetns => named_netns::plan(root, files),
             Self::WgNetns => wg_netns::plan(root, files),
-            Self::WgQuick => wg_quick::plan(root, files),
+            Self::WgQuick => wg_quick::WG_QUICK.plan(root, files),
             Self::Vopono => vopono::plan(root, files),
             Self::NamespacedOpenvpn => namespaced_openvpn::plan(root, files),
-            Self::Openvpn => openvpn::plan(root, files),
+            Self::Openvpn => openvpn::OPENVPN.plan(root, files),
             Self::Early => early::plan(root, files),
             Self::Ifupdown => ifupdown::plan(root, files),
             Self::HelperUnits => helper_units::plan(root, files),

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::{Plan, openvpn, units};
+use super::openvpn::OPENVPN;
+use super::{Plan, units};
 use crate::instance::paths::Root;
 
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
@@ -78,7 +79,7 @@ fn translate(root: &Root, plan: &mut Plan, unit: &Path, words: &[String]) -> Res
         );
         return Ok(());
     }
-    let mut conf = openvpn::translate(root, plan, &root.path(&path), name)?;
+    let mut conf = OPENVPN.translate(root, plan, &root.path(&path), name)?;
     match dns.map(String::as_str) {
         None | Some("push") => {}
         Some(servers)

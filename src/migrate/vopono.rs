@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+use super::openvpn::OPENVPN;
 use super::variables::Variables;
-use super::{Format, Plan, openvpn, wg_quick};
+use super::wg_quick::WG_QUICK;
+use super::{Format, Plan};
 use crate::instance::paths::Root;
 
 /// The name of the new namespace. vopono's own has the names of the provider and the server.
@@ -45,20 +47,15 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             continue;
         };
         let custom = PathBuf::from(custom);
-        let (mut conf, variable) = match (&*protocol, Format::of_name(&custom)) {
-            ("openvpn", _) | ("", Some(Format::Openvpn)) => (
-                openvpn::translate(root, &mut plan, &custom, NSNAME)?,
-                "OPENVPN_DNS",
-            ),
-            ("wireguard", _) | ("", Some(Format::WgQuick)) => (
-                wg_quick::translate(root, &mut plan, &custom, NSNAME)?,
-                "WIREGUARD_DNS",
-            ),
+        let (client, variable) = match (&*protocol, Format::of_name(&custom)) {
+            ("openvpn", _) | ("", Some(Format::Openvpn)) => (OPENVPN, "OPENVPN_DNS"),
+            ("wireguard", _) | ("", Some(Format::WgQuick)) => (WG_QUICK, "WIREGUARD_DNS"),
             _ => {
                 plan.note(path, &format!("protocol '{protocol}' was not translated: there are types for WireGuard and OpenVPN"));
                 continue;
             }
         };
+        let mut conf = client.translate(root, &mut plan, &custom, NSNAME)?;
         if let Some(dns) = dns {
             conf.set(variable, &dns)?;
         }

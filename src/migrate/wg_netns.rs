@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::{Conf, Draft, Format, Plan, read, stem, yaml};
+use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::file;
 
@@ -62,20 +63,44 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
         return Ok(());
     }
     let name = text(profile, "name")?.unwrap_or_else(|| stem(path).to_owned());
-    let mut conf = Conf::new(root, "wireguard", &name, path)?;
+    name.parse::<NsName>()?;
     unknown(plan, path, profile, 0);
     if profile.get("managed") == Some(&Value::Bool(false)) {
         plan.note(path, "managed: false was not translated: netns_name@ creates the namespace, and other types can share it");
     }
     let interfaces = profile.get("interfaces").and_then(Value::as_array);
-    let [interface, others @ ..] = interfaces.map_or(&[][..], Vec::as_slice) else {
-        bail!("no interfaces");
-    };
-    for other in others {
-        let name = text(object(other)?, "name")?.unwrap_or_default();
-        plan.note(path, &format!("interface '{name}' was not translated: type wireguard has one interface; create a type for another one with 'netnsctl new wireguard2 --from wireguard'"));
+    let interfaces = interfaces.context("no interfaces")?;
+    ensure!(!interfaces.is_empty(), "no interfaces");
+    plan.next.push(format!(
+        "wg-netns down {} # and disable the unit that runs it",
+        super::quote(&path.to_string_lossy())?
+    ));
+    for (number, interface) in (1..).zip(interfaces) {
+        let interface = object(interface)?;
+        translate_interface(root, plan, path, (&name, number), profile, interface)
+            .with_context(|| format!("interface {number}"))?;
     }
-    let interface = object(interface)?;
+    Ok(())
+}
+
+/// Type wireguard has one interface: for each of the others there is a copy of it.
+fn translate_interface(
+    root: &Root,
+    plan: &mut Plan,
+    path: &Path,
+    (nsname, number): (&str, u32),
+    profile: &Map<String, Value>,
+    interface: &Map<String, Value>,
+) -> Result<()> {
+    let (nstype, file) = match number {
+        1 => ("wireguard".to_owned(), format!("{nsname}.conf")),
+        _ => (
+            format!("wireguard{number}"),
+            format!("{nsname}-{number}.conf"),
+        ),
+    };
+    let mut conf = Conf::new(root, &nstype, nsname, path)?;
+    let file = root.path("/etc/wireguard").join(file);
     unknown(plan, path, interface, 1);
     let mut wg = String::from("[Interface]\n");
     let mut set = |from: &Map<String, Value>, keys: &[(&str, &str)]| -> Result<()> {
@@ -97,7 +122,10 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
             ("mtu", "MTU"),
         ],
     )?;
-    set(profile, &[("dns-server", "DNS")])?;
+    // Once is enough for the namespace.
+    if number == 1 {
+        set(profile, &[("dns-server", "DNS")])?;
+    }
     let peers = interface.get("peers").and_then(Value::as_array);
     for peer in peers.into_iter().flatten() {
         let peer = object(peer)?;
@@ -117,22 +145,26 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
             ],
         )?;
     }
-    ensure!(
-        text(interface, "private-key")?.is_some(),
-        "the interface has no private-key"
-    );
+    let has = |key| Ok::<_, anyhow::Error>(text(interface, key)?.is_some());
+    ensure!(has("private-key")?, "it has no private-key");
+    ensure!(number == 1 || has("name")?, "it has no name");
+    let prefix = nstype.to_uppercase();
+    if number > 1 {
+        conf.set(&format!("{prefix}_CONFIG"), &file.to_string_lossy())?;
+        let new = format!("netnsctl new {nstype} --from wireguard");
+        let [script, _] = root.scripts(&conf.instance.nstype);
+        if !script.exists() && !plan.next.contains(&new) {
+            plan.next.push(new);
+        }
+    }
     if let Some(ifname) = text(interface, "name")? {
-        conf.set("WIREGUARD_IFNAME", &ifname)?;
+        conf.set(&format!("{prefix}_IFNAME"), &ifname)?;
     }
     plan.drafts.push(Draft {
-        path: root.path("/etc/wireguard").join(format!("{name}.conf")),
+        path: file,
         text: wg,
         secret: true,
     });
-    plan.next.push(format!(
-        "wg-netns down {} # and disable the unit that runs it",
-        super::quote(&path.to_string_lossy())?
-    ));
     plan.instance(conf);
     Ok(())
 }

@@ -97,6 +97,12 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     blocks
 }
 
+/// The first line of a block that is a command.
+fn command_of<'a>(block: &'a Block) -> Option<&'a str> {
+    let is_command = |line: &&str| COMMANDS.iter().any(|command| line.starts_with(command));
+    block.text.lines().find(is_command)
+}
+
 /// The sources of the tests on booted machines.
 fn tests() -> String {
     let cases = fs::read_dir(repository("tests/system/cases")).unwrap();
@@ -109,7 +115,8 @@ fn tests() -> String {
 fn every_page_with_commands_is_run() {
     let tests = tests();
     for (name, text) in pages() {
-        let runs = blocks(&text).iter().any(|block| block.language == "sh");
+        let runs = |block: &Block| block.language == "sh" || command_of(block).is_some();
+        let runs = blocks(&text).iter().any(runs);
         assert!(
             !runs || tests.contains(&name),
             "{name} has commands, and no test in tests/system/cases runs it: see docs.rs there"
@@ -127,11 +134,12 @@ fn every_block_of_commands_is_run_and_checked() {
         }
         for block in blocks(&text) {
             let at = format!("{name}:{}", block.line);
-            let mut lines = block.text.lines();
-            let command =
-                lines.find(|line| COMMANDS.iter().any(|command| line.starts_with(command)));
             if block.language != "sh" {
-                assert_eq!(command, None, "{at}: a block of commands begins with ```sh");
+                assert_eq!(
+                    command_of(&block),
+                    None,
+                    "{at}: a block of commands begins with ```sh"
+                );
                 continue;
             }
             let checks = CHECKS.iter().any(|check| block.text.contains(check));

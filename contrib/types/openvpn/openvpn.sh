@@ -20,9 +20,11 @@ NO_CONFIG_REQUIRED=yes
 
 _openvpn_names() {
     OPENVPN_CONFIG=${OPENVPN_CONFIG:-/etc/openvpn/client/$NSNAME.conf}
-    # The name while it is on the host, where OPENVPN_IFNAME may be that of another instance.
+    # The name while it is on the host, where OPENVPN_IFNAME may be that of another instance. The namespace
+    # can have an instance of a copy of this type, too.
     _openvpn_born=ovpn-$NSNAME
-    ((${#_openvpn_born} <= 15)) || _openvpn_born=ovpn-$(sha256sum <<<"$NSNAME" | head -c 10)
+    [[ $NSTYPE == openvpn && ${#_openvpn_born} -le 15 ]] ||
+        _openvpn_born=ovpn-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 10)
 }
 
 # Ends the run because of a line of OPENVPN_CONFIG, whose text may be secret.
@@ -111,7 +113,7 @@ _openvpn_read() {
         [[ ${REPLY[*]:0:2} != 'setenv opt' ]] || REPLY=("${REPLY[@]:2}")
         ((${#REPLY[@]})) || continue
         option=${REPLY[0]#--}
-        [[ $option =~ ^[A-Za-z0-9_-]+$ ]] || _openvpn_reject 'this is no option of openvpn'
+        [[ $option =~ ^[A-Za-z0-9_-]+$ ]] || _openvpn_reject 'not an option of openvpn'
         case $option in
             up | down | route-up | route-pre-down | ipchange | tls-verify | dns-updown | plugin | \
                 up-restart | up-delay | down-pre | iproute | learn-address | auth-user-pass-verify | \
@@ -160,22 +162,13 @@ _openvpn_read() {
 }
 
 _openvpn_check() {
-    local word fault
-    local -a REPLY
+    local fault
     [[ -z ${OPENVPN_HOOKS-} || $OPENVPN_HOOKS == ignore ]] || netns_reject OPENVPN_HOOKS "may only be 'ignore'"
     netns_check_ifname OPENVPN_IFNAME
     netns_check_number OPENVPN_TIMEOUT 0 240
     netns_check_dns
-    netns_words OPENVPN_DNS
-    for word in "${REPLY[@]}"; do
-        { [[ $word != */* ]] && netns_is_address "$word"; } || netns_is_domain "$word" ||
-            netns_reject OPENVPN_DNS "'$word' is neither an IP address nor a domain"
-    done
-    netns_words OPENVPN_ROUTES
-    for word in "${REPLY[@]}"; do
-        [[ ${#REPLY[@]}:$word == 1:@(off|pushed) ]] || netns_is_address "$word" ||
-            netns_reject OPENVPN_ROUTES "'$word' is no IP address"
-    done
+    netns_check_servers OPENVPN_DNS
+    netns_check_destinations OPENVPN_ROUTES off pushed
     [[ $OPENVPN_CONFIG == /* ]] || netns_reject OPENVPN_CONFIG 'must be an absolute path'
     [[ -f $OPENVPN_CONFIG ]] || netns_reject OPENVPN_CONFIG 'no such file'
     fault=$(_openvpn_unsafe "$OPENVPN_CONFIG" 022)

@@ -25,7 +25,7 @@ _pod_names() {
     if [[ -f /run/systemd-netns/pods/$NSNAME ]]; then
         while IFS='=' read -r name value; do
             case $name in
-                POD_[A-Z_]* | PODIF) printf -v "$name" %s "$value" ;;
+                POD_[A-Z_]* | PODIF) netns_set "$name" "$value" "'netnsctl pods create'" ;;
             esac
         done <"/run/systemd-netns/pods/$NSNAME"
     fi

@@ -23,9 +23,10 @@ _wireguard_names() {
     WIREGUARD_CONFIG=${WIREGUARD_CONFIG:-/etc/wireguard/$NSNAME.conf}
     WIREGUARD_IFNAME=${WIREGUARD_IFNAME:-wg-$NSNAME}
     # The name while it is on the host, where WIREGUARD_IFNAME may be that of another instance. The
-    # socket of wireguard-go keeps it.
+    # socket of wireguard-go keeps it. The namespace can have an instance of a copy of this type, too.
     _wireguard_born=wg-$NSNAME
-    ((${#_wireguard_born} <= 15)) || _wireguard_born=wg-$(sha256sum <<<"$NSNAME" | head -c 12)
+    [[ $NSTYPE == wireguard && ${#_wireguard_born} -le 15 ]] ||
+        _wireguard_born=wg-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 12)
 }
 
 # Ends the run because of a line of WIREGUARD_CONFIG, whose text may be secret.
@@ -72,7 +73,7 @@ _wireguard_read() {
         case $section${key,,} in
             '[interface]address')
                 for word in "${words[@]}"; do
-                    netns_is_address "$word" || _wireguard_reject "Address: '$word' is no IP address"
+                    netns_is_address "$word" || _wireguard_reject "Address: '$word' is not an IP address"
                 done
                 addresses+=" ${words[*]}"
                 ;;
@@ -94,19 +95,19 @@ _wireguard_read() {
                 ;;
             '[interface]privatekey' | '[peer]publickey' | '[peer]presharedkey')
                 [[ $value =~ ^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$ ]] ||
-                    _wireguard_reject "$key is no key, 44 characters of base64"
+                    _wireguard_reject "$key is not a key of 44 characters of base64"
                 [[ ${key,,} != privatekey ]] || private=yes
                 [[ ${key,,} != publickey ]] || peer=$value
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[peer]allowedips')
                 for word in "${words[@]}"; do
-                    netns_is_address "$word" || _wireguard_reject "AllowedIPs: '$word' is no IP address"
+                    netns_is_address "$word" || _wireguard_reject "AllowedIPs: '$word' is not an IP address"
                 done
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[interface]listenport')
-                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: is no port number"
+                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: is not a port number"
                 _wireguard_port=$((10#$value))
                 _wireguard_wg+=$line$'\n'
                 ;;
@@ -130,8 +131,6 @@ _wireguard_read() {
 }
 
 _wireguard_check() {
-    local word
-    local -a REPLY
     netns_check_ifname WIREGUARD_IFNAME
     [[ -z ${WIREGUARD_HOOKS-} || $WIREGUARD_HOOKS == ignore ]] ||
         netns_reject WIREGUARD_HOOKS "may only be 'ignore'"
@@ -143,16 +142,8 @@ _wireguard_check() {
     # IPv6 needs 1280 bytes, but a tunnel may be without.
     netns_check_number WIREGUARD_MTU 576 65535
     netns_check_dns
-    netns_words WIREGUARD_DNS
-    for word in "${REPLY[@]}"; do
-        { [[ $word != */* ]] && netns_is_address "$word"; } || netns_is_domain "$word" ||
-            netns_reject WIREGUARD_DNS "'$word' is neither an IP address nor a domain"
-    done
-    netns_words WIREGUARD_ROUTES
-    for word in "${REPLY[@]}"; do
-        [[ ${#REPLY[@]}:$word == 1:off ]] || netns_is_address "$word" ||
-            netns_reject WIREGUARD_ROUTES "'$word' is no IP address"
-    done
+    netns_check_servers WIREGUARD_DNS
+    netns_check_destinations WIREGUARD_ROUTES off
     [[ ${WIREGUARD_RERESOLVE_INTERVAL-} == no ]] || netns_check_number WIREGUARD_RERESOLVE_INTERVAL 0 86400
     # wireguard-go would not complain, and receive nothing.
     if ((_wireguard_port)) && [[ -n $(ss -Hlnu "sport = :$_wireguard_port") ]]; then
@@ -180,6 +171,8 @@ _wireguard_make() {
         exit 5
     fi
     [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || :
+    # For netnsctl, which shows its peers.
+    echo "$WIREGUARD_IFNAME $_wireguard_born" >"$netns_state/wireguard-go.names"
     netns_supervise wireguard-go _wireguard_go
     for ((try = 0; try < 100; try++)); do
         if wg show "$_wireguard_born" &>/dev/null; then

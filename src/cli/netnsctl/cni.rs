@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use crate::container::Port;
-use crate::container::chain::{self, Runtime, Target};
+use crate::container::chain::{self, Target};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::terminal;
@@ -24,42 +24,33 @@ pub struct Cni {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[command(override_usage = "netnsctl cni add OPTION... --state FILE NSNAME")]
+    /// Run ADD, and print the name servers of the result as in resolv.conf(5)
     #[command(
         hide = true,
+        override_usage = "netnsctl cni add OPTION... --state FILE NSNAME",
         after_help = "Example: netnsctl cni add --state FILE --conflist FILE --path DIR web"
     )]
-    /// Run ADD, and print the name servers of the result as in resolv.conf(5)
     Add {
         #[command(flatten)]
         interface: Interface,
         #[command(flatten)]
         network: Network,
     },
-    #[command(hide = true, after_help = "Example: netnsctl cni del --state FILE web")]
     /// Run DEL
-    Del {
-        #[command(flatten)]
-        interface: Interface,
-    },
+    #[command(hide = true, after_help = "Example: netnsctl cni del --state FILE web")]
+    Del(Interface),
+    /// Run CHECK
     #[command(
         hide = true,
         after_help = "Example: netnsctl cni check --state FILE web"
     )]
-    /// Run CHECK
-    Check {
-        #[command(flatten)]
-        interface: Interface,
-    },
+    Check(Interface),
+    /// Check that the configuration can be read and that its plugins exist
     #[command(
         hide = true,
         after_help = "Example: netnsctl cni verify --conflist FILE --path DIR"
     )]
-    /// Check that the configuration can be read and that its plugins exist
-    Verify {
-        #[command(flatten)]
-        network: Network,
-    },
+    Verify(Network),
 }
 
 #[derive(Debug, Args)]
@@ -100,45 +91,44 @@ struct Network {
     mac: Option<String>,
 }
 
-impl Network {
-    fn runtime(&self) -> Runtime {
-        chain::runtime(&self.publish, &self.address, self.mac.as_deref())
+impl Cni {
+    pub fn run(&self, root: &Root) -> Result<u8> {
+        match &self.command {
+            Command::Verify(network) => chain::verify(&network.plugins())?,
+            Command::Add { interface, network } => {
+                require_root()?;
+                let result = chain::add(root, &interface.target(), &network.plugins())?;
+                terminal::print(&chain::resolv_conf(&result))?;
+            }
+            Command::Del(interface) => {
+                require_root()?;
+                chain::delete(root, &interface.target())?;
+            }
+            Command::Check(interface) => {
+                require_root()?;
+                chain::check(root, &interface.target())?;
+            }
+        }
+        Ok(0)
     }
 }
 
 impl Interface {
-    fn target(&self, network: Option<&Network>) -> Target {
-        let of = |value: fn(&Network) -> &String| network.map(value).cloned().unwrap_or_default();
+    fn target(&self) -> Target {
         Target {
             nsname: self.nsname.clone(),
-            ifname: of(|network| &network.ifname),
-            path: of(|network| &network.path),
             state: self.state.clone(),
         }
     }
 }
 
-impl Cni {
-    pub fn run(&self, root: &Root) -> Result<u8> {
-        match &self.command {
-            Command::Verify { network } => {
-                chain::verify(&network.conflist, &network.runtime(), &network.path)?;
-            }
-            Command::Add { interface, network } => {
-                require_root()?;
-                let target = interface.target(Some(network));
-                let result = chain::add(root, &target, &network.conflist, &network.runtime())?;
-                terminal::print(&chain::resolv_conf(&result))?;
-            }
-            Command::Del { interface } => {
-                require_root()?;
-                chain::delete(root, &interface.target(None))?;
-            }
-            Command::Check { interface } => {
-                require_root()?;
-                chain::check(root, &interface.target(None))?;
-            }
+impl Network {
+    fn plugins(&self) -> chain::Network {
+        chain::Network {
+            configuration: self.conflist.clone(),
+            path: self.path.clone(),
+            ifname: self.ifname.clone(),
+            runtime: chain::runtime(&self.publish, &self.address, self.mac.as_deref()),
         }
-        Ok(0)
     }
 }

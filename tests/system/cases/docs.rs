@@ -22,6 +22,7 @@ pages! {
     tutorial "docs/tutorial.md"
     cookbook "docs/cookbook.md"
     types "docs/types.md"
+    metrics "docs/metrics.md"
     migration "docs/migration/README.md"
     from_systemd_named_netns "docs/migration/systemd-named-netns.md"
     from_systemd_netns "docs/migration/systemd-netns.md"

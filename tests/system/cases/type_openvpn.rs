@@ -352,9 +352,17 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "echo OPENVPN_ROUTES=10.0.0.0/33 >C",
-        "OPENVPN_ROUTES=10.0.0.0/33: '10.0.0.0/33' is no",
+        "OPENVPN_ROUTES=10.0.0.0/33: '10.0.0.0/33' is not",
     ),
     ("echo 'OPENVPN_DNS=\"a;b\"' >C", "'a;b' is neither"),
+    (
+        "echo OPENVPN_DNS=10.0.0.300 >C",
+        "OPENVPN_DNS=10.0.0.300: '10.0.0.300' is neither",
+    ),
+    (
+        "echo 'OPENVPN_ROUTES=\"pushed off\"' >C",
+        "'pushed' is not an IP address",
+    ),
     (
         "echo OPENVPN_TIMEOUT=x >C",
         "OPENVPN_TIMEOUT=x: must be a number",

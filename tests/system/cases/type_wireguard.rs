@@ -282,7 +282,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     ("chown nobody F", "chown root '/etc/wireguard/a.conf'"),
     ("sed -i 2d F", "has no PrivateKey"),
-    ("sed -i '2s/=$//' F", "line 2: PrivateKey is no key"),
+    ("sed -i '2s/=$//' F", "line 2: PrivateKey is not a key"),
     (
         "sed -i '2s/^/X/' F",
         "line 2: XPrivateKey is not known in [interface]",
@@ -294,11 +294,11 @@ const BAD: &[(&str, &str)] = &[
     ("sed -i 2iTable=7 F", "line 2: Table=7: must be auto or off"),
     (
         "sed -i 2iAddress=10.0.0.300 F",
-        "line 2: Address: '10.0.0.300' is no IP address",
+        "line 2: Address: '10.0.0.300' is not an IP address",
     ),
     (
         "sed -i s,::/0,::/129, F",
-        "AllowedIPs: '::/129' is no IP address",
+        "AllowedIPs: '::/129' is not an IP address",
     ),
     (
         "sed -i /^Address/d F",
@@ -318,7 +318,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "echo WIREGUARD_ROUTES=10.0.0.0/33 >C",
-        "WIREGUARD_ROUTES=10.0.0.0/33: '10.0.0.0/33' is no",
+        "WIREGUARD_ROUTES=10.0.0.0/33: '10.0.0.0/33' is not",
     ),
     (
         "echo WIREGUARD_HOOKS=run >C",
@@ -338,7 +338,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "sleep 1; sed -i 's/5001/50x/' F",
-        "line 4: ListenPort=50x: is no port number",
+        "line 4: ListenPort=50x: is not a port number",
     ),
 ];
 

@@ -1,0 +1,70 @@
+//! Configurations of VPN clients, which one of our types reads unchanged.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Conf, Plan, read, stem};
+use crate::instance::paths::Root;
+use crate::sys::file;
+
+/// A kind of client.
+pub struct Client {
+    pub nstype: &'static str,
+    /// Where its units and our type look for NAME.conf.
+    pub directory: &'static str,
+    /// The template of its units.
+    pub unit: &'static str,
+    /// Notes what our type ignores in a text, and gives whether that includes hooks. An error if the text
+    /// is not for this client.
+    pub scan: fn(&mut Plan, &Path, &str) -> Result<bool>,
+}
+
+impl Client {
+    /// Translates files, or those in its directory if none is named.
+    pub fn plan(&self, root: &Root, files: &[PathBuf]) -> Result<Plan> {
+        let mut plan = Plan::default();
+        let mut files = files.to_vec();
+        if files.is_empty() {
+            files = file::entries(&root.path(self.directory))?;
+            files.retain(|path| path.extension().is_some_and(|found| found == "conf"));
+        }
+        for path in files {
+            let conf = self.translate(root, &mut plan, &path, stem(&path))?;
+            if path == self.usual(root, stem(&path)) {
+                let nsname = &conf.instance.nsname;
+                plan.next
+                    .push(format!("systemctl disable --now {}@{nsname}", self.unit));
+            }
+            plan.instance(conf);
+        }
+        Ok(plan)
+    }
+
+    /// The configuration of an instance that uses such a file.
+    pub fn translate(
+        &self,
+        root: &Root,
+        plan: &mut Plan,
+        path: &Path,
+        nsname: &str,
+    ) -> Result<Conf> {
+        let source = || path.display().to_string();
+        let mut conf = Conf::new(root, self.nstype, nsname, path).with_context(source)?;
+        let hooks = (self.scan)(plan, path, &read(path)?).with_context(source)?;
+        let prefix = self.nstype.to_uppercase();
+        if path != self.usual(root, nsname) {
+            let path = std::path::absolute(path)?;
+            conf.set(&format!("{prefix}_CONFIG"), &path.to_string_lossy())?;
+        }
+        if hooks {
+            conf.set(&format!("{prefix}_HOOKS"), "ignore")?;
+        }
+        Ok(conf)
+    }
+
+    /// The file that our type reads unless told otherwise.
+    fn usual(&self, root: &Root, nsname: &str) -> PathBuf {
+        root.path(self.directory).join(format!("{nsname}.conf"))
+    }
+}
