@@ -10,7 +10,7 @@ pub mod netavark;
 mod plugin;
 pub mod record;
 mod report;
-mod variables;
+pub mod variables;
 
 pub use facts::Port;
 

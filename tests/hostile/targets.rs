@@ -10,9 +10,9 @@ use clap::Parser;
 use systemd_netns::cli::arguments::{Init, Update};
 use systemd_netns::cli::netnsctl::Ctl;
 use systemd_netns::container::cni::configuration::Configuration;
-use systemd_netns::container::facts::{self, Value, Variables};
 use systemd_netns::container::netavark;
 use systemd_netns::container::record::{Key, Locked};
+use systemd_netns::container::variables::{self, Value, Variables};
 use systemd_netns::instance::name::{Instance, NsName, NsType};
 use systemd_netns::instance::paths::Root;
 use systemd_netns::instance::phase::Side;
@@ -230,7 +230,7 @@ fn are_variables(variables: &Variables) {
             Value::List(items) => 2 + items.len(),
         };
     }
-    let file = facts::file(variables);
+    let file = variables::file(variables);
     assert_eq!(file.iter().filter(|byte| **byte == 0).count(), words);
 }
 
