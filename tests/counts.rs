@@ -1,4 +1,4 @@
-//! Counts the instructions and system calls of our programs.
+//! Counts the instructions and system calls of the commands that run most often.
 //!
 //! The limits have headroom for other compilers and C libraries. A change that exceeds one makes every start
 //! slower: run `make bench`, and read docs/performance.md.
@@ -17,8 +17,8 @@ use nix::unistd::Pid;
 const SANDBOX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sandbox");
 const INSIDE: &str = "NETNS_COUNTS_INSIDE";
 
-/// A command, and the most instructions and system calls that it may take. Each count takes a run of
-/// its own, with a namespace in the place of `NSNAME`.
+/// A command, and the maximum number of instructions and system calls. Each is counted in a separate run, with
+/// another namespace for `NSNAME`.
 const LIMITS: [(&str, u64, u64); 8] = [
     ("netnsctl create --unit NSNAME", 500_000, 110),
     ("netnsinit t NSNAME up outside", 600_000, 170),
@@ -30,7 +30,7 @@ const LIMITS: [(&str, u64, u64); 8] = [
     ("netnsupdate", 6_500_000, 2_400),
 ];
 
-/// What there is besides: an instance must not take longer for what the others are.
+/// The number of other instances, which must not make a command on one instance slower.
 const OTHERS: usize = 100;
 
 #[test]
@@ -94,7 +94,7 @@ fn run(command: &str) {
     assert!(status.unwrap().success(), "{command}");
 }
 
-/// With an empty environment: netnsinit copies it.
+/// With an empty environment, because netnsinit copies it.
 fn plain(command: &str) -> Command {
     let mut words = command.split(' ');
     let mut command = Command::new(words.next().unwrap());
@@ -106,7 +106,7 @@ fn plain(command: &str) -> Command {
     command
 }
 
-/// Not of the programs that it starts; those of the kernel do not count either.
+/// The user-mode instructions, without those of child processes.
 fn instructions(command: &str) -> u64 {
     let counted = "valgrind --tool=callgrind --callgrind-out-file=/dev/null /usr/sbin";
     let output = plain(&format!("{counted}/{command}")).output().unwrap();
@@ -120,7 +120,7 @@ fn instructions(command: &str) -> u64 {
     collected.parse().unwrap()
 }
 
-/// Not of the programs and threads that it starts.
+/// The system calls of the main thread, without those of child processes.
 fn calls(command_line: &str) -> u64 {
     let mut command = plain(command_line);
     // SAFETY: it makes a system call, and allocates nothing.
@@ -131,7 +131,7 @@ fn calls(command_line: &str) -> u64 {
         let signal = match waitpid(child, None).unwrap() {
             WaitStatus::Exited(_, status) => {
                 assert_eq!(status, 0, "{command_line}");
-                // It stops before and after each.
+                // The process stops before and after each system call.
                 return stops / 2;
             }
             WaitStatus::Stopped(_, Signal::SIGTRAP) => None,
