@@ -219,10 +219,10 @@ pub fn journal(input: &[u8]) {
     assert!(Path::new(&root.units_journal()).exists());
 }
 
-/// Each variable that functions get is an identifier, and no value becomes another one.
-fn are_variables(variables: &Variables) {
+/// Checks that the name of each variable is an identifier, and that no value becomes another variable.
+fn are_variables(all: &Variables) {
     let mut words = 0;
-    for (name, value) in variables {
+    for (name, value) in all {
         let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
         assert!(name.chars().all(part) && !name.is_empty(), "{name:?}");
         words += match value {
@@ -230,11 +230,11 @@ fn are_variables(variables: &Variables) {
             Value::List(items) => 2 + items.len(),
         };
     }
-    let file = variables::file(variables);
+    let file = variables::file(all);
     assert_eq!(file.iter().filter(|byte| **byte == 0).count(), words);
 }
 
-/// The configuration that a runtime gives to the CNI plugin.
+/// Checks the variables that a CNI configuration sets.
 pub fn cni(input: &[u8]) {
     let Ok(json) = serde_json::from_slice(input) else {
         return;
@@ -249,7 +249,7 @@ pub fn cni(input: &[u8]) {
     }
 }
 
-/// What netavark asks of its plugin.
+/// Checks the variables and names in a request of netavark.
 pub fn netavark(input: &[u8]) {
     if let Ok((key, plan, _)) = netavark::requested(input) {
         are_variables(&plan.variables);
@@ -259,7 +259,7 @@ pub fn netavark(input: &[u8]) {
     }
 }
 
-/// A file of another program becomes files of ours, and nothing else: no value becomes code.
+/// Checks that a migrated file becomes files below /etc, in which no value is code.
 pub fn migrate(input: &[u8]) {
     let directory = tempfile::tempdir().expect("a directory");
     let root = Root::at(directory.path());
@@ -292,7 +292,7 @@ pub fn migrate(input: &[u8]) {
     }
 }
 
-/// Records of pods and of interfaces of containers: what is written again is what was read.
+/// Checks that the record of a pod is written as it was read, and reads the record of an interface.
 pub fn kept(input: &[u8]) {
     let directory = tempfile::tempdir().expect("a directory");
     let root = Root::at(directory.path());
@@ -313,7 +313,7 @@ pub fn kept(input: &[u8]) {
     }
 }
 
-/// Variables, each ended by a NUL: bash runs nothing of them, and has no function, option or alias by them.
+/// Checks that bash runs no code from variables, each ended by a NUL, and gets no function, option or alias from them.
 pub fn environment(input: &[u8]) {
     let variables = input.split(|byte| *byte == 0).filter_map(|word| {
         let equals = word.iter().position(|byte| *byte == b'=')?;
