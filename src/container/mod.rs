@@ -3,14 +3,14 @@
 
 pub mod abandoned;
 pub mod chain;
-mod cni;
+pub mod cni;
 mod facts;
 mod interface;
-mod netavark;
+pub mod netavark;
 mod plugin;
-mod record;
+pub mod record;
 mod report;
-mod variables;
+pub mod variables;
 
 pub use facts::Port;
 

@@ -110,13 +110,8 @@ fn create(root: &Root) -> Result<Value> {
 }
 
 fn setup(root: &Root, netns: &str) -> Result<Value> {
-    let request: Request = read()?;
+    let (key, plan, facts) = requested(&super::read_stdin()?)?;
     interface::namespace(netns)?;
-    let key = request.key()?;
-    let plan = request
-        .network
-        .plan(request.network_options.options.as_ref())?;
-    let facts = request.facts()?;
     let locked = Locked::take(root, &key)?;
     if let Some(record) = locked.record()? {
         ensure!(
@@ -146,8 +141,20 @@ fn teardown(root: &Root, _netns: &str) -> Result<Value> {
     Ok(Value::Null)
 }
 
+/// What a request asks for, checked.
+pub fn requested(input: &[u8]) -> Result<(Key, Plan, Facts)> {
+    let request: Request = parse(input)?;
+    let options = request.network_options.options.as_ref();
+    let plan = request.network.plan(options)?;
+    Ok((request.key()?, plan, request.facts()?))
+}
+
 fn read<T: for<'a> Deserialize<'a>>() -> Result<T> {
-    serde_json::from_slice(&super::read_stdin()?).context("reading the request on stdin")
+    parse(&super::read_stdin()?)
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(input: &[u8]) -> Result<T> {
+    serde_json::from_slice(input).context("reading the request on stdin")
 }
 
 impl Network {

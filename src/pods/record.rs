@@ -51,7 +51,8 @@ impl Record {
             return Ok(None);
         };
         let mut record = Self::new(name.clone(), &[]);
-        for line in text.lines() {
+        // Not lines(), which takes a carriage return off the end of a value.
+        for line in text.split_terminator('\n') {
             match line.split_once('=') {
                 Some((TYPES, types)) => {
                     let types = types.split_whitespace().map(str::parse);

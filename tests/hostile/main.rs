@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 /// Bytes of all kinds, including those with a meaning for one of the targets.
 fn input() -> impl Strategy<Value = Vec<u8>> {
-    const WORDS: [&str; 34] = [
+    const WORDS: [&str; 52] = [
         "veth",
         "@",
         "web",
@@ -46,6 +46,24 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         "--undo",
         "up",
         "{\"files\":[",
+        "{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"nstype\":\"veth\",\"variables\":{\"",
+        "\":\"",
+        "\",\"",
+        "\\u0000",
+        "\"}}",
+        "{\"container_id\":\"c\",\"container_name\":\"n\",\"network\":{\"options\":{\"nstype\":\"veth\",\"",
+        "{\"name\":\"vpn\",\"interfaces\":[{\"name\":\"wg0\",\"private-key\":\"",
+        "name: vpn\ninterfaces:\n- name: ",
+        "  address: [",
+        "[Interface]\nPrivateKey = ",
+        "Address = ",
+        "PostUp = ",
+        "remote ",
+        "TYPES=veth\n",
+        "POD_IFADDR=",
+        "BASH_ENV=",
+        "BASH_FUNC_id%%=() { :; }",
+        "PS4=",
     ];
     let part = prop_oneof![
         3 => prop::sample::select(&WORDS[..]).prop_map(|word| word.as_bytes().to_vec()),
@@ -76,7 +94,7 @@ macro_rules! properties {
     ($($name:ident)*) => { $(#[test] fn $name() { holds(stringify!($name)); })* };
 }
 
-properties! { names file_names argv terminal record report drop_in requires netlink journal }
+properties! { names file_names argv terminal record report drop_in requires netlink journal cni netavark migrate kept environment }
 
 /// Inputs that fuzzing has found, and the initial ones.
 #[test]

@@ -1,20 +1,29 @@
 //! Properties that hold for any input, for the property tests of `main.rs` and for cargo-fuzz (`fuzz/`).
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
+use std::process::Command;
 
 use clap::Parser;
 use systemd_netns::cli::arguments::{Init, Update};
 use systemd_netns::cli::netnsctl::Ctl;
+use systemd_netns::container::cni::configuration::Configuration;
+
+use systemd_netns::container::netavark;
+use systemd_netns::container::record::{Key, Locked};
+use systemd_netns::container::variables::{self, Value, Variables};
 use systemd_netns::instance::name::{Instance, NsName, NsType};
 use systemd_netns::instance::paths::Root;
 use systemd_netns::instance::phase::Side;
 use systemd_netns::instance::resolv_conf::ResolvConf;
 use systemd_netns::instance::types::Scope;
+use systemd_netns::migrate::Format;
 use systemd_netns::namespace::netlink::parse;
 use systemd_netns::phase::record::Record;
-use systemd_netns::phase::script::Outcome;
+use systemd_netns::phase::script::{self, Outcome};
+use systemd_netns::pods;
 use systemd_netns::service::attach::dropin;
 use systemd_netns::sys::command::Termination;
 use systemd_netns::sys::terminal::{clean, cut, width};
@@ -26,7 +35,7 @@ use systemd_netns::update::requires::literal;
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their directories in `fuzz/corpus`.
-pub const ALL: [(&str, Target); 10] = [
+pub const ALL: [(&str, Target); 15] = [
     ("names", names),
     ("file_names", file_names),
     ("argv", argv),
@@ -37,6 +46,11 @@ pub const ALL: [(&str, Target); 10] = [
     ("requires", requires),
     ("netlink", netlink),
     ("journal", journal),
+    ("cni", cni),
+    ("netavark", netavark),
+    ("migrate", migrate),
+    ("kept", kept),
+    ("environment", environment),
 ];
 
 /// Checks that a text cannot move the cursor, or change colours or the direction of text.
@@ -185,6 +199,11 @@ pub fn requires(input: &[u8]) {
 
 pub fn netlink(input: &[u8]) {
     let _ = parse::link(input);
+    let _ = parse::traffic(input);
+    for route in parse::routes(input).unwrap_or_default() {
+        is_plain(&route.destination);
+    }
+    let _ = parse::addresses(input);
 }
 
 /// Checks that an invalid journal of changes is an error, and changes nothing.
@@ -199,4 +218,120 @@ pub fn journal(input: &[u8]) {
     fs::write(root.units_journal(), input).expect("a file");
     assert!(Units::lock(&root, None).is_err());
     assert!(Path::new(&root.units_journal()).exists());
+}
+
+/// Checks that the name of each variable is an identifier, and that no value becomes another variable.
+fn are_variables(all: &Variables) {
+    let mut words = 0;
+    for (name, value) in all {
+        let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        assert!(name.chars().all(part) && !name.is_empty(), "{name:?}");
+        words += match value {
+            Value::Text(_) => 3,
+            Value::List(items) => 2 + items.len(),
+        };
+    }
+    let file = variables::file(all);
+    assert_eq!(file.iter().filter(|byte| **byte == 0).count(), words);
+}
+
+/// Checks the variables that a CNI configuration sets.
+pub fn cni(input: &[u8]) {
+    let Ok(json) = serde_json::from_slice(input) else {
+        return;
+    };
+    match Configuration::read(json) {
+        Ok(configuration) => {
+            are_variables(&configuration.plan.variables);
+            let key = Key::new("0123abcd", "eth0").expect("a key");
+            let _ = configuration.facts(&key);
+        }
+        Err(error) => is_plain(&clean(&format!("{error:#}"))),
+    }
+}
+
+/// Checks the variables and names in a request of netavark.
+pub fn netavark(input: &[u8]) {
+    if let Ok((key, plan, _)) = netavark::requested(input) {
+        are_variables(&plan.variables);
+        let word = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        assert!(key.container().chars().all(word), "{key:?}");
+        assert!(!key.ifname().contains(['/', ':']), "{key:?}");
+    }
+}
+
+/// Checks that a migrated file becomes files below /etc, in which no value is code.
+pub fn migrate(input: &[u8]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = Root::at(directory.path());
+    for name in ["a.json", "a.yaml", "a.toml", "a.ovpn", "a.conf", "netns-a"] {
+        let file = directory.path().join(name);
+        fs::write(&file, input).expect("a file");
+        let format = Format::of_name(&file).expect("a format");
+        let Ok(plan) = format.plan(&root, &[file]) else {
+            continue;
+        };
+        for draft in plan.drafts {
+            let below = draft.path.strip_prefix(root.path("/etc"));
+            let below = below.unwrap_or_else(|_| panic!("{}", draft.path.display()));
+            let plain = |part| matches!(part, Component::Normal(_));
+            assert!(below.components().all(plain), "{}", below.display());
+            // Those for other programs are in their syntax.
+            if !draft.path.starts_with(root.conf_dir()) || draft.secret {
+                continue;
+            }
+            is_plain(&draft.text);
+            for line in draft.text.lines().filter(|line| !line.starts_with('#')) {
+                let (name, quoted) = line.split_once('=').expect("a variable");
+                let words = shell_words::split(quoted).expect("a word");
+                let [word] = words.as_slice() else {
+                    panic!("{name}: {words:?}");
+                };
+                assert_eq!(shell_words::quote(word), quoted, "{name}");
+            }
+        }
+    }
+}
+
+/// Checks that the record of a pod is written as it was read, and reads the record of an interface.
+pub fn kept(input: &[u8]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = Root::at(directory.path());
+    let name: NsName = "web".parse().expect("a name");
+    fs::create_dir_all(root.pods_dir()).expect("a directory");
+    fs::write(root.pod(&name), input).expect("a file");
+    if let Ok(Some(pod)) = pods::record::Record::read(&root, &name) {
+        pod.write(&root).expect("it can be written");
+        let again = pods::record::Record::read(&root, &name).expect("it can be read");
+        assert_eq!(again, Some(pod));
+    }
+    let key = Key::new("0123abcd", "eth0").expect("a key");
+    fs::create_dir_all(root.containers_dir()).expect("a directory");
+    fs::write(root.containers_dir().join("0123abcd:eth0"), input).expect("a file");
+    let locked = Locked::take(&root, &key).expect("a lock");
+    if let Ok(Some(record)) = locked.record() {
+        let _ = record.instance();
+    }
+}
+
+/// Checks that bash runs no code from variables, each ended by a NUL, and gets no function, option or alias from them.
+pub fn environment(input: &[u8]) {
+    let variables = input.split(|byte| *byte == 0).filter_map(|word| {
+        let equals = word.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&word[..equals], &word[equals + 1..]);
+        // The dynamic linker is the unit's business.
+        let is_name = !name.is_empty() && !name.starts_with(b"LD_") && name != b"PATH";
+        let os = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+        is_name.then(|| (os(name), os(value)))
+    });
+    let variables: Vec<(OsString, OsString)> = variables.collect();
+    let script = "declare -F; alias; [[ $- != *[xv]* ]] && exit 7";
+    let output = Command::new("/bin/bash")
+        .args(["--noprofile", "--norc", "-c", script])
+        .env_clear()
+        .envs(script::environment(variables.into_iter()))
+        .output()
+        .expect("bash");
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
 }

@@ -12,7 +12,7 @@ use super::record::{self, Key, Locked};
 use crate::instance::paths::Root;
 use crate::sys::exit::{self, Exit};
 
-mod configuration;
+pub mod configuration;
 mod result;
 
 use configuration::{Configuration, VERSIONS};

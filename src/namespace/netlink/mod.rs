@@ -178,21 +178,14 @@ impl Connection {
     /// All addresses.
     pub fn addresses(&mut self) -> Result<Dump<KernelAddress>> {
         let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        self.dump(request, |body| {
-            let message = AddressMessage::parse(body).ok()?;
-            Some(parse::address(&message).into_iter().collect())
-        })
-        .context("listing addresses")
+        self.dump(request, parse::addresses)
+            .context("listing addresses")
     }
 
     /// All routes except those to the namespace's own addresses.
     pub fn routes(&mut self) -> Result<Dump<KernelRoute>> {
         let request = RouteNetlinkMessage::GetRoute(RouteMessage::default());
-        self.dump(request, |body| {
-            let message = RouteMessage::parse(body).ok()?;
-            Some(parse::routes(&message))
-        })
-        .context("listing routes")
+        self.dump(request, parse::routes).context("listing routes")
     }
 
     /// A link of the namespace that has the number `nsid` here. `None` if it does not exist or the kernel

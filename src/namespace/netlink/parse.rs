@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NlaBuffer, NlasIterator, parse_i32, parse_u32};
+use netlink_packet_core::{NlaBuffer, NlasIterator, Parseable, parse_i32, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
@@ -113,7 +113,13 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned()
 }
 
-pub fn address(message: &AddressMessage) -> Option<KernelAddress> {
+/// The address in a message, if it has one. `None` if it is another kind of message.
+pub fn addresses(body: &[u8]) -> Option<Vec<KernelAddress>> {
+    let message = AddressMessage::parse(body).ok()?;
+    Some(address(&message).into_iter().collect())
+}
+
+fn address(message: &AddressMessage) -> Option<KernelAddress> {
     let (mut local, mut remote) = (None, None);
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     for attribute in &message.attributes {
@@ -134,7 +140,12 @@ pub fn address(message: &AddressMessage) -> Option<KernelAddress> {
     })
 }
 
-pub fn routes(message: &RouteMessage) -> Vec<KernelRoute> {
+/// The routes in a message, one for each next hop. `None` if it is another kind of message.
+pub fn routes(body: &[u8]) -> Option<Vec<KernelRoute>> {
+    RouteMessage::parse(body).ok().map(|message| hops(&message))
+}
+
+fn hops(message: &RouteMessage) -> Vec<KernelRoute> {
     let header = &message.header;
     let v6 = match header.address_family {
         AddressFamily::Inet => false,

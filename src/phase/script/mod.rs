@@ -83,7 +83,7 @@ impl Call<'_> {
         let end = command::supervise(&Program {
             path: &bash,
             arguments: &self.arguments(),
-            environment: environment(),
+            environment: environment(std::env::vars_os()),
             reads_input: true,
         })?;
         // If bash could not write it, only details are lost.
@@ -229,9 +229,9 @@ fn memory_file(name: &str) -> Result<File> {
         .with_context(|| format!("creating a file in memory for {name}"))
 }
 
-/// The environment of this process, without variables that would change how bash reads the files.
-fn environment() -> Environment {
-    let kept = std::env::vars_os().filter(|(name, _)| {
+/// The environment of bash: `variables` without those that would change how it reads the files.
+pub fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Environment {
+    let kept = variables.filter(|(name, _)| {
         name != "PATH"
             && !name.as_bytes().starts_with(b"BASH_FUNC_")
             && !UNWANTED.iter().any(|unwanted| name == unwanted)
