@@ -17,6 +17,8 @@ NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
 NFTDIR = $(UNITDIR)/netns-nft@.service.d
 NFTOUTSIDEDIR = $(UNITDIR)/netns_outside-nft@.service.d
 IFUPDOWNDIR = $(UNITDIR)/netns-ifupdown@.service.d
+# Drop-ins for the units of every NSTYPE
+BOUNDDIRS = $(UNITDIR)/netns-.service.d $(UNITDIR)/netns_outside-.service.d $(UNITDIR)/netns_name@.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 MANDIR = $(PREFIX)/share/man
@@ -72,6 +74,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:contrib/types/nft/nft.rules:$(DATADIR)/nft.rules \
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
 	0755:contrib/types/nft/nft-guard:$(DATADIR)/nft-guard \
+	$(foreach directory,$(BOUNDDIRS),0644:systemd/zz-capabilities.conf:$(directory)/zz-capabilities.conf) \
 	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
 	0644:systemd/netns-nft@.service.d/10-closed.conf:$(NFTDIR)/10-closed.conf \
 	0644:systemd/netns_outside-nft@.service.d/10-closed.conf:$(NFTOUTSIDEDIR)/10-closed.conf \
@@ -93,7 +96,7 @@ LINKS = netnsctl:$(SBINDIR)/netnsupdate netnsctl:$(SBINDIR)/netns-update \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Our own directories. That of the administrator is removed only if it is empty.
-DIRECTORIES = $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(BOUNDDIRS) $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package bench audit
 

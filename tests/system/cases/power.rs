@@ -8,6 +8,7 @@ use crate::harness::{Case, Machine};
 pub const CASES: &[Case] = &[
     ("functions_are_bounded", functions_are_bounded),
     ("a_drop_in_widens", a_drop_in_widens),
+    ("a_list_stays_in_force", a_list_stays_in_force),
     ("units_are_sound", units_are_sound),
 ];
 
@@ -108,8 +109,12 @@ fn a_drop_in_widens(machine: &Machine) -> Result<()> {
     add_type(machine, "t", TYPE)?;
     let still_denied = mask(&DENIED) & !mask(&[22]);
     let drop_ins = [
-        ("CAP_SYS_BOOT", "t@.service.d/boot", still_denied),
-        ("~", ".service.d/everything", 0),
+        (
+            "CAP_SYS_BOOT",
+            "t@.service.d/zzz-capabilities",
+            still_denied,
+        ),
+        ("~", ".service.d/zzzz-everything", 0),
     ];
     for (setting, name, denied) in drop_ins {
         for unit in ["netns-", "netns_outside-"] {
@@ -120,6 +125,25 @@ fn a_drop_in_widens(machine: &Machine) -> Result<()> {
         machine.run("systemctl daemon-reload; systemctl start netns-t@a")?;
         expect_denied(machine, &RECORDED, denied)?;
         stop(machine)?;
+    }
+    Ok(())
+}
+
+/// A list in a drop-in, of any other name, is not widened by ours.
+fn a_list_stays_in_force(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", TYPE)?;
+    for unit in ["netns-t@", "netns_outside-t@", "netns_name@"] {
+        machine.write(
+            &format!("/etc/systemd/system/{unit}.service.d/override.conf"),
+            "[Service]\nCapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_BOOT\n",
+        )?;
+        let shown = machine.run(&format!(
+            "systemctl daemon-reload; systemctl show --property=CapabilityBoundingSet {unit}a"
+        ))?;
+        ensure!(
+            shown.stdout == "CapabilityBoundingSet=cap_net_admin\n",
+            "{shown}"
+        );
     }
     Ok(())
 }
