@@ -16,10 +16,15 @@ use crate::systemd::manager::{JobResult, Manager};
 use crate::systemd::unit;
 use crate::update::{self, UpdateRequest};
 
-/// The first interval between two questions for unit states, and the longest one. The more units there are, the
-/// longer systemd takes to answer, and while it has questions to answer it runs no jobs: callers that ask again and
-/// again at the same pace, side by side, would keep each other waiting for ever.
-const INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+/// The shortest and the longest interval between two questions for unit states.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(10)];
+
+/// How much longer than the answer took the interval is. systemd runs no jobs while it has questions to answer, which
+/// takes the longer the more units there are: callers side by side that ask at a fixed rate could stop it altogether.
+const PAUSE: u32 = 10;
+
+/// The interval in which a progress line is updated.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How often all their properties are asked for while they stop. systemd loads a stopped unit each time, and stops
 /// no unneeded units before it has dealt with those: several callers that ask all the time would keep it from that.
@@ -176,7 +181,6 @@ impl<'a> Units<'a> {
         let mut progress = Progress::begin();
         let begin = Instant::now();
         let mut shown: Option<Instant> = None;
-        let [mut interval, longest] = INTERVALS;
         loop {
             let asked = Instant::now();
             let waiting = match shown {
@@ -196,10 +200,12 @@ impl<'a> Units<'a> {
                     PATIENCE.as_secs()
                 );
             }
-            progress.update(|| Some(waiting));
-            interval = interval.max(asked.elapsed() * 2).min(longest);
-            thread::sleep(interval);
-            interval = interval.mul_f64(1.5);
+            let [shortest, longest] = INTERVALS;
+            let again = Instant::now() + (asked.elapsed() * PAUSE).clamp(shortest, longest);
+            while let Some(left) = again.checked_duration_since(Instant::now()) {
+                progress.update(|| Some(waiting.clone()));
+                thread::sleep(left.min(TICK));
+            }
         }
     }
 

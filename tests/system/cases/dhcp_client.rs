@@ -54,7 +54,8 @@ fn killed(machine: &Machine) -> Result<()> {
     let resolv = machine.run("cat /etc/resolv.conf")?.stdout;
     let clients = machine.run("pgrep -f '[u]dhcpc6* -f'")?.stdout;
     // The addresses stay while there is no client, and there is soon another one, which renews them.
-    machine.run("pkill -KILL -f '[u]dhcpc6* -f'")?;
+    // Later than the lease by some seconds, which tell whether it is renewed.
+    machine.run("sleep 4; pkill -KILL -f '[u]dhcpc6* -f'")?;
     let same = machine.sh(LOOK)?.stdout;
     ensure!(same == up, "was\n{up}is\n{same}");
     let begin = lifetimes(machine)?;

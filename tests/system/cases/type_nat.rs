@@ -320,7 +320,7 @@ fn bad_input(machine: &Machine) -> Result<()> {
         ),
         (
             "IPADDR= IPADDR_OUTSIDE= NAT_POOL=198.51.100.0/28",
-            "NAT_POOL=198.51.100.0/28: no /30",
+            "NAT_POOL=198.51.100.0/28: no free /30",
         ),
     ] {
         refuses(machine, "nat@web", line, text)?;

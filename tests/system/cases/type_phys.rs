@@ -103,11 +103,11 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ("PHYS_IFNAME=lo", "PHYS_IFNAME"),
         (
             "PHYS_IFNAME=eth8",
-            "PHYS_IFNAME=eth8: other interfaces are on top",
+            "PHYS_IFNAME=eth8: other interfaces are stacked on it",
         ),
         (
             "PHYS_IFNAME=eth7",
-            "PHYS_IFNAME=eth7: other interfaces are on top",
+            "PHYS_IFNAME=eth7: other interfaces are stacked on it",
         ),
         (
             "PHYS_IFNAME=eth6",

@@ -317,7 +317,7 @@ fn bad_configuration_is_rejected(machine: &Machine) -> Result<()> {
         ("VIP_IFNAME=interface-name-16", "at most 15 characters"),
         (
             "VIP_IFNAME_OUTSIDE=host0",
-            "VIP_IFNAME_OUTSIDE=host0: exists already",
+            "VIP_IFNAME_OUTSIDE=host0: already exists",
         ),
         (
             "VIP_IFNAME_OUTSIDE=interface-name-16",
