@@ -17,8 +17,9 @@ NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
 NFTDIR = $(UNITDIR)/netns-nft@.service.d
 NFTOUTSIDEDIR = $(UNITDIR)/netns_outside-nft@.service.d
 IFUPDOWNDIR = $(UNITDIR)/netns-ifupdown@.service.d
-# Drop-ins for the units of every NSTYPE
-BOUNDDIRS = $(UNITDIR)/netns-.service.d $(UNITDIR)/netns_outside-.service.d $(UNITDIR)/netns_name@.service.d
+# Drop-ins for the units that run functions
+BOUNDDIRS = $(UNITDIR)/netns-.service.d $(UNITDIR)/netns_outside-.service.d $(UNITDIR)/netns_name@.service.d \
+	$(UNITDIR)/netns_undo.service.d
 DATADIR = $(PREFIX)/share/systemd-netns
 DOCDIR = $(PREFIX)/share/doc/systemd-netns
 MANDIR = $(PREFIX)/share/man
