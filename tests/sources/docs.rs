@@ -84,13 +84,13 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
         // Between a block and its check, there may be text, but no other block of commands.
         let next = lines[at + 1..]
             .iter()
-            .find(|line| **line == "```sh" || **line == "<!-- test");
+            .find(|line| **line == "```sh" || line.starts_with("<!-- test"));
         blocks.push(Block {
             line: begin + 1,
             language,
             text: format!("\n{}\n", lines[begin + 1..at].join("\n")),
             not_run: before.is_some_and(|line| line.starts_with("<!-- not run: ")),
-            checked: next == Some(&"<!-- test"),
+            checked: next.is_some_and(|line| line.starts_with("<!-- test")),
         });
         at += 1;
     }

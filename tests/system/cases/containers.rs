@@ -18,7 +18,7 @@ pub const IMAGE: &str = "docker.io/library/busybox";
 
 /// Makes the image, in a file that both runtimes import. The settings are those without which containers do
 /// not start in a machine that is a container itself.
-const PREPARE: &str = r#"
+pub const PREPARE: &str = r#"
     mkdir -p /root/image/{bin,etc,tmp} /var/lib/containerd /etc/containers /etc/containerd /etc/cni/net.d
     mount -t tmpfs tmpfs /var/lib/containers
     mount -t tmpfs tmpfs /var/lib/containerd
@@ -263,7 +263,10 @@ fn page(machine: &Machine) -> Result<()> {
         let (_, text) = PAGE
             .split_once(&format!("\n## {section}\n"))
             .with_context(|| format!("there is no section '{section}'"))?;
-        let parts = parts(text.split("\n## ").next().unwrap_or_default());
+        let parts = parts(
+            text.split("\n## ").next().unwrap_or_default(),
+            machine.suite(),
+        );
         ensure!(!parts.is_empty(), "'{section}' has no commands");
         for part in parts {
             let script = &part.script;

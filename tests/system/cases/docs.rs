@@ -2,10 +2,14 @@
 //!
 //! A page is run from top to bottom on a machine of its own: its blocks of `sh`, and comments that readers do
 //! not see, `<!-- test` … `-->`, which prepare the machine or check what a block has done. A block that cannot
-//! be run here follows a comment `<!-- not run: why -->`. `tests/sources` looks after what is forgotten.
+//! be run here follows a comment `<!-- not run: why -->`, one for some suites `<!-- run on SUITE...: why -->`;
+//! `<!-- test on SUITE...` begins a comment for some suites. `tests/sources` looks after what is forgotten.
+
+use std::mem;
 
 use anyhow::{Context, Result, ensure};
 
+use super::{containers, type_openvpn};
 use crate::harness::{Case, Machine};
 
 macro_rules! pages {
@@ -65,6 +69,12 @@ const WORDS: &str = r#"
         systemd-run --quiet --unit=lan-page --property=NetworkNamespacePath=/run/netns/lan --service-type=exec \
             busybox httpd -f -p 80 -h /run/lan
     }
+    # An OpenVPN server in that network, at 192.0.2.1, and the configuration of a client in FILE.
+    openvpn_server() {
+        systemd-run --quiet --unit=openvpn-server --property=NetworkNamespacePath=/run/netns/lan \
+            openvpn --config /root/server.conf
+        sed 's/192\.0\.2\.2/192.0.2.1/' /etc/openvpn/client/a.conf >"$1"
+    }
 "#;
 
 /// A part of a page that is run, and the line where it begins.
@@ -74,31 +84,38 @@ pub struct Part {
     pub script: String,
 }
 
-/// The parts of a page to run, in order.
-pub fn parts(page: &str) -> Vec<Part> {
+/// The parts of a page to run on a suite, in order.
+pub fn parts(page: &str, suite: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut skip = false;
     let mut lines = (1..).zip(page.lines());
     while let Some((line, text)) = lines.next() {
-        let (end, is_test) = match text {
-            "```sh" => ("```", false),
-            "<!-- test" => ("-->", true),
-            _ => {
-                skip |= text.starts_with("<!-- not run:");
-                continue;
-            }
+        skip |= text.starts_with("<!-- not run:") || names_others(text, "<!-- run on ", suite);
+        let (end, left_out) = if text == "```sh" {
+            ("```", mem::take(&mut skip))
+        } else if text.starts_with("<!-- test") {
+            ("-->", names_others(text, "<!-- test on ", suite))
+        } else {
+            continue;
         };
         let body = lines
             .by_ref()
             .map(|(_, text)| text)
             .take_while(|text| *text != end);
         let script: String = body.map(command).collect();
-        if is_test || !skip {
+        if !left_out {
             parts.push(Part { line, script });
         }
-        skip &= is_test;
     }
     parts
+}
+
+/// Whether a line begins with a marker that is followed by suites, up to a colon, without this one.
+fn names_others(line: &str, marker: &str, suite: &str) -> bool {
+    let suites = line
+        .strip_prefix(marker)
+        .and_then(|rest| rest.split(':').next());
+    suites.is_some_and(|suites| !suites.split_whitespace().any(|name| name == suite))
 }
 
 /// A command with `!` fails a bash script only as the last one or in parentheses.
@@ -115,7 +132,13 @@ fn run(machine: &Machine, page: &str) -> Result<()> {
         machine.run("(! type -P wireguard-go)")?;
         return Ok(());
     }
-    let parts = parts(page);
+    if page.contains("netns-openvpn@") {
+        type_openvpn::files(machine)?;
+    }
+    if page.contains("podman run") && !machine.run("type -P podman || :")?.stdout.is_empty() {
+        machine.sh(containers::PREPARE)?;
+    }
+    let parts = parts(page, machine.suite());
     ensure!(!parts.is_empty(), "the page has nothing to run");
     for Part { line, script } in parts {
         machine

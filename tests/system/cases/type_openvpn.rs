@@ -32,16 +32,8 @@ for name in server client; do
 done
 "#;
 
-/// A server at 192.0.2.2, of which the host has 192.0.2.1, and the files of a client.
-const PEERS: &str = r#"
-ip netns add server
-ip link add up0 type veth peer name eth0 netns server
-ip address add 192.0.2.1/24 dev up0; ip link set up0 up
-ip -n server address add 192.0.2.2/24 dev eth0; ip -n server link set eth0 up; ip -n server link set lo up
-# Networks that only the tunnel leads to.
-ip -n server address add 10.99.0.1/24 dev lo; ip -n server address add fd99::1/64 dev lo
-# And one that the host could reach without it.
-ip route add default via 192.0.2.2; ip -n server address add 203.0.113.1/32 dev lo
+/// The configurations of a server and of a client, which looks for it at 192.0.2.2.
+const CONFIGURATIONS: &str = r#"
 cat >/root/server.conf <<END
 dev tun
 proto udp
@@ -62,11 +54,22 @@ push "dhcp-option DNS 10.8.0.1"
 push "dhcp-option DNS fd08::1"
 push "dhcp-option DOMAIN vpn.example"
 END
-mkdir -p /etc/openvpn/client
 printf '%s\r\n' client 'dev tun # any' 'remote 192.0.2.2 1194 udp' nobind 'remote-cert-tls "server"' 'daemon' \
     'log /var/log/openvpn.log' 'ca keys/ca.crt' 'cert keys/client.crt' "key 'keys/client.key'" 'connect-retry 1 2' \
     >/etc/openvpn/client/a.conf
 chmod 0644 /etc/openvpn/client/a.conf
+"#;
+
+/// The network of the server, of which the host has 192.0.2.1.
+const NETWORK: &str = r#"
+ip netns add server
+ip link add up0 type veth peer name eth0 netns server
+ip address add 192.0.2.1/24 dev up0; ip link set up0 up
+ip -n server address add 192.0.2.2/24 dev eth0; ip -n server link set eth0 up; ip -n server link set lo up
+# Networks that only the tunnel leads to.
+ip -n server address add 10.99.0.1/24 dev lo; ip -n server address add fd99::1/64 dev lo
+# And one that the host could reach without it.
+ip route add default via 192.0.2.2; ip -n server address add 203.0.113.1/32 dev lo
 netnsupdate --quiet
 "#;
 
@@ -76,8 +79,18 @@ const PING: &str = "for to in 10.8.0.1 fd08::1 10.99.0.1 fd99::1 203.0.113.1; do
 const UNIT: &str = "netns-openvpn@a";
 const A_WHILE: Duration = Duration::from_secs(30);
 
-/// Makes the files and starts the server, with more lines in its configuration.
+/// Makes the files, and starts the server with more lines in its configuration.
 fn prepare(machine: &Machine, more: &str) -> Result<()> {
+    files(machine)?;
+    machine.sh(NETWORK)?;
+    machine.sh(&format!(
+        "cat >>/root/server.conf <<'END'\n{more}\nEND\n{SERVE}"
+    ))?;
+    Ok(())
+}
+
+/// Makes the keys and configurations of a server, and of a client in `/etc/openvpn/client`.
+pub fn files(machine: &Machine) -> Result<()> {
     let keys = tempfile::tempdir()?;
     let made = Command::new("bash")
         .args(["-c", CERTIFICATES])
@@ -93,10 +106,7 @@ fn prepare(machine: &Machine, more: &str) -> Result<()> {
         machine.write(&format!("/etc/openvpn/client/keys/{name}"), &read(name)?)?;
     }
     machine.sh("chmod 0600 /root/server.key /etc/openvpn/client/keys/client.key")?;
-    machine.sh(PEERS)?;
-    machine.sh(&format!(
-        "cat >>/root/server.conf <<'END'\n{more}\nEND\n{SERVE}"
-    ))?;
+    machine.sh(CONFIGURATIONS)?;
     Ok(())
 }
 
