@@ -117,13 +117,9 @@ pub fn read(
 /// Calls `work` in a namespace.
 fn inside<T: Send>(
     namespace: NetNs,
-    mut work: impl FnMut(&mut Connection) -> Result<T> + Send,
+    work: impl FnOnce(&mut Connection) -> Result<T> + Send,
 ) -> Result<T> {
-    let results = namespace::visit(std::iter::once(Ok(namespace)), |_| {
-        work(&mut Connection::open()?)
-    });
-    let result = results.into_iter().next();
-    result.context("one namespace was visited")?
+    namespace::within(&namespace, || work(&mut Connection::open()?))
 }
 
 fn interface(link: KernelLink) -> Interface {

@@ -10,7 +10,7 @@ use super::{Link, Namespace};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::namespace::netlink::{Connection, Traffic};
-use crate::namespace::{self, Id, NetNs};
+use crate::namespace::{self, NetNs};
 use crate::sys::command;
 use crate::sys::file;
 
@@ -62,38 +62,36 @@ pub fn read(
     namespaces: &[Namespace],
     unreadable: &mut Vec<String>,
 ) -> Vec<Option<Counters>> {
-    let present: HashMap<Id, &Namespace> = namespaces
-        .iter()
-        .filter_map(|namespace| Some((namespace.id?, namespace)))
-        .collect();
+    let present = namespaces.iter().filter(|namespace| namespace.id.is_some());
+    let present: Vec<&Namespace> = present.collect();
     let open = |namespace: &&Namespace| {
         NetNs::at(root.netns_dir().join(namespace.title()))?
             .filter(|open| Some(open.id) == namespace.id)
             .context("deleted or replaced while it was read")
     };
-    let opened = namespaces
-        .iter()
-        .filter(|n| n.id.is_some())
-        .map(|n| open(&n));
-    let mut problems = Vec::new();
-    let results = namespace::visit(opened, |open| {
-        let namespace = present[&open.id];
-        let mut counters = here()?;
-        match peers(root, namespace) {
-            Ok(peers) => counters.wireguard = peers,
-            Err(error) => problems.push(format!("peers in {}: {error:#}", namespace.title())),
-        }
-        Ok(counters)
+    let results = namespace::visit(&present, open, |namespace, _| {
+        Ok((here()?, peers(root, namespace)))
     });
-    unreadable.append(&mut problems);
     let mut results = results.into_iter();
     let mut read = Vec::new();
     for namespace in namespaces {
-        let result = namespace.id.and_then(|_| results.next()).transpose();
-        read.push(result.unwrap_or_else(|error| {
-            unreadable.push(format!("counters of {}: {error:#}", namespace.title()));
-            None
-        }));
+        let mut report = |what: &str, error: anyhow::Error| {
+            unreadable.push(format!("{what} {}: {error:#}", namespace.title()));
+        };
+        read.push(match namespace.id.and_then(|_| results.next()) {
+            None => None,
+            Some(Err(error)) => {
+                report("counters of", error);
+                None
+            }
+            Some(Ok((mut counters, peers))) => {
+                counters.wireguard = peers.unwrap_or_else(|error| {
+                    report("peers in", error);
+                    Vec::new()
+                });
+                Some(counters)
+            }
+        });
     }
     read
 }

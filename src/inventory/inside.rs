@@ -68,12 +68,10 @@ pub struct Dns {
 /// The namespace cannot be entered or no longer exists, or the kernel does not answer.
 pub fn read(root: &Root, name: &NsName, namespace: &Namespace) -> Result<Inside> {
     let open = NetNs::open(root, name)?.context("the namespace is gone")?;
-    let results = namespace::visit(std::iter::once(Ok(open)), |_| {
+    let (routes, mut listening) = namespace::within(&open, || {
         let routes = Connection::open()?.routes()?.items;
         Ok((routes, listening()?))
-    });
-    let found = results.into_iter().next();
-    let (routes, mut listening) = found.context("one namespace was visited")??;
+    })?;
     for process in &namespace.processes {
         for inode in sockets_of(process.pid) {
             for socket in listening.iter_mut().filter(|socket| socket.inode == inode) {

@@ -36,7 +36,7 @@ pub use leftover::{LeftoverFile, left_files, remove_left_file};
 use mounts::mount_on;
 pub use mounts::see_only;
 pub use sandbox::{FILE_MAX, enter, unshare_all};
-pub use visit::{all, files, visit};
+pub use visit::{all, files, visit, within};
 
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);

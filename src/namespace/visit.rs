@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns};
@@ -27,24 +29,57 @@ impl NetNs {
     }
 }
 
-/// Runs `work` in each of `namespaces`, in a single thread of its own.
+/// The least number of namespaces for which another thread is worth its start.
+const SHARE: usize = 32;
+
+/// Runs `work` in a namespace, on a thread of its own.
+///
+/// # Errors
+/// Those of `work`, or the namespace cannot be entered.
+pub fn within<T: Send>(namespace: &NetNs, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let visitor = scope.spawn(|| {
+            enter(namespace)?;
+            work()
+        });
+        visitor.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Runs `work` in the namespace of each of `items`, on threads of their own, one for each processor. The
+/// results are in the order of the items.
 ///
 /// `work` does not run for a namespace that cannot be opened or entered.
-pub fn visit<T: Send>(
-    namespaces: impl Iterator<Item = Result<NetNs>> + Send,
-    mut work: impl FnMut(&NetNs) -> Result<T> + Send,
+pub fn visit<I: Sync, T: Send>(
+    items: &[I],
+    open: impl Fn(&I) -> Result<NetNs> + Sync,
+    work: impl Fn(&I, &NetNs) -> Result<T> + Sync,
 ) -> Vec<Result<T>> {
-    let mut visit = move |namespace: Result<NetNs>| {
-        let namespace = namespace?;
-        setns(&namespace.file, CloneFlags::CLONE_NEWNET)
-            .with_context(|| format!("entering {}", namespace.path.display()))?;
-        work(&namespace)
+    let visit = |item: &I| {
+        let namespace = open(item)?;
+        enter(&namespace)?;
+        work(item, &namespace)
     };
-    let visitor = move || namespaces.map(&mut visit).collect();
-    std::thread::scope(|scope| match scope.spawn(visitor).join() {
-        Ok(results) => results,
-        Err(panic) => std::panic::resume_unwind(panic),
+    let visit_all = |part: &[I]| part.iter().map(visit).collect::<Vec<_>>();
+    let threads = match items.len() {
+        ..=SHARE => 1,
+        _ => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let share = items.len().div_ceil(threads).max(SHARE);
+    thread::scope(|scope| {
+        let parts = items.chunks(share);
+        let visitors: Vec<_> = parts.map(|part| scope.spawn(|| visit_all(part))).collect();
+        let results = visitors
+            .into_iter()
+            .flat_map(|visitor| visitor.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        results.collect()
     })
+}
+
+/// Enters a namespace with this thread, which must end there.
+fn enter(namespace: &NetNs) -> Result<()> {
+    setns(&namespace.file, CloneFlags::CLONE_NEWNET)
+        .with_context(|| format!("entering {}", namespace.path.display()))
 }
 
 /// All network namespaces that can be found: by name, by our second mounts, and by process.

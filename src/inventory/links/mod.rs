@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::namespace::netlink::{Connection, KernelAddress, KernelLink, Under};
@@ -126,8 +127,13 @@ pub fn read(host: &NetNs, named: &[NamedNetns], unreadable: &mut Vec<String>) ->
     // Listing links makes the kernel number the namespaces of their peers.
     let host_dump = Dump::read(&mut connection)?;
     let mut numbers_of_host = Numbers::new();
-    let results = namespace::visit(named.iter().map(open), |open| {
-        let number = connection.nsid(open.as_raw_fd()).ok().flatten();
+    let connection = Mutex::new(connection);
+    let number_of = |namespace: &NetNs| {
+        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.nsid(namespace.as_raw_fd()).ok().flatten()
+    };
+    let results = namespace::visit(named, open, |_, open| {
+        let number = number_of(open);
         let mut own = Connection::open()?;
         let mut dump = Dump::read(&mut own)?;
         let leads_out = |link: &&KernelLink| link.under.is_some_and(|under| under.nsid.is_some());
@@ -144,15 +150,14 @@ pub fn read(host: &NetNs, named: &[NamedNetns], unreadable: &mut Vec<String>) ->
         let number = match dump {
             Some((number, _)) => *number,
             // The host may know a namespace that this process may not enter.
-            None => open(namespace)
-                .and_then(|open| connection.nsid(open.as_raw_fd()))
-                .ok()
-                .flatten(),
+            None => open(namespace).ok().and_then(|open| number_of(&open)),
         };
         numbers_of_host.extend(number.map(|number| (number, namespace.location.clone())));
     }
     let dumps: Vec<Option<Dump>> = dumps.into_iter().map(|read| Some(read?.1)).collect();
     let all = AllLinks::new(&host_dump, named, &dumps);
+    let connection = connection.into_inner();
+    let mut connection = connection.unwrap_or_else(PoisonError::into_inner);
     let foreign = foreign(&mut connection, &host_dump, &numbers_of_host);
     let mut numbers = all.between(unreadable);
     let host = all.resolve(&Location::Host, &host_dump, &numbers_of_host, &foreign);
@@ -177,10 +182,7 @@ fn connect(host: &NetNs) -> Result<Connection> {
     if Id::current()? == host.id {
         return Connection::open();
     }
-    let host = NetNs::host();
-    namespace::visit(std::iter::once(host), |_| Connection::open())
-        .pop()
-        .context("one namespace was visited")?
+    namespace::within(&NetNs::host()?, Connection::open)
 }
 
 fn open(namespace: &NamedNetns) -> Result<NetNs> {

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use anyhow::Context;
-
 use super::{Dump, Endpoint, ForeignLinks, Link, Location, NamedNetns, Numbers, is_pair, open};
 use crate::namespace;
 use crate::namespace::netlink::{self, Connection, KernelAddress, KernelLink, State, Under};
@@ -42,11 +40,8 @@ impl<'a> AllLinks<'a> {
                 concerned.push((at, dump));
             }
         }
-        let mut visited = concerned.iter();
-        let opened = concerned.iter().map(|(at, _)| open(&self.named[*at]));
-        let results = namespace::visit(opened, |namespace| {
-            let current = visited.find(|(at, _)| self.named[*at].id == namespace.id);
-            let (at, dump) = current.context("namespaces are visited in order")?;
+        let opened = |(at, _): &(usize, _)| open(&self.named[*at]);
+        let results = namespace::visit(&concerned, opened, |(at, dump), _| {
             let mut connection = Connection::open()?;
             Ok((*at, self.numbers(&mut connection, dump, &by_index)))
         });

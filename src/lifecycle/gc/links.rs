@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::Leftover;
 use crate::instance::name::{Instance, NsName};
@@ -68,7 +68,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
         }
     }
     let known = namespace::all(root)?;
-    let links = namespace::visit(places.iter().map(Location::open), |_| {
+    let links = namespace::visit(&places, Location::open, |_, _| {
         let mut connection = Connection::open()?;
         let links = connection.links()?.items.into_iter();
         let claimed: Vec<_> = links
@@ -114,8 +114,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
 
 /// Deletes a link if it still belongs to the instance.
 pub fn delete(place: &Location, index: u32, instance: &Instance) -> Result<bool> {
-    let open = std::iter::once(place.open());
-    let deleted = namespace::visit(open, |_| {
+    namespace::within(&place.open()?, || {
         let mut connection = Connection::open()?;
         let links = connection.links()?.items;
         let link = links.iter().find(|link| link.index == index);
@@ -124,7 +123,5 @@ pub fn delete(place: &Location, index: u32, instance: &Instance) -> Result<bool>
             // Deleting the other end of a pair may have deleted this one.
             _ => Ok(false),
         }
-    });
-    let deleted = deleted.into_iter().next();
-    deleted.context("one namespace was visited")?
+    })
 }
