@@ -72,8 +72,8 @@ impl Register {
         Ok(names.map(|name| Self::of(root, &name)).collect())
     }
 
-    pub fn exists(&self) -> bool {
-        self.directory.exists()
+    pub fn exists(&self) -> Result<bool> {
+        file::exists(&self.directory)
     }
 
     /// Its instances and their stages, sorted by type.
@@ -107,8 +107,10 @@ impl Register {
         Ok(text.and_then(id).filter(|id| !id.is_empty()))
     }
 
+    /// Writes the stage of an instance. The caller has the lock of the namespace.
     pub fn set(&self, nstype: &NsType, stage: Stage, invocation: &str) -> Result<()> {
         file::make_directory(&self.directory, 0o700)?;
+        file::remove_temporary(&self.directory)?;
         let lines = format!("{stage}\n{invocation}\n");
         file::write(&self.path(nstype), lines.as_bytes(), 0o600)
     }

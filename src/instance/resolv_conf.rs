@@ -107,7 +107,7 @@ impl ResolvConf {
             Content::Ours(text) => text,
             Content::Foreign => return Ok(()),
             Content::Missing => {
-                if self.is_unfinished() || !file::exists(self.directory()) {
+                if self.is_unfinished()? || !file::exists(self.directory())? {
                     self.remove_directories();
                 }
                 return Ok(());
@@ -129,7 +129,7 @@ impl ResolvConf {
 
     /// Creates the directory if necessary. Returns the first line of the file.
     fn begin(&self) -> Result<String> {
-        if file::exists(self.directory()) && !self.is_unfinished() {
+        if file::exists(self.directory())? && !self.is_unfinished()? {
             return Ok(format!("{MARK}.\n"));
         }
         file::make_directory(self.directory(), UNFINISHED)?;
@@ -149,7 +149,7 @@ impl ResolvConf {
         if with_directory {
             self.remove_directories();
             // Somebody else may have created a file there since.
-            if file::exists(self.directory()) {
+            if file::exists(self.directory())? {
                 self.set_mode(0o755)?;
             }
         }
@@ -171,9 +171,9 @@ impl ResolvConf {
     }
 
     /// Whether a killed process left the directory without our file.
-    fn is_unfinished(&self) -> bool {
-        let mode = fs::metadata(self.directory()).map(|metadata| metadata.mode() & 0o7777);
-        mode.is_ok_and(|mode| mode == UNFINISHED)
+    fn is_unfinished(&self) -> Result<bool> {
+        let metadata = file::metadata(self.directory())?;
+        Ok(metadata.is_some_and(|metadata| metadata.mode() & 0o7777 == UNFINISHED))
     }
 
     fn directory(&self) -> &Path {

@@ -189,7 +189,7 @@ pub fn is_source(path: &Path) -> Result<bool> {
     if let Some(metadata) = file::metadata(path)? {
         return Ok(metadata.is_file());
     }
-    match file::read_link(path) {
+    match file::read_link(path)? {
         None => Ok(false),
         // Another root may not have the device.
         Some(target) if target == Path::new("/dev/null") => Ok(false),

@@ -44,7 +44,11 @@ impl Types {
     fn scan(&mut self, directory: &Path, extensions: &[&str]) -> Result<()> {
         // An unmounted disk must not look as if all types had been removed.
         let found = file::metadata(directory)?;
-        if !found.map_or_else(|| !file::exists(directory), |found| found.is_dir()) {
+        let is_usable = match found {
+            Some(found) => found.is_dir(),
+            None => !file::exists(directory)?,
+        };
+        if !is_usable {
             bail!("{} is not a directory", directory.display());
         }
         for Listed { name, regular } in file::listing(directory)? {

@@ -154,7 +154,7 @@ impl<'a> Work<'a> {
     /// another one than `given`.
     fn is_shared(&self, given: Option<&NetNs>) -> Result<bool> {
         let name = &self.instance.nsname;
-        if !self.register.exists() {
+        if !self.register.exists()? {
             return Ok(false);
         }
         let found = NetNs::open(self.root, name)?.map(|namespace| namespace.id);
@@ -203,10 +203,10 @@ impl<'a> Work<'a> {
 
     /// Reports that the namespace was not created.
     fn give_up_namespace(&mut self, created: Result<Termination>) -> Result<u8> {
-        if let Ok(Termination::Killed(_)) = created {
-            self.leave()?; // it was not able to undo its work
-        } else {
-            self.register.remove(&self.instance.nstype)?;
+        match created {
+            Ok(Termination::Exited(_)) => self.register.remove(&self.instance.nstype)?,
+            // It was not able to undo its work.
+            Ok(Termination::Killed(_)) | Err(_) => self.leave()?,
         }
         created.map(Termination::status)
     }

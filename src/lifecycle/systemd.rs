@@ -10,6 +10,7 @@ use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::sys::exit::{Exit, OrExit};
+use crate::sys::file;
 use crate::sys::log;
 use crate::sys::progress::Progress;
 use crate::systemd::manager::{JobResult, Manager};
@@ -95,7 +96,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let status = units.explain(&failed, since, &job)?;
     settled?;
     // After a failed `down` function, the record remains.
-    let undone = match root.record(instance).exists() {
+    let undone = match file::exists(&root.record(instance))? {
         false => "cleaned up",
         true => "cleaning up failed, too",
     };

@@ -16,7 +16,7 @@ use crate::sys::log;
 pub fn delete(root: &Root, name: &NsName, force: bool) -> Result<()> {
     // Whoever looks for leftovers must not see the file without its namespace.
     let directory = root.netns_dir();
-    let _lock = match directory.exists() {
+    let _lock = match file::exists(&directory)? {
         true => lock_directory(&directory)?,
         false => None,
     };
@@ -67,7 +67,7 @@ pub fn release(root: &Root, name: &NsName) -> Result<()> {
 
 /// Deletes the namespace that a unit has created, if it was killed before it has deleted it.
 pub fn delete_interrupted(root: &Root, name: &NsName) -> Result<()> {
-    if !file::exists(&root.unit_namespace(name)) {
+    if !file::exists(&root.unit_namespace(name))? {
         return Ok(());
     }
     log::warn(&format!(

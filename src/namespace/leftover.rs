@@ -26,7 +26,7 @@ pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
     let directories = [root.netns_dir(), root.pins_dir()];
     let kinds = [LeftoverFile::Plain, LeftoverFile::Pin];
     // Without the directory, there are none.
-    if !root.netns_dir().exists() {
+    if !file::exists(&root.netns_dir())? {
         return Ok(found);
     }
     let _lock = lock_directory(&root.netns_dir())?;

@@ -78,7 +78,7 @@ impl Record {
     /// Whether `up` on either side has begun or succeeded.
     pub fn is_set_up(&self) -> Result<bool> {
         for side in [Side::Outside, Side::Inside] {
-            if self.unfinished(side)? || exists(&self.path(side))? {
+            if self.unfinished(side)? || file::exists(&self.path(side))? {
                 return Ok(true);
             }
         }
@@ -104,17 +104,17 @@ impl Record {
 
     /// Whether `up` on this side has begun and not succeeded.
     pub fn unfinished(&self, side: Side) -> Result<bool> {
-        exists(&self.begun(side))
+        file::exists(&self.begun(side))
     }
 
     /// Whether something is set up on this side by an `up` that did not succeed, or by a unit.
     pub fn has_to_stop(&self, side: Side) -> Result<bool> {
-        Ok(self.unfinished(side)? || (exists(&self.path(side))? && self.is_of_systemd()?))
+        Ok(self.unfinished(side)? || (file::exists(&self.path(side))? && self.is_of_systemd()?))
     }
 
     /// The same, and no `down` has tried to its end to take it down.
     pub fn interrupted(&self, side: Side) -> Result<bool> {
-        Ok(self.has_to_stop(side)? && !exists(&self.failed(side))?)
+        Ok(self.has_to_stop(side)? && !file::exists(&self.failed(side))?)
     }
 
     fn first_line(&self, side: Side) -> Result<Option<String>> {
@@ -190,7 +190,7 @@ impl LockedRecord {
     /// Records that `up` on this side has succeeded.
     pub fn finish(&self, side: Side) -> Result<()> {
         let begun = self.record.begun(side);
-        if exists(&begun)? {
+        if file::exists(&begun)? {
             fs::rename(&begun, self.record.path(side))
                 .with_context(|| format!("renaming {}", begun.display()))?;
         }
@@ -205,7 +205,7 @@ impl LockedRecord {
     /// Records that `down` on this side has failed: it has done what it can.
     pub fn fail(&self, side: Side) -> Result<()> {
         self.finish(side)?;
-        match exists(&self.record.path(side))? && self.record.is_of_systemd()? {
+        match file::exists(&self.record.path(side))? && self.record.is_of_systemd()? {
             true => file::write(&self.record.failed(side), b"", 0o600),
             false => Ok(()),
         }
@@ -320,9 +320,4 @@ fn parse(record: &[u8]) -> Option<Vec<(Slot, Vec<u8>)>> {
 fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     Some((&text[..end], &text[end + 1..]))
-}
-
-fn exists(path: &Path) -> Result<bool> {
-    path.try_exists()
-        .with_context(|| format!("looking at {}", path.display()))
 }

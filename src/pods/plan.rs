@@ -108,7 +108,7 @@ pub fn check(root: &Root, records: &[Record]) -> Result<()> {
     let others = Record::all(root)?;
     for record in records {
         let name = &record.name;
-        if file::exists(&root.pod(name)) {
+        if file::exists(&root.pod(name))? {
             bail!("pod {name} already exists: delete it with 'netnsctl pods delete'");
         }
         if NetNs::open(root, name)?.is_some() {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::pods::settings::Settings;
 use crate::sys::command;
+use crate::sys::file;
 use crate::sys::log;
 use crate::sys::user::require_root;
 
@@ -134,7 +135,7 @@ impl Ip {
                 return Ok(true);
             }
         }
-        Ok(Path::new("/sys/class/net").join(OVERLAY).exists())
+        file::exists(&Path::new("/sys/class/net").join(OVERLAY))
     }
 
     fn remove_all(&self) -> Result<()> {

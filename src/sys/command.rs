@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::errno::Errno;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, signal};
@@ -40,6 +41,21 @@ impl Termination {
 
     pub fn success(self) -> bool {
         self == Termination::Exited(0)
+    }
+
+    /// Reaps a child process that has ended. `None` while it runs.
+    pub fn of(child: Pid) -> nix::Result<Option<Self>> {
+        loop {
+            match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, status)) => return Ok(Some(Self::Exited(status as u8))),
+                Ok(WaitStatus::Signaled(_, signal, _)) => {
+                    return Ok(Some(Self::Killed(signal as i32)));
+                }
+                Ok(_) => return Ok(None),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 }
 
@@ -275,25 +291,31 @@ pub fn supervise(program: &Program) -> Result<Termination> {
     prctl::set_child_subreaper(true).context("becoming a subreaper")?;
     let earlier = children();
     let leader = program.spawn()?;
-    let end = loop {
-        let signal = waited.wait().context("waiting for signals")?;
-        if signal != Signal::SIGCHLD {
+    let end = wait(leader, waited).context("waiting for a program");
+    if end.is_err() {
+        // It must not run on unobserved.
+        let _ = killpg(leader, Signal::SIGKILL);
+    }
+    if !end.as_ref().is_ok_and(|end| end.success()) {
+        end_children(&earlier);
+    }
+    blocked.thread_set_mask().context("unblocking signals")?;
+    end
+}
+
+/// Waits for the leader of a process group, and passes signals on to the group. `waited` are blocked.
+fn wait(leader: Pid, waited: SigSet) -> nix::Result<Termination> {
+    loop {
+        if waited.wait()? != Signal::SIGCHLD {
             // Fails only if the group is gone. The next SIGCHLD reports that.
             let _ = killpg(leader, Signal::SIGTERM);
             // A stopped process would not terminate.
             let _ = killpg(leader, Signal::SIGCONT);
         }
-        match waitpid(leader, Some(WaitPidFlag::WNOHANG)).context("waiting for a program")? {
-            WaitStatus::Exited(_, status) => break Termination::Exited(status as u8),
-            WaitStatus::Signaled(_, signal, _) => break Termination::Killed(signal as i32),
-            _ => {}
+        if let Some(end) = Termination::of(leader)? {
+            return Ok(end);
         }
-    };
-    if !end.success() {
-        end_children(&earlier);
     }
-    blocked.thread_set_mask().context("unblocking signals")?;
-    Ok(end)
 }
 
 /// The child processes of this process (proc(5)).

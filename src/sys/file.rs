@@ -76,7 +76,7 @@ pub fn write_in_place(path: &Path, content: &[u8]) -> Result<()> {
 pub fn repair(path: &Path) -> Result<()> {
     let beside = beside(path);
     if let Some(content) = read(&beside)? {
-        if exists(path) {
+        if exists(path)? {
             overwrite(path, &content).with_context(|| format!("repairing {}", path.display()))?;
         }
         remove(&beside)?;
@@ -267,15 +267,27 @@ fn metadata_of(path: &Path) -> io::Result<Option<Metadata>> {
         .missing_ok()
 }
 
-/// The target of the symlink `path`. `None` if it does not exist.
-pub fn read_link(path: &Path) -> Option<PathBuf> {
-    let path = rooted::entry(path).ok()?;
-    fs::read_link(&*path).ok()
+/// The target of the symlink `path`. `None` if it does not exist or is no symlink.
+pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
+    let target = rooted::entry(path).and_then(|path| fs::read_link(&*path));
+    match target {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        target => target
+            .missing_ok()
+            .with_context(|| format!("reading the symlink {}", path.display())),
+    }
 }
 
 /// Whether `path` exists, even as a dangling symlink.
-pub fn exists(path: &Path) -> bool {
-    rooted::entry(path).is_ok_and(|path| fs::symlink_metadata(&*path).is_ok())
+///
+/// # Errors
+/// It cannot be known: what is not seen may be there.
+pub fn exists(path: &Path) -> Result<bool> {
+    let found = rooted::entry(path).and_then(|path| fs::symlink_metadata(&*path));
+    let found = found
+        .missing_ok()
+        .with_context(|| format!("looking at {}", path.display()))?;
+    Ok(found.is_some())
 }
 
 /// The file name of `path`, if it is UTF-8.
@@ -298,13 +310,22 @@ pub fn remove_empty(path: &Path) {
 
 /// Removes temporary files that killed programs left in `directory`. No program may be writing there.
 pub fn remove_temporary(directory: &Path) -> Result<()> {
+    for path in temporary_files(directory)? {
+        remove(&path)?;
+    }
+    Ok(())
+}
+
+/// The temporary files in `directory`. Those that no program is writing are leftovers of killed programs.
+pub fn temporary_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for name in names(directory)?.iter().filter(|name| is_temporary(name)) {
         let path = directory.join(name);
         if metadata(&path)?.is_some_and(|metadata| metadata.is_file()) {
-            remove(&path)?;
+            found.push(path);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Removes the directory `path` with its contents. `false` if it did not exist.

@@ -16,7 +16,6 @@ use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stdin, fork, getppid, setsid};
 
 use crate::sys::command::Termination;
@@ -121,21 +120,23 @@ impl Steps {
                 // SAFETY: exits without running the parent's exit handlers.
                 unsafe { libc::_exit(status.into()) }
             }
-            ForkResult::Parent { child } => self.wait(child),
+            ForkResult::Parent { child } => {
+                let end = self.wait(child).context("waiting for a child process");
+                if end.is_err() {
+                    // It must not run on unobserved.
+                    let _ = kill(child, Signal::SIGKILL);
+                }
+                end
+            }
         }
     }
 
-    fn wait(&mut self, child: Pid) -> Result<Termination> {
+    fn wait(&mut self, child: Pid) -> nix::Result<Termination> {
         loop {
-            match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, status)) => return Ok(Termination::Exited(status as u8)),
-                Ok(WaitStatus::Signaled(_, signal, _)) => {
-                    return Ok(Termination::Killed(signal as i32));
-                }
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno).context("waiting for a child process"),
+            if let Some(end) = Termination::of(child)? {
+                return Ok(end);
             }
-            if self.signals.wait().context("waiting for signals")? != Signal::SIGCHLD {
+            if self.signals.wait()? != Signal::SIGCHLD {
                 self.interrupted = true;
                 let _ = kill(child, Signal::SIGTERM);
                 // A stopped process would not terminate.

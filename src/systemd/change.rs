@@ -105,7 +105,8 @@ impl Undo {
         for (path, _) in &change.files {
             undo.files.push((path.clone(), content(path)?));
             let directory = path.parent().unwrap_or(path);
-            if !directory.exists() && !undo.directories.iter().any(|other| other == directory) {
+            if !file::exists(directory)? && !undo.directories.iter().any(|other| other == directory)
+            {
                 undo.directories.push(directory.to_owned());
             }
         }
@@ -187,7 +188,7 @@ impl<'a> Units<'a> {
 /// # Errors
 /// It is neither a text file nor a symlink, so it is not ours.
 fn content(path: &Path) -> Result<Option<Content>> {
-    if let Some(target) = file::read_link(path) {
+    if let Some(target) = file::read_link(path)? {
         return Ok(Some(Content::Link(target)));
     }
     match file::read(path)?.map(String::from_utf8) {

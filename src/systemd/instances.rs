@@ -96,7 +96,7 @@ pub fn require_units(root: &Root, instance: &Instance) -> Result<()> {
     let unit = root
         .unit_dir()
         .join(unit::copy(Side::Inside, &instance.nstype));
-    if !unit.exists() {
+    if !file::exists(&unit)? {
         return Err(anyhow!(
             "NSTYPE '{}' has no unit {}: run netnsupdate",
             instance.nstype,

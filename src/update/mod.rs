@@ -220,7 +220,7 @@ impl Pending {
         let Some(mark) = &self.mark else {
             return Ok(());
         };
-        if self.always || mark.exists() {
+        if self.always || file::exists(mark)? {
             manager.reload()?;
             file::remove(mark)?;
         }
@@ -285,7 +285,7 @@ fn existing(unit_dir: &Path, units: &[Listed]) -> Copies {
 fn look_at(path: &Path, regular: bool) -> Result<UnitFile> {
     let mut link = None;
     if !regular {
-        link = file::read_link(path);
+        link = file::read_link(path)?;
         // Another root may not have the device.
         if link.as_deref() == Some(Path::new("/dev/null")) {
             return Ok(UnitFile::Masked);

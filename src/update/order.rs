@@ -41,6 +41,16 @@ struct Wanted {
 pub fn plan(root: &Root, types: &Types, units: &[Listed], plan: &mut Plan) {
     let mut wanted = Wanted::default();
     let existing = existing(root, units, &mut wanted.problems);
+    let leftovers =
+        drop_in_dirs(units).map(|(name, _)| file::temporary_files(&root.unit_dir().join(name)));
+    for leftovers in leftovers {
+        match leftovers {
+            Ok(paths) => plan
+                .actions
+                .extend(paths.into_iter().map(Action::RemoveDropIn)),
+            Err(error) => wanted.problems.push(format!("{error:#}")),
+        }
+    }
     if !types.found.is_empty() {
         wanted.read(types);
         wanted.drop_cycles(&existing);
@@ -197,10 +207,7 @@ fn existing(
     problems: &mut Vec<String>,
 ) -> BTreeMap<PathBuf, DropIn> {
     let mut existing = BTreeMap::new();
-    for name in units.iter().filter_map(|unit| unit.name.to_str()) {
-        let Some(owner) = name.strip_suffix(".d").and_then(owner) else {
-            continue;
-        };
+    for (name, owner) in drop_in_dirs(units) {
         for (file, of_update) in [(DROP_IN_OF_UPDATE, true), (DROP_IN_OF_CTL, false)] {
             let path = root.unit_dir().join(name).join(file);
             match file::read_text(&path) {
@@ -221,6 +228,12 @@ fn existing(
         }
     }
     existing
+}
+
+/// The directories that may have drop-ins for requirements, with their owners.
+fn drop_in_dirs(units: &[Listed]) -> impl Iterator<Item = (&str, Owner)> {
+    let names = units.iter().filter_map(|unit| unit.name.to_str());
+    names.filter_map(|name| Some((name, name.strip_suffix(".d").and_then(owner)?)))
 }
 
 /// The owner of the requirements in the drop-ins of a unit.

@@ -54,8 +54,19 @@ fn tree() -> Tree {
     );
     tree.unit("netns-stale@.service", OLD);
     tree.unit("netns-mine@.service", "[Service]\n");
+    for (name, requires) in [("new-a", "current@b"), ("old-a", "new@b")] {
+        let path = format!("etc/conf.d/netns/{name}.conf");
+        tree.write(path, &format!("NETNS_REQUIRES={requires}\n"));
+    }
+    tree.unit(
+        "netns_outside-old@a.service.d/50-netns-requires.conf",
+        OLD_DROP_IN,
+    );
     tree
 }
+
+/// What an earlier content of `old-a.conf` asked for.
+const OLD_DROP_IN: &str = "# Written by netnsupdate from NETNS_REQUIRES in /etc/conf.d/netns/old-a.conf\n[Unit]\n";
 
 type Units = BTreeMap<String, String>;
 
@@ -70,7 +81,7 @@ fn before_and_after() -> (Units, Units) {
 fn assert_whole(tree: &Tree, before: &Units, after: &Units, context: &str) {
     let now = tree.units();
     for (name, text) in &now {
-        if name.starts_with(".systemd-netns-") {
+        if name.contains(".systemd-netns-") {
             continue;
         }
         let known = [before, after].map(|units| units.get(name));

@@ -85,17 +85,24 @@ impl Tree {
         Outcome::of(&mut self.command())
     }
 
-    /// The unit directory: the text of each file, or the target of a link.
+    /// The unit directory: the text of each file in it and below, or the target of a link.
     pub fn units(&self) -> BTreeMap<String, String> {
         let mut units = BTreeMap::new();
-        for entry in fs::read_dir(self.unit_dir()).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            let text = match fs::read_link(&path) {
-                Ok(target) => format!("-> {}", target.display()),
-                Err(_) => fs::read_to_string(&path).unwrap(),
-            };
-            units.insert(name, text);
+        let mut directories = vec![self.unit_dir()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let text = match fs::read_link(&path) {
+                    Ok(target) => format!("-> {}", target.display()),
+                    Err(_) => fs::read_to_string(&path).unwrap(),
+                };
+                let name = path.strip_prefix(self.unit_dir()).unwrap();
+                units.insert(name.to_str().unwrap().to_owned(), text);
+            }
         }
         units
     }

@@ -53,7 +53,7 @@ impl New {
         file::remove_temporary(&root.conf_dir())?;
         // A previous run was killed between the two files.
         let script = file::read(&paths[0]).ok().flatten();
-        if script.as_deref() == Some(texts[0].as_bytes()) && !file::exists(&paths[1]) {
+        if script.as_deref() == Some(texts[0].as_bytes()) && !file::exists(&paths[1])? {
             file::write_new(&paths[1], texts[1].as_bytes(), 0o644)?;
         } else {
             paths.iter().try_for_each(|path| refuse(path))?;

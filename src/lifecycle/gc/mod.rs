@@ -172,7 +172,7 @@ pub fn require_host(root: &Root) -> Result<()> {
         "this is not the network namespace of the host"
     } else if inode(&run)? != inode(Path::new("/proc/1/root/run"))? {
         "this /run is not that of the host"
-    } else if Path::new(INITIAL_NETWORK).exists()
+    } else if file::exists(Path::new(INITIAL_NETWORK))?
         && inode(Path::new("/proc/self/ns/pid"))?.1 != INITIAL_PROCESSES
     {
         "this container shares the network of its host, and not its processes"
@@ -203,7 +203,7 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     let is_network =
         |leftover: &Leftover| matches!(leftover, Leftover::Link { .. } | Leftover::Table { .. });
     // In a container with the network of its host, they belong to the host.
-    if !root.state_dir().exists() && found.iter().any(is_network) {
+    if !file::exists(&root.state_dir())? && found.iter().any(is_network) {
         found.retain(|leftover| !is_network(leftover));
         unseen.push(format!(
             "whose links and tables there are: {} does not exist",

@@ -83,7 +83,7 @@ pub fn check_resolv_conf(
         );
     }
     let place = root.path("/etc/resolv.conf");
-    if let Some(target) = file::read_link(&place) {
+    if let Some(target) = file::read_link(&place)? {
         let target = Path::new("/etc").join(target);
         let file_name = target.file_name().unwrap_or_default();
         let directory = target.parent().unwrap_or(&target).to_string_lossy();

@@ -102,7 +102,7 @@ impl Attachment {
             keep: request.keep,
             directory_made: match &old {
                 Some(old) => old.directory_made,
-                None => !directory.exists(),
+                None => !file::exists(&directory)?,
             },
         }
         .text();
@@ -196,7 +196,7 @@ fn check_free(
         }
         return Ok(());
     }
-    if file::exists(&drop_in) {
+    if file::exists(&drop_in)? {
         bail!("{} was not written by netnsctl attach", drop_in.display());
     }
     if let Some(template) = service.template() {
@@ -260,7 +260,7 @@ pub fn detach(
     let directory = service.drop_in_dir(root);
     let drop_in = directory.join(DROP_IN);
     let Some(old) = old else {
-        if file::exists(&drop_in) {
+        if file::exists(&drop_in)? {
             bail!("{} was not written by netnsctl attach", drop_in.display());
         }
         bail!(

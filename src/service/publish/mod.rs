@@ -129,11 +129,15 @@ impl Publication<'_> {
     }
 
     /// The symlinks through which the units of instances start the socket.
-    fn links(&self, root: &Root, wants: &[PathBuf]) -> Vec<PathBuf> {
-        let links = wants
-            .iter()
-            .map(|wants| root.unit_dir().join(wants).join(self.socket()));
-        links.filter(|link| file::exists(link)).collect()
+    fn links(&self, root: &Root, wants: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for wants in wants {
+            let link = root.unit_dir().join(wants).join(self.socket());
+            if file::exists(&link)? {
+                found.push(link);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -180,7 +184,7 @@ pub fn publish(
             from: from.map(Target::nsname),
         };
         let socket = root.unit_dir().join(publication.socket());
-        if file::exists(&socket) {
+        if file::exists(&socket)? {
             bail!("{publication} is already published to '{name}': run 'netnsctl unpublish' first");
         }
         let texts = Texts {
@@ -253,7 +257,7 @@ pub fn unpublish(
             Some(text) if text.starts_with(MARKER) => {}
             Some(_) => bail!("{} was not written by netnsctl publish", socket.display()),
         }
-        for link in publication.links(root, &wants) {
+        for link in publication.links(root, &wants)? {
             change.remove_empty(link.parent().unwrap_or(&link).to_owned());
             change.remove(link);
         }
