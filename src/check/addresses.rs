@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::host::Host;
+use super::host::HostLinks;
 use super::{Configuration, Finding, Severity};
 
 /// The keywords of `ip address add` that take a value (ip-address(8)).
@@ -42,7 +42,7 @@ struct Assigned<'a> {
 /// reported once, for one that is `wanted` if any is.
 pub fn check(
     configurations: &[Configuration],
-    host: &Host,
+    host: &HostLinks,
     wanted: impl Fn(&Configuration) -> bool,
 ) -> Vec<Finding> {
     let all: Vec<Assigned> = configurations.iter().flat_map(assigned).collect();

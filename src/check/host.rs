@@ -14,12 +14,12 @@ use crate::sys::exit::{self, Exit};
 
 /// The links of this process' network namespace, with their addresses.
 #[derive(Debug, Default)]
-pub struct Host {
+pub struct HostLinks {
     /// `None` if they could not be read. Without link-local IPv6 addresses.
     pub links: Option<BTreeMap<String, Vec<IpNet>>>,
 }
 
-impl Host {
+impl HostLinks {
     pub fn read(not_checked: &mut Vec<String>) -> Self {
         let links =
             links().map_err(|error| not_checked.push(format!("links of the host: {error:#}")));

@@ -163,7 +163,7 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
             report.not_checked.extend(found.not_checked);
         }
     }
-    let host = host::Host::read(&mut report.not_checked);
+    let host = host::HostLinks::read(&mut report.not_checked);
     for configuration in configurations.iter().filter(|c| wanted(&c.instance.nstype)) {
         report.add(functions::check(configuration, &types));
         report.add(values::check(root, configuration));

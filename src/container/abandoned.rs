@@ -5,8 +5,8 @@ use std::fmt;
 use anyhow::Result;
 
 use super::interface;
-use super::plugin::Call;
-use super::record::{self, Key, Locked, Record};
+use super::plugin::PluginCall;
+use super::record::{self, ContainerRecord, Key, Locked};
 use crate::instance::paths::Root;
 use crate::namespace::{self, NetNs};
 
@@ -42,7 +42,7 @@ pub fn find(root: &Root) -> Result<Vec<Abandoned>> {
     Ok(found)
 }
 
-fn is_abandoned(root: &Root, record: &Record) -> Result<bool> {
+fn is_abandoned(root: &Root, record: &ContainerRecord) -> Result<bool> {
     let name = record.instance()?.nsname;
     let Some(ours) = namespace::made_by_us(root, &name)? else {
         return Ok(true);
@@ -66,11 +66,11 @@ impl Abandoned {
             return Ok(false);
         }
         if let Some(addresses) = &record.addresses {
-            let call = Call {
+            let call = PluginCall {
                 container: self.key.container().to_owned(),
                 ifname: self.key.ifname().to_owned(),
                 path: addresses.path.clone(),
-                ..Call::default()
+                ..PluginCall::default()
             };
             call.run(&addresses.plugin, "DEL", &addresses.configuration)?;
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::interface::hash;
-use super::plugin::Call;
+use super::plugin::PluginCall;
 use super::record::check_ifname;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
@@ -20,7 +20,7 @@ use crate::sys::file;
 
 /// The interface that the plugins set up.
 #[derive(Debug)]
-pub struct Target {
+pub struct ChainTarget {
     pub nsname: NsName,
     /// The state file, which exists between ADD and DEL, and has what DEL and CHECK need.
     pub state: PathBuf,
@@ -28,22 +28,22 @@ pub struct Target {
 
 /// What ADD needs.
 #[derive(Debug)]
-pub struct Network {
+pub struct PluginNetwork {
     /// The file with the list of plugins.
     pub configuration: PathBuf,
     /// The directories of plugins, separated by colons.
     pub path: String,
     /// The name of the interface inside.
     pub ifname: String,
-    pub runtime: Runtime,
+    pub runtime: RuntimeConfig,
 }
 
 /// The keys of `runtimeConfig`, each for the plugins that declare the capability.
-pub type Runtime = Map<String, Value>;
+pub type RuntimeConfig = Map<String, Value>;
 
 /// The content of a state file: the arguments and the result of ADD.
 #[derive(Debug, Serialize, Deserialize)]
-struct State {
+struct ChainState {
     container: String,
     ifname: String,
     path: String,
@@ -52,9 +52,9 @@ struct State {
     result: Value,
 }
 
-impl State {
-    fn call(&self, netns: String) -> Call {
-        Call {
+impl ChainState {
+    fn call(&self, netns: String) -> PluginCall {
+        PluginCall {
             container: self.container.clone(),
             netns,
             ifname: self.ifname.clone(),
@@ -65,7 +65,13 @@ impl State {
     }
 
     /// Calls a plugin with the result of the previous one.
-    fn run(&self, call: &Call, command: &str, plugin: &Value, previous: &Value) -> Result<Value> {
+    fn run(
+        &self,
+        call: &PluginCall,
+        command: &str,
+        plugin: &Value,
+        previous: &Value,
+    ) -> Result<Value> {
         let mut configuration = plugin.clone();
         if !previous.is_null() {
             configuration["prevResult"] = previous.clone();
@@ -101,11 +107,11 @@ impl State {
 /// Reads the configuration of a network, a list of plugins or a single one, and returns the
 /// configuration of each plugin, with the name and the version of the list, and with the keys of
 /// `runtime` that it has a capability for.
-fn plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
+fn plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
     read_plugins(path, runtime).with_context(|| path.display().to_string())
 }
 
-fn read_plugins(path: &Path, runtime: &Runtime) -> Result<Vec<Value>> {
+fn read_plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
     let text = file::read(path)?.with_context(|| format!("there is no {}", path.display()))?;
     let list: Value = serde_json::from_slice(&text)?;
     let name = list["name"].as_str().context("'name' is missing")?;
@@ -150,10 +156,10 @@ fn kind(plugin: &Value) -> Result<&str> {
 }
 
 /// Checks that the configuration of a network is valid and that its plugins are installed.
-pub fn verify(network: &Network) -> Result<()> {
-    let call = Call {
+pub fn verify(network: &PluginNetwork) -> Result<()> {
+    let call = PluginCall {
         path: network.path.clone(),
-        ..Call::default()
+        ..PluginCall::default()
     };
     let source = || network.configuration.display().to_string();
     for plugin in plugins(&network.configuration, &network.runtime)? {
@@ -169,9 +175,9 @@ pub fn verify(network: &Network) -> Result<()> {
 ///
 /// # Errors
 /// A plugin failed, which the error names. DEL has been run for all plugins.
-pub fn add(root: &Root, target: &Target, network: &Network) -> Result<Value> {
+pub fn add(root: &Root, target: &ChainTarget, network: &PluginNetwork) -> Result<Value> {
     check_ifname(&network.ifname)?;
-    let mut state = State {
+    let mut state = ChainState {
         container: container_id(&target.nsname),
         ifname: network.ifname.clone(),
         path: network.path.clone(),
@@ -199,7 +205,12 @@ pub fn add(root: &Root, target: &Target, network: &Network) -> Result<Value> {
     Ok(state.result)
 }
 
-fn undo(state: &State, target: &Target, netns: String, error: anyhow::Error) -> anyhow::Error {
+fn undo(
+    state: &ChainState,
+    target: &ChainTarget,
+    netns: String,
+    error: anyhow::Error,
+) -> anyhow::Error {
     let failed = state.delete(netns);
     match failed.is_empty() {
         true => match file::remove(&target.state) {
@@ -214,8 +225,8 @@ fn undo(state: &State, target: &Target, netns: String, error: anyhow::Error) -> 
 ///
 /// # Errors
 /// Plugins failed, all of which the error names. The state file is kept for another attempt.
-pub fn delete(root: &Root, target: &Target) -> Result<()> {
-    let Some(state) = State::read(&target.state)? else {
+pub fn delete(root: &Root, target: &ChainTarget) -> Result<()> {
+    let Some(state) = ChainState::read(&target.state)? else {
         return Ok(());
     };
     let failed = state.delete(netns(root, &target.nsname));
@@ -229,8 +240,8 @@ pub fn delete(root: &Root, target: &Target) -> Result<()> {
 ///
 /// # Errors
 /// The network is not up, or a plugin, which the error names, found a difference.
-pub fn check(root: &Root, target: &Target) -> Result<()> {
-    let state = State::read(&target.state)?;
+pub fn check(root: &Root, target: &ChainTarget) -> Result<()> {
+    let state = ChainState::read(&target.state)?;
     let state = state.with_context(|| format!("'{}' is not up", target.nsname))?;
     let call = state.call(netns(root, &target.nsname));
     for plugin in &state.plugins {
@@ -257,8 +268,12 @@ pub fn resolv_conf(result: &Value) -> String {
 }
 
 /// The keys of `runtimeConfig` for published ports, addresses and a MAC address.
-pub fn runtime(ports: &[super::Port], addresses: &[ipnet::IpNet], mac: Option<&str>) -> Runtime {
-    let mut runtime = Runtime::new();
+pub fn runtime(
+    ports: &[super::Port],
+    addresses: &[ipnet::IpNet],
+    mac: Option<&str>,
+) -> RuntimeConfig {
+    let mut runtime = RuntimeConfig::new();
     if !ports.is_empty() {
         let ports = ports.iter().map(|port| {
             let mut json = json!({
@@ -310,7 +325,7 @@ fn container_id(name: &NsName) -> String {
 mod tests {
     use super::*;
 
-    fn plugins_of(text: &str, runtime: &Runtime) -> Result<Vec<Value>> {
+    fn plugins_of(text: &str, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(&file, text)?;
         plugins(file.path(), runtime)
@@ -328,7 +343,7 @@ mod tests {
         );
         assert_eq!(plugins[1]["runtimeConfig"]["mac"], "02:00:00:00:00:01");
         let single = r#"{"cniVersion": "0.4.0", "name": "n", "type": "a"}"#;
-        assert_eq!(plugins_of(single, &Runtime::new()).unwrap().len(), 1);
+        assert_eq!(plugins_of(single, &RuntimeConfig::new()).unwrap().len(), 1);
         assert!(plugins_of(single, &runtime).is_err());
     }
 
@@ -343,7 +358,7 @@ mod tests {
             r#"{"cniVersion": "1.0.0", "name": "../n", "type": "a"}"#,
             r#"{"name": "n", "type": "a"}"#,
         ] {
-            assert!(plugins_of(bad, &Runtime::new()).is_err(), "{bad}");
+            assert!(plugins_of(bad, &RuntimeConfig::new()).is_err(), "{bad}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use ipnet::IpNet;
 
-use super::variables::{PREFIX, Value, Variables};
+use super::variables::{BashValue, ContainerVariables, PREFIX};
 use crate::check::Declarations;
 use crate::instance::name::NsType;
 
@@ -22,27 +22,27 @@ pub struct Facts {
     pub name: String,
     /// The required name of the interface inside; `None` if a previous plugin has created it.
     pub ifname: Option<String>,
-    pub addresses: Vec<Address>,
-    pub routes: Vec<Route>,
-    pub dns: Dns,
+    pub addresses: Vec<ContainerAddress>,
+    pub routes: Vec<ContainerRoute>,
+    pub dns: ContainerDns,
     pub mac: Option<String>,
     pub ports: Vec<Port>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
+pub struct ContainerAddress {
     pub address: IpNet,
     pub gateway: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route {
+pub struct ContainerRoute {
     pub destination: IpNet,
     pub gateway: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dns {
+pub struct ContainerDns {
     pub servers: Vec<String>,
     pub search: Vec<String>,
 }
@@ -120,13 +120,13 @@ impl Facts {
         &self,
         nstype: &NsType,
         declared: &Declarations,
-        given: &Variables,
-    ) -> Result<Variables> {
+        given: &ContainerVariables,
+    ) -> Result<ContainerVariables> {
         let facts = self.by_name();
         if !declared.container.is_empty() {
             self.require_taken(nstype, declared, given)?;
         }
-        let mut variables = Variables::new();
+        let mut variables = ContainerVariables::new();
         for (fact, variable) in &declared.container {
             let found = facts.iter().find(|(name, _)| name == fact);
             if let Some((_, value)) = found.filter(|(_, value)| !value.is_empty()) {
@@ -143,7 +143,7 @@ impl Facts {
         &self,
         nstype: &NsType,
         declared: &Declarations,
-        given: &Variables,
+        given: &ContainerVariables,
     ) -> Result<()> {
         let takes = |facts: &[&str]| {
             let mut taken = declared.container.iter();
@@ -175,20 +175,20 @@ impl Facts {
     }
 
     /// The facts by name. The value of an unknown fact is empty.
-    fn by_name(&self) -> Vec<(&'static str, Value)> {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let list = |words: Vec<String>| Value::List(words);
+    fn by_name(&self) -> Vec<(&'static str, BashValue)> {
+        let text = |text: &str| BashValue::Text(text.to_owned());
+        let list = |words: Vec<String>| BashValue::List(words);
         let addresses = &self.addresses;
         // The addresses are reserved for this container: no duplicate address detection is needed.
-        let nodad = |address: &Address| match address.address {
+        let nodad = |address: &ContainerAddress| match address.address {
             IpNet::V4(_) => "",
             IpNet::V6(_) => " nodad",
         };
-        let alone = |address: &Address| {
+        let alone = |address: &ContainerAddress| {
             let alone = IpNet::from(address.address.addr());
             format!("{alone}{}", nodad(address))
         };
-        let gateway = |address: &Address| {
+        let gateway = |address: &ContainerAddress| {
             let gateway = IpNet::from(address.gateway?);
             Some(format!("{gateway}{}", nodad(address)))
         };
@@ -198,7 +198,8 @@ impl Facts {
         outside.dedup();
         let gateways = addresses.iter().filter_map(|address| self.gateway(address));
         let others = self.routes.iter().filter(|route| !is_default(route));
-        let route = |route: &Route| match route.gateway.or_else(|| self.gateway_of(route)) {
+        let route = |route: &ContainerRoute| match route.gateway.or_else(|| self.gateway_of(route))
+        {
             Some(gateway) => format!("{} via {gateway}", route.destination),
             None => route.destination.to_string(),
         };
@@ -227,9 +228,9 @@ impl Facts {
 
     /// The default gateway for the family of an address. If there are routes, it is that of the default
     /// route among them.
-    fn gateway(&self, address: &Address) -> Option<IpAddr> {
+    fn gateway(&self, address: &ContainerAddress) -> Option<IpAddr> {
         let v4 = address.address.addr().is_ipv4();
-        let same = |route: &&Route| route.destination.addr().is_ipv4() == v4;
+        let same = |route: &&ContainerRoute| route.destination.addr().is_ipv4() == v4;
         if self.routes.is_empty() {
             return address.gateway;
         }
@@ -237,7 +238,7 @@ impl Facts {
         default.gateway.or(address.gateway)
     }
 
-    fn gateway_of(&self, route: &Route) -> Option<IpAddr> {
+    fn gateway_of(&self, route: &ContainerRoute) -> Option<IpAddr> {
         let v4 = route.destination.addr().is_ipv4();
         let mut same = self.addresses.iter();
         same.find(|address| address.address.addr().is_ipv4() == v4)?
@@ -245,7 +246,7 @@ impl Facts {
     }
 }
 
-fn is_default(route: &Route) -> bool {
+fn is_default(route: &ContainerRoute) -> bool {
     route.destination.prefix_len() == 0
 }
 
@@ -263,21 +264,21 @@ mod tests {
     fn facts_reach_the_variables_of_a_type() {
         let facts = Facts {
             ifname: Some("eth0".into()),
-            addresses: vec![Address {
+            addresses: vec![ContainerAddress {
                 address: "10.0.0.5/24".parse().unwrap(),
                 gateway: Some("10.0.0.1".parse().unwrap()),
             }],
             ..Facts::default()
         };
-        let given = Variables::from([("GW".into(), Value::Text("10.0.0.9".into()))]);
+        let given = ContainerVariables::from([("GW".into(), BashValue::Text("10.0.0.9".into()))]);
         let variables = facts
             .variables(&"veth".parse().unwrap(), &veth(), &given)
             .unwrap();
-        let list = |word: &str| Value::List(vec![word.into()]);
-        assert_eq!(variables["IN"], Value::Text("eth0".into()));
+        let list = |word: &str| BashValue::List(vec![word.into()]);
+        assert_eq!(variables["IN"], BashValue::Text("eth0".into()));
         assert_eq!(variables["ADDR"], list("10.0.0.5/32"));
         assert_eq!(variables["OUT"], list("10.0.0.1/32"));
-        assert_eq!(variables["GW"], Value::Text("10.0.0.9".into()));
+        assert_eq!(variables["GW"], BashValue::Text("10.0.0.9".into()));
         assert_eq!(variables["CONTAINER_GATEWAY"], list("10.0.0.1"));
     }
 
@@ -288,7 +289,11 @@ mod tests {
             ..Facts::default()
         };
         let variables = |declared: &Declarations| {
-            facts.variables(&"veth".parse().unwrap(), declared, &Variables::new())
+            facts.variables(
+                &"veth".parse().unwrap(),
+                declared,
+                &ContainerVariables::new(),
+            )
         };
         let error = variables(&veth()).unwrap_err().to_string();
         assert!(error.contains("does not support MAC address"), "{error}");

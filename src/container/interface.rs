@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::facts::Facts;
-use super::record::{Ipam, Locked, Record};
-use super::report::{self, Report};
-use super::variables::{self, Variables};
+use super::record::{ContainerRecord, Ipam, Locked};
+use super::report::{self, InterfaceReport};
+use super::variables::{self, ContainerVariables};
 use crate::check::Declarations;
 use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
@@ -23,11 +23,11 @@ use crate::sys::user::require_root;
 
 /// The configuration of a network.
 #[derive(Debug)]
-pub struct Plan {
+pub struct NetworkPlan {
     pub nstype: NsType,
     /// The template of NSNAME (see [`fill`]); by default, NSNAME is a hash of the container's ID.
     pub nsname: Option<String>,
-    pub variables: Variables,
+    pub variables: ContainerVariables,
     pub ipam: Option<Ipam>,
 }
 
@@ -48,7 +48,7 @@ impl std::fmt::Display for NotUp {
 
 impl std::error::Error for NotUp {}
 
-impl Plan {
+impl NetworkPlan {
     /// The instance for an interface of a container.
     pub fn instance(&self, facts: &Facts, ifname: &str) -> Result<Instance> {
         let nsname = match &self.nsname {
@@ -83,11 +83,11 @@ pub fn namespace(path: &str) -> Result<NetNs> {
 pub fn attach(
     root: &Root,
     locked: &Locked,
-    plan: &Plan,
+    plan: &NetworkPlan,
     facts: &Facts,
     ifname: &str,
     netns: &str,
-) -> Result<Report> {
+) -> Result<InterfaceReport> {
     let instance = plan.instance(facts, ifname)?;
     let sources = sources::find(root, &instance, Trust::from_environment())?;
     let mut declared = Declarations::default();
@@ -101,7 +101,12 @@ pub fn attach(
     let before = report::links(namespace(netns)?)?;
     let namespace = namespace(netns)?;
     let ipam = plan.ipam.clone();
-    locked.set(&Record::new(&facts.network, &instance, netns, ipam))?;
+    locked.set(&ContainerRecord::new(
+        &facts.network,
+        &instance,
+        netns,
+        ipam,
+    ))?;
     let up = || {
         write_values(root, &instance, &variables)?;
         locked.divert_output()?;
@@ -127,7 +132,7 @@ fn require_free(root: &Root, instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-fn write_values(root: &Root, instance: &Instance, variables: &Variables) -> Result<()> {
+fn write_values(root: &Root, instance: &Instance, variables: &ContainerVariables) -> Result<()> {
     let path = root.container_values(instance);
     if let Some(directory) = path.parent() {
         file::make_directory(directory, 0o700)?;
@@ -157,7 +162,7 @@ fn forget(root: &Root, locked: &Locked, instance: &Instance) -> Result<()> {
 }
 
 /// Takes down a recorded interface, and removes its record.
-pub fn detach(root: &Root, locked: &Locked, record: &Record) -> Result<()> {
+pub fn detach(root: &Root, locked: &Locked, record: &ContainerRecord) -> Result<()> {
     let instance = record.instance()?;
     if lifecycle::down_in(root, &instance)? != 0 {
         return Err(not_up(locked, &instance).into());
@@ -166,7 +171,7 @@ pub fn detach(root: &Root, locked: &Locked, record: &Record) -> Result<()> {
 }
 
 /// Whether the interface is recorded as completely up.
-pub fn is_up(root: &Root, record: &Record) -> Result<bool> {
+pub fn is_up(root: &Root, record: &ContainerRecord) -> Result<bool> {
     let instance = record.instance()?;
     let stage = Register::of(root, &instance.nsname).stage(&instance.nstype)?;
     Ok(stage == Some(Stage::Up))
@@ -176,7 +181,12 @@ pub fn is_up(root: &Root, record: &Record) -> Result<bool> {
 ///
 /// # Errors
 /// The interface is not up, or not in the namespace `netns`.
-pub fn check(root: &Root, record: &Record, ifname: Option<&str>, netns: &str) -> Result<Report> {
+pub fn check(
+    root: &Root,
+    record: &ContainerRecord,
+    ifname: Option<&str>,
+    netns: &str,
+) -> Result<InterfaceReport> {
     let instance = record.instance()?;
     ensure!(is_up(root, record)?, "{instance} is not up");
     let given = namespace(netns)?;

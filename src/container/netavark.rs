@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::facts::{self, Address, Dns, Facts};
-use super::interface::{self, NotUp, Plan};
+use super::facts::{self, ContainerAddress, ContainerDns, Facts};
+use super::interface::{self, NetworkPlan, NotUp};
 use super::record::{Key, Locked};
-use super::report::Report;
+use super::report::InterfaceReport;
 use super::variables;
 use crate::instance::paths::Root;
 
@@ -26,13 +26,13 @@ struct Request {
     container_id: String,
     container_name: String,
     #[serde(default)]
-    port_mappings: Option<Vec<PortMapping>>,
-    network: Network,
+    port_mappings: Option<Vec<NetavarkPortMapping>>,
+    network: NetavarkNetwork,
     network_options: NetworkOptions,
 }
 
 #[derive(Debug, Deserialize)]
-struct Network {
+struct NetavarkNetwork {
     name: String,
     #[serde(default)]
     options: Option<BTreeMap<String, String>>,
@@ -60,7 +60,7 @@ struct NetworkOptions {
 }
 
 #[derive(Debug, Deserialize)]
-struct PortMapping {
+struct NetavarkPortMapping {
     container_port: u16,
     #[serde(default)]
     host_ip: String,
@@ -102,7 +102,7 @@ pub fn answer(root: &Root, words: &[OsString]) -> (bool, String) {
 /// a bridge of netavark.
 fn create(root: &Root) -> Result<Value> {
     let mut json: Value = read()?;
-    let network = Network::deserialize(&json).context("reading the network")?;
+    let network = NetavarkNetwork::deserialize(&json).context("reading the network")?;
     let plan = network.plan(None)?;
     interface::can_run(root, &plan.nstype)?;
     json["dns_enabled"] = false.into();
@@ -142,7 +142,7 @@ fn teardown(root: &Root, _netns: &str) -> Result<Value> {
 }
 
 /// What a request asks for, checked.
-pub fn requested(input: &[u8]) -> Result<(Key, Plan, Facts)> {
+pub fn requested(input: &[u8]) -> Result<(Key, NetworkPlan, Facts)> {
     let request: Request = parse(input)?;
     let options = request.network_options.options.as_ref();
     let plan = request.network.plan(options)?;
@@ -157,9 +157,9 @@ fn parse<T: for<'a> Deserialize<'a>>(input: &[u8]) -> Result<T> {
     serde_json::from_slice(input).context("reading the request on stdin")
 }
 
-impl Network {
+impl NetavarkNetwork {
     /// The plan from the options of the network and of the container, which take precedence.
-    fn plan(&self, of_container: Option<&BTreeMap<String, String>>) -> Result<Plan> {
+    fn plan(&self, of_container: Option<&BTreeMap<String, String>>) -> Result<NetworkPlan> {
         let mut options = self.options.clone().unwrap_or_default();
         options.extend(of_container.cloned().unwrap_or_default());
         let nstype = options.remove("nstype");
@@ -169,7 +169,7 @@ impl Network {
             .into_iter()
             .map(|(name, value)| (name, value.into()))
             .collect();
-        Ok(Plan {
+        Ok(NetworkPlan {
             nstype: nstype.parse()?,
             nsname,
             variables: variables::read(&variables)?,
@@ -199,7 +199,7 @@ impl Request {
             ifname: Some(options.interface_name.clone()),
             addresses: addresses.collect::<Result<_>>()?,
             routes: Vec::new(),
-            dns: Dns {
+            dns: ContainerDns {
                 servers: servers.map(IpAddr::to_string).collect(),
                 search: Vec::new(),
             },
@@ -209,12 +209,12 @@ impl Request {
     }
 }
 
-impl Network {
+impl NetavarkNetwork {
     /// An address that Podman has assigned, with the prefix length and the gateway of its subnet.
-    fn with_subnet(&self, address: IpAddr) -> Result<Address> {
+    fn with_subnet(&self, address: IpAddr) -> Result<ContainerAddress> {
         let mut subnets = self.subnets.iter().flatten();
         match subnets.find(|subnet| subnet.subnet.contains(&address)) {
-            Some(subnet) => Ok(Address {
+            Some(subnet) => Ok(ContainerAddress {
                 address: IpNet::new(address, subnet.subnet.prefix_len())?,
                 gateway: subnet.gateway,
             }),
@@ -223,7 +223,7 @@ impl Network {
     }
 }
 
-impl PortMapping {
+impl NetavarkPortMapping {
     fn ports(&self) -> Result<Vec<facts::Port>> {
         let each = (0..self.range.max(1)).map(|offset| {
             let beyond = || format!("the range of ports from {} exceeds 65535", self.host_port);
@@ -237,7 +237,7 @@ impl PortMapping {
 }
 
 /// The output of `setup`.
-fn status(report: &Report, facts: &Facts) -> Value {
+fn status(report: &InterfaceReport, facts: &Facts) -> Value {
     let mut interfaces = Map::new();
     for (index, link) in report.inside.iter().enumerate() {
         let addresses = report.addresses.iter().filter(|(at, _)| *at == index);
@@ -252,7 +252,7 @@ fn status(report: &Report, facts: &Facts) -> Value {
         let json = json!({"mac_address": link.mac, "subnets": subnets});
         interfaces.insert(link.name.clone(), json);
     }
-    let dns = match facts.dns == Dns::default() {
+    let dns = match facts.dns == ContainerDns::default() {
         true => &report.dns,
         false => &facts.dns,
     };

@@ -32,7 +32,7 @@ impl std::error::Error for PluginError {}
 
 /// The environment of plugins for one interface of one container.
 #[derive(Debug, Clone, Default)]
-pub struct Call {
+pub struct PluginCall {
     /// The ID of the container.
     pub container: String,
     /// The path of the network namespace; empty if it no longer exists.
@@ -44,7 +44,7 @@ pub struct Call {
     pub path: String,
 }
 
-impl Call {
+impl PluginCall {
     /// The path of a plugin.
     pub fn find(&self, name: &str) -> Result<PathBuf> {
         let is_name = !name.is_empty() && !name.contains('/') && name != "." && name != "..";

@@ -31,7 +31,7 @@ pub struct Key {
 
 /// The data that is needed to take an interface down.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Record {
+pub struct ContainerRecord {
     /// The name of the network.
     pub network: String,
     /// `NSTYPE@NSNAME`.
@@ -51,7 +51,7 @@ pub struct Ipam {
     pub path: String,
 }
 
-impl Record {
+impl ContainerRecord {
     pub fn new(network: &str, instance: &Instance, netns: &str, addresses: Option<Ipam>) -> Self {
         Self {
             network: network.to_owned(),
@@ -139,7 +139,7 @@ impl Locked {
     }
 
     /// The record; `None` if the interface is down.
-    pub fn record(&self) -> Result<Option<Record>> {
+    pub fn record(&self) -> Result<Option<ContainerRecord>> {
         let Some(text) = file::read(&self.path)? else {
             return Ok(None);
         };
@@ -147,7 +147,7 @@ impl Locked {
         record.with_context(|| format!("reading {}", self.path.display()))
     }
 
-    pub fn set(&self, record: &Record) -> Result<()> {
+    pub fn set(&self, record: &ContainerRecord) -> Result<()> {
         let text = serde_json::to_vec(record).context("writing a record")?;
         file::write(&self.path, &text, 0o600)
     }
@@ -193,7 +193,7 @@ impl Locked {
 }
 
 /// All recorded interfaces, with their records; `None` for one that cannot be parsed.
-pub fn all(root: &Root) -> Result<Vec<(Key, Option<Record>)>> {
+pub fn all(root: &Root) -> Result<Vec<(Key, Option<ContainerRecord>)>> {
     let mut all = Vec::new();
     for path in file::entries(&root.containers_dir())? {
         let name = file::name_of(&path).unwrap_or_default();

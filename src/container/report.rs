@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use ipnet::IpNet;
 
-use super::facts::{Address, Dns, Route};
+use super::facts::{ContainerAddress, ContainerDns, ContainerRoute};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::inventory::details;
@@ -15,7 +15,7 @@ use crate::namespace::{self, NetNs};
 
 /// A link, inside or outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interface {
+pub struct ReportedLink {
     pub name: String,
     pub mac: String,
     /// In bytes.
@@ -25,14 +25,14 @@ pub struct Interface {
 
 /// The network that an instance has set up.
 #[derive(Debug)]
-pub struct Report {
-    pub inside: Vec<Interface>,
-    pub outside: Vec<Interface>,
+pub struct InterfaceReport {
+    pub inside: Vec<ReportedLink>,
+    pub outside: Vec<ReportedLink>,
     /// Each address with the position of its interface in `inside`.
-    pub addresses: Vec<(usize, Address)>,
-    pub routes: Vec<Route>,
+    pub addresses: Vec<(usize, ContainerAddress)>,
+    pub routes: Vec<ContainerRoute>,
     /// The name servers in the namespace's own resolv.conf.
-    pub dns: Dns,
+    pub dns: ContainerDns,
 }
 
 /// `RT_TABLE_MAIN` (rtnetlink(7)).
@@ -57,7 +57,7 @@ pub fn read(
     instance: &Instance,
     before: &BTreeSet<u32>,
     ifname: Option<&str>,
-) -> Result<Report> {
+) -> Result<InterfaceReport> {
     let name = &instance.nsname;
     let namespace = NetNs::open(root, name)?.context("the network namespace is gone")?;
     let (mut links, addresses, routes) = inside(namespace, |connection| {
@@ -81,7 +81,7 @@ pub fn read(
         let is_end = |inside: &KernelLink| are_ends(inside, link);
         link.alias.as_deref() == Some(&mark) || links.iter().any(is_end)
     });
-    let routes: Vec<(u32, Route)> = routes.iter().filter_map(of_main_table).collect();
+    let routes: Vec<(u32, ContainerRoute)> = routes.iter().filter_map(of_main_table).collect();
     let default_of = |link: u32, v4: bool| {
         let mut defaults = routes.iter().filter(|(of, route)| {
             *of == link
@@ -97,11 +97,11 @@ pub fn read(
         };
         let gateway = default_of(address.link, address.address.is_ipv4());
         let address = IpNet::new(address.address, address.prefix)?;
-        with_gateways.push((at, Address { address, gateway }));
+        with_gateways.push((at, ContainerAddress { address, gateway }));
     }
     with_gateways.sort_by_key(|(at, _)| *at);
-    let of_links = |(link, _): &&(u32, Route)| links.iter().any(|l| l.index == *link);
-    Ok(Report {
+    let of_links = |(link, _): &&(u32, ContainerRoute)| links.iter().any(|l| l.index == *link);
+    Ok(InterfaceReport {
         routes: routes
             .iter()
             .filter(of_links)
@@ -122,8 +122,8 @@ fn inside<T: Send>(
     namespace::within(&namespace, || work(&mut Connection::open()?))
 }
 
-fn interface(link: KernelLink) -> Interface {
-    Interface {
+fn interface(link: KernelLink) -> ReportedLink {
+    ReportedLink {
         mac: netlink::mac(&link.mac),
         name: link.name,
         mtu: link.mtu,
@@ -146,7 +146,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// A route of the main table with the index of its link; `None` for routes that the kernel adds itself.
-fn of_main_table(route: &KernelRoute) -> Option<(u32, Route)> {
+fn of_main_table(route: &KernelRoute) -> Option<(u32, ContainerRoute)> {
     if route.table != TABLE_MAIN || route.kind != "unicast" || route.protocol == "kernel" {
         return None;
     }
@@ -159,7 +159,7 @@ fn of_main_table(route: &KernelRoute) -> Option<(u32, Route)> {
             .ok()?,
     };
     let gateway = route.gateway.as_ref().and_then(|text| text.parse().ok());
-    let route_to = Route {
+    let route_to = ContainerRoute {
         destination,
         gateway,
     };
@@ -167,13 +167,13 @@ fn of_main_table(route: &KernelRoute) -> Option<(u32, Route)> {
 }
 
 /// The name servers in the namespace's own resolv.conf; none if it uses that of the host.
-fn dns(root: &Root, instance: &Instance) -> Dns {
+fn dns(root: &Root, instance: &Instance) -> ContainerDns {
     let own = root.netns_etc(&instance.nsname);
     match details::dns(root, &instance.nsname) {
-        Some(dns) if dns.file.starts_with(&own.display().to_string()) => Dns {
+        Some(dns) if dns.file.starts_with(&own.display().to_string()) => ContainerDns {
             servers: dns.servers,
             search: dns.search,
         },
-        _ => Dns::default(),
+        _ => ContainerDns::default(),
     }
 }

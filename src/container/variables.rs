@@ -7,21 +7,21 @@ use serde_json::Value as Json;
 
 /// The value of a bash variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum BashValue {
     Text(String),
     List(Vec<String>),
 }
 
-pub type Variables = BTreeMap<String, Value>;
+pub type ContainerVariables = BTreeMap<String, BashValue>;
 
 /// The prefix of the variables that contain facts.
 pub const PREFIX: &str = "CONTAINER_";
 
-impl Value {
+impl BashValue {
     pub fn is_empty(&self) -> bool {
         match self {
-            Value::Text(text) => text.is_empty(),
-            Value::List(words) => words.is_empty(),
+            BashValue::Text(text) => text.is_empty(),
+            BashValue::List(words) => words.is_empty(),
         }
     }
 
@@ -54,11 +54,13 @@ fn word(json: &Json) -> Result<String> {
 ///
 /// # Errors
 /// The name or the value of a variable, which the error names, is not valid.
-pub fn read<'a>(object: impl IntoIterator<Item = (&'a String, &'a Json)>) -> Result<Variables> {
-    let mut variables = Variables::new();
+pub fn read<'a>(
+    object: impl IntoIterator<Item = (&'a String, &'a Json)>,
+) -> Result<ContainerVariables> {
+    let mut variables = ContainerVariables::new();
     for (name, json) in object {
         ensure!(is_variable(name), "invalid variable name '{name}'");
-        let value = Value::of_json(json).map_err(|error| error.context(name.clone()))?;
+        let value = BashValue::of_json(json).map_err(|error| error.context(name.clone()))?;
         variables.insert(name.clone(), value);
     }
     Ok(variables)
@@ -89,13 +91,13 @@ fn is_variable(name: &str) -> bool {
 }
 
 /// The content of the file that `__netns_read_values` reads.
-pub fn file(variables: &Variables) -> Vec<u8> {
+pub fn file(variables: &ContainerVariables) -> Vec<u8> {
     let mut words: Vec<String> = Vec::new();
     for (name, value) in variables {
         words.push(name.clone());
         match value {
-            Value::Text(text) => words.extend(["string".to_owned(), text.clone()]),
-            Value::List(items) => {
+            BashValue::Text(text) => words.extend(["string".to_owned(), text.clone()]),
+            BashValue::List(items) => {
                 words.push(items.len().to_string());
                 words.extend(items.iter().cloned());
             }

@@ -21,7 +21,7 @@ pub struct Counters {
     pub sockets: Vec<Sockets>,
     /// `None` if the kernel does not track connections.
     pub conntrack: Option<Conntrack>,
-    pub wireguard: Vec<Peer>,
+    pub wireguard: Vec<WireguardPeer>,
 }
 
 /// The sockets in use of one protocol and family.
@@ -44,7 +44,7 @@ pub struct Conntrack {
 
 /// A peer of a WireGuard interface (wg(8)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Peer {
+pub struct WireguardPeer {
     pub link: String,
     pub public_key: String,
     /// Seconds since the epoch; 0 for never.
@@ -150,7 +150,7 @@ fn conntrack() -> Result<Option<Conntrack>> {
 }
 
 /// The peers of the WireGuard interfaces in this thread's namespace, as wg(8) prints them.
-fn peers(root: &Root, namespace: &Namespace) -> Result<Vec<Peer>> {
+fn peers(root: &Root, namespace: &Namespace) -> Result<Vec<WireguardPeer>> {
     let mut peers = Vec::new();
     for link in namespace.links.iter().flatten() {
         let Some(interface) = wireguard_interface(root, namespace, link) else {
@@ -185,7 +185,7 @@ fn wireguard_interface(root: &Root, namespace: &Namespace, link: &Link) -> Optio
 }
 
 /// Parses the output of `wg show INTERFACE latest-handshakes` and `wg show INTERFACE transfer`.
-fn peers_of(link: &str, handshakes: &str, transfer: &str) -> Vec<Peer> {
+fn peers_of(link: &str, handshakes: &str, transfer: &str) -> Vec<WireguardPeer> {
     let traffic: HashMap<&str, (u64, u64)> = transfer
         .lines()
         .filter_map(|line| {
@@ -200,7 +200,7 @@ fn peers_of(link: &str, handshakes: &str, transfer: &str) -> Vec<Peer> {
     let peer = |line: &str| {
         let (key, time) = line.split_once(char::is_whitespace)?;
         let (received, sent) = traffic.get(key).copied().unwrap_or_default();
-        Some(Peer {
+        Some(WireguardPeer {
             link: link.to_owned(),
             public_key: key.to_owned(),
             last_handshake: time.trim().parse().ok()?,

@@ -55,10 +55,10 @@ const PROPERTIES: [&str; 11] = [
 /// The dependencies that keep a unit with StopWhenUnneeded= running.
 const NEEDED_BY: [&str; 4] = ["RequiredBy", "RequisiteOf", "WantedBy", "BoundBy"];
 
-type Unit = BTreeMap<String, String>;
+type UnitProperties = BTreeMap<String, String>;
 
 pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
-    let units = Units::of(manager, instance)?;
+    let units = InstanceUnits::of(manager, instance)?;
     let before = units.show()?;
     if is(&before[0], "ActiveState", "active") {
         log::info(&format!("{instance} is already up"));
@@ -105,9 +105,9 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
 }
 
 pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
-    let units = Units::of(manager, instance)?;
+    let units = InstanceUnits::of(manager, instance)?;
     let before = units.show()?;
-    let down = |unit: &Unit| matches!(state(unit), "inactive" | "failed");
+    let down = |unit: &UnitProperties| matches!(state(unit), "inactive" | "failed");
     if before[..2].iter().all(down) {
         log::info(&format!("{instance} is not up"));
         return Ok(0);
@@ -131,12 +131,12 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
 }
 
 /// The units of an instance: inside, outside, and the one that creates the namespace.
-struct Units<'a> {
+struct InstanceUnits<'a> {
     manager: &'a Manager,
     names: [String; 3],
 }
 
-impl<'a> Units<'a> {
+impl<'a> InstanceUnits<'a> {
     fn of(manager: &'a Manager, instance: &Instance) -> Result<Self> {
         let names = [
             unit::inside(instance),
@@ -154,7 +154,7 @@ impl<'a> Units<'a> {
     }
 
     /// Their properties, in order.
-    fn show(&self) -> Result<Vec<Unit>> {
+    fn show(&self) -> Result<Vec<UnitProperties>> {
         let units = self.manager.show(&self.names, &PROPERTIES)?;
         if units.len() != self.names.len() {
             bail!("systemctl showed {} units instead of three", units.len());
@@ -238,7 +238,7 @@ impl<'a> Units<'a> {
     }
 
     /// Whether a unit has stopped, or keeps running because another unit needs it.
-    fn is_settled(&self, unit: &Unit) -> Result<bool> {
+    fn is_settled(&self, unit: &UnitProperties) -> Result<bool> {
         match state(unit) {
             "inactive" | "failed" => return Ok(true),
             "active" => {}
@@ -255,11 +255,12 @@ impl<'a> Units<'a> {
             .collect();
         let others = self.manager.show(&needed_by, &["ActiveState"])?;
         // A stopping unit does not need it.
-        let needs = |unit: &Unit| matches!(state(unit), "active" | "activating" | "reloading");
+        let needs =
+            |unit: &UnitProperties| matches!(state(unit), "active" | "activating" | "reloading");
         Ok(others.iter().any(needs))
     }
 
-    fn failed(&self, before: &[&str]) -> Result<Vec<Unit>> {
+    fn failed(&self, before: &[&str]) -> Result<Vec<UnitProperties>> {
         let mut units = self.show()?;
         units.retain(|unit| state(unit) == "failed" && !before.contains(&get(unit, "Id")));
         // In the order in which they start.
@@ -268,7 +269,7 @@ impl<'a> Units<'a> {
     }
 
     /// Prints the logs of failed units. Returns the exit status of the first.
-    fn explain(&self, failed: &[Unit], since: SystemTime, job: &JobResult) -> Result<u8> {
+    fn explain(&self, failed: &[UnitProperties], since: SystemTime, job: &JobResult) -> Result<u8> {
         for unit in failed {
             let name = get(unit, "Id");
             log::error(&format!(
@@ -298,15 +299,15 @@ impl<'a> Units<'a> {
     }
 }
 
-fn get<'a>(unit: &'a Unit, property: &str) -> &'a str {
+fn get<'a>(unit: &'a UnitProperties, property: &str) -> &'a str {
     unit.get(property).map_or("", String::as_str)
 }
 
-fn is(unit: &Unit, property: &str, value: &str) -> bool {
+fn is(unit: &UnitProperties, property: &str, value: &str) -> bool {
     get(unit, property) == value
 }
 
-fn state(unit: &Unit) -> &str {
+fn state(unit: &UnitProperties) -> &str {
     get(unit, "ActiveState")
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Conf, Plan, read, stem};
+use super::{Conf, MigrationPlan, read, stem};
 use crate::instance::paths::Root;
 use crate::sys::file;
 
@@ -17,13 +17,13 @@ pub struct Client {
     pub unit: &'static str,
     /// Notes what our type ignores in a text, and gives whether that includes hooks. An error if the text
     /// is not for this client.
-    pub scan: fn(&mut Plan, &Path, &str) -> Result<bool>,
+    pub scan: fn(&mut MigrationPlan, &Path, &str) -> Result<bool>,
 }
 
 impl Client {
     /// Translates files, or those in its directory if none is named.
-    pub fn plan(&self, root: &Root, files: &[PathBuf]) -> Result<Plan> {
-        let mut plan = Plan::default();
+    pub fn plan(&self, root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+        let mut plan = MigrationPlan::default();
         let mut files = files.to_vec();
         if files.is_empty() {
             files = file::entries(&root.path(self.directory))?;
@@ -45,7 +45,7 @@ impl Client {
     pub fn translate(
         &self,
         root: &Root,
-        plan: &mut Plan,
+        plan: &mut MigrationPlan,
         path: &Path,
         nsname: &str,
     ) -> Result<Conf> {

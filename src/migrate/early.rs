@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Plan, read, stem};
+use super::{MigrationPlan, read, stem};
 use crate::instance::name::NsType;
 use crate::instance::paths::Root;
 use crate::sys::file;
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
-    let mut plan = Plan::default();
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+    let mut plan = MigrationPlan::default();
     let mut files = files.to_vec();
     if files.is_empty() {
         files = file::entries(&root.conf_dir())?;

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Conf, Plan};
+use super::{Conf, MigrationPlan};
 use crate::instance::paths::Root;
 use crate::sys::file;
 
 const UNITS: [&str; 2] = ["systemd-netns@.service", "systemd-netns-access@.service"];
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
-    let mut plan = Plan::default();
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+    let mut plan = MigrationPlan::default();
     let access = root.unit_dir().join(UNITS[1]);
     if files.is_empty() && !access.exists() {
         return Ok(plan);

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Conf, Plan, units};
+use super::{Conf, MigrationPlan, units};
 use crate::instance::paths::Root;
 use crate::sys::file;
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
-    let mut plan = Plan::default();
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+    let mut plan = MigrationPlan::default();
     let mut files = files.to_vec();
     if files.is_empty() {
         files = file::entries(&root.path("/etc/network/namespaces"))?;

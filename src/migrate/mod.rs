@@ -28,7 +28,7 @@ mod yaml;
 
 /// The programs whose configuration can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ConfigFormat {
     #[value(name = "systemd-named-netns")]
     NamedNetns,
     WgNetns,
@@ -43,16 +43,16 @@ pub enum Format {
 }
 
 /// The formats that are looked for if no file is given: their files are used only for namespaces.
-pub const SEARCHED: [Format; 6] = [
-    Format::NamedNetns,
-    Format::WgNetns,
-    Format::NamespacedOpenvpn,
-    Format::Early,
-    Format::Ifupdown,
-    Format::HelperUnits,
+pub const SEARCHED: [ConfigFormat; 6] = [
+    ConfigFormat::NamedNetns,
+    ConfigFormat::WgNetns,
+    ConfigFormat::NamespacedOpenvpn,
+    ConfigFormat::Early,
+    ConfigFormat::Ifupdown,
+    ConfigFormat::HelperUnits,
 ];
 
-impl Format {
+impl ConfigFormat {
     /// Guesses the format of a file from its name.
     pub fn of_name(path: &Path) -> Option<Self> {
         let name = file::name_of(path)?;
@@ -76,7 +76,7 @@ impl Format {
     ///
     /// # Errors
     /// A file cannot be read, or is not of this format.
-    pub fn plan(self, root: &Root, files: &[PathBuf]) -> Result<Plan> {
+    pub fn plan(self, root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
         match self {
             Self::NamedNetns => named_netns::plan(root, files),
             Self::WgNetns => wg_netns::plan(root, files),
@@ -93,7 +93,7 @@ impl Format {
 
 /// The result of a translation.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct MigrationPlan {
     pub drafts: Vec<Draft>,
     /// Warnings about settings that were not translated, and remarks, each with the path of the file.
     pub notes: Vec<String>,
@@ -110,8 +110,8 @@ pub struct Draft {
     pub secret: bool,
 }
 
-impl Plan {
-    pub fn extend(&mut self, other: Plan) {
+impl MigrationPlan {
+    pub fn extend(&mut self, other: MigrationPlan) {
         self.drafts.extend(other.drafts);
         self.notes.extend(other.notes);
         self.next.extend(other.next);
@@ -276,17 +276,17 @@ mod tests {
     #[test]
     fn names_tell_formats() {
         for (path, format) in [
-            ("/etc/default/netns", Some(Format::NamedNetns)),
-            ("/etc/default/netns-a.b", Some(Format::NamedNetns)),
-            ("/etc/wireguard/a.yml", Some(Format::WgNetns)),
-            ("a.conf", Some(Format::WgQuick)),
-            ("/etc/openvpn/client/a.conf", Some(Format::Openvpn)),
-            ("/etc/conf.d/netns/a.conf", Some(Format::Early)),
-            ("/etc/network/namespaces/a", Some(Format::Ifupdown)),
-            ("/usr/local/bin/ns-a", Some(Format::HelperUnits)),
+            ("/etc/default/netns", Some(ConfigFormat::NamedNetns)),
+            ("/etc/default/netns-a.b", Some(ConfigFormat::NamedNetns)),
+            ("/etc/wireguard/a.yml", Some(ConfigFormat::WgNetns)),
+            ("a.conf", Some(ConfigFormat::WgQuick)),
+            ("/etc/openvpn/client/a.conf", Some(ConfigFormat::Openvpn)),
+            ("/etc/conf.d/netns/a.conf", Some(ConfigFormat::Early)),
+            ("/etc/network/namespaces/a", Some(ConfigFormat::Ifupdown)),
+            ("/usr/local/bin/ns-a", Some(ConfigFormat::HelperUnits)),
             ("/etc/passwd", None),
         ] {
-            assert_eq!(Format::of_name(Path::new(path)), format, "{path}");
+            assert_eq!(ConfigFormat::of_name(Path::new(path)), format, "{path}");
         }
     }
 }

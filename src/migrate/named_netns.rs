@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::variables::Variables;
-use super::{Conf, Plan, units};
+use super::variables::ForeignVariables;
+use super::{Conf, MigrationPlan, units};
 use crate::instance::paths::Root;
 use crate::sys::file;
 
@@ -22,10 +22,10 @@ const KINDS: [(&str, &str, &[&str]); 3] = [
     ("mvbr", "macvlan", &["MACVLAN_BRIDGE"]),
 ];
 
-type Kind = &'static (&'static str, &'static str, &'static [&'static str]);
+type NetworkKind = &'static (&'static str, &'static str, &'static [&'static str]);
 
 /// The kind and the namespace that a file is for, from its name; `None` if it is another file.
-fn scope(path: &Path) -> Option<(Option<Kind>, Option<String>)> {
+fn scope(path: &Path) -> Option<(Option<NetworkKind>, Option<String>)> {
     let name = file::name_of(path)?.strip_prefix("netns")?;
     if name.is_empty() {
         return Some((None, None));
@@ -43,8 +43,8 @@ fn scope(path: &Path) -> Option<(Option<Kind>, Option<String>)> {
     Some((None, Some(name.to_owned())))
 }
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
-    let mut plan = Plan::default();
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+    let mut plan = MigrationPlan::default();
     let mut files = files.to_vec();
     let mut enabled = Vec::new();
     if files.is_empty() {
@@ -62,13 +62,14 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             enabled.extend(names.filter(own).map(|name| (kind, name)));
         }
     }
-    let (mut global, mut of_kind) = (Variables::default(), BTreeMap::new());
-    let mut instances: BTreeMap<String, (Option<Kind>, Variables, PathBuf)> = BTreeMap::new();
+    let (mut global, mut of_kind) = (ForeignVariables::default(), BTreeMap::new());
+    let mut instances: BTreeMap<String, (Option<NetworkKind>, ForeignVariables, PathBuf)> =
+        BTreeMap::new();
     for path in files {
         let Some((kind, name)) = scope(&path).filter(|_| path.is_file()) else {
             continue;
         };
-        let variables = Variables::of_file(&path, &mut plan)?;
+        let variables = ForeignVariables::of_file(&path, &mut plan)?;
         match (kind, name) {
             (None, None) => global = variables,
             (Some(kind), None) => drop(of_kind.insert(kind.0, variables)),
@@ -79,7 +80,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
         let path = root.path("/etc/default/netns");
         let entry = instances
             .entry(name)
-            .or_insert((None, Variables::default(), path));
+            .or_insert((None, ForeignVariables::default(), path));
         entry.0 = entry.0.or(Some(kind));
     }
     for (name, (kind, own, path)) in instances {
@@ -93,7 +94,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             continue;
         };
         let mut variables = global.clone();
-        variables.overlay(of_kind.get(kind.0).unwrap_or(&Variables::default()));
+        variables.overlay(of_kind.get(kind.0).unwrap_or(&ForeignVariables::default()));
         variables.overlay(&own);
         translate(root, &mut plan, kind, &name, variables, &path)?;
     }
@@ -105,10 +106,10 @@ type Names<'a> = &'a [(&'a str, &'a str)];
 
 fn translate(
     root: &Root,
-    plan: &mut Plan,
-    kind: Kind,
+    plan: &mut MigrationPlan,
+    kind: NetworkKind,
     name: &str,
-    mut from: Variables,
+    mut from: ForeignVariables,
     path: &Path,
 ) -> Result<()> {
     let mut conf =
@@ -165,7 +166,7 @@ fn translate(
     Ok(())
 }
 
-fn copy(conf: &mut Conf, from: &mut Variables, names: Names) -> Result<()> {
+fn copy(conf: &mut Conf, from: &mut ForeignVariables, names: Names) -> Result<()> {
     for (old, new) in names {
         if let Some(value) = from.take(old) {
             conf.set(new, &value)?;
@@ -182,7 +183,12 @@ fn with_length(address: &str, cidr: Option<&str>) -> String {
     }
 }
 
-fn nat(conf: &mut Conf, from: &mut Variables, plan: &mut Plan, path: &Path) -> Result<()> {
+fn nat(
+    conf: &mut Conf,
+    from: &mut ForeignVariables,
+    plan: &mut MigrationPlan,
+    path: &Path,
+) -> Result<()> {
     let cidr = from.take("CIDR");
     match (from.take("GATEWAY_IP"), from.take("CLIENT_IP")) {
         (Some(outside), Some(inside)) => {
@@ -218,7 +224,7 @@ fn nat(conf: &mut Conf, from: &mut Variables, plan: &mut Plan, path: &Path) -> R
 }
 
 /// Address, gateway and DHCP of a type whose variables begin with `prefix`.
-fn addresses(conf: &mut Conf, from: &mut Variables, prefix: &str) -> Result<()> {
+fn addresses(conf: &mut Conf, from: &mut ForeignVariables, prefix: &str) -> Result<()> {
     let cidr = from.take("CIDR");
     if let Some(address) = from.take("IPADDR") {
         let address = with_length(&address, cidr.as_deref());

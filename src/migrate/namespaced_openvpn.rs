@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 use super::openvpn::OPENVPN;
-use super::{Plan, units};
+use super::{MigrationPlan, units};
 use crate::instance::paths::Root;
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
-    let mut plan = Plan::default();
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+    let mut plan = MigrationPlan::default();
     let found = match files {
         [] => units::with_command(root, is_it)?,
         files => {
@@ -41,7 +41,7 @@ fn is_it(words: &[String]) -> bool {
         .any(|word| word.rsplit('/').next() == Some("namespaced-openvpn"))
 }
 
-fn translate(root: &Root, plan: &mut Plan, unit: &Path, words: &[String]) -> Result<()> {
+fn translate(root: &Root, plan: &mut MigrationPlan, unit: &Path, words: &[String]) -> Result<()> {
     let (mut name, mut config, mut directory) = ("protected", None, PathBuf::new());
     let mut dns = None;
     let mut words = words

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::Plan;
+use super::MigrationPlan;
 use super::client::Client;
 
 pub const OPENVPN: Client = Client {
@@ -26,7 +26,7 @@ const HOOKS: [&str; 8] = [
     "plugin",
 ];
 
-fn scan(plan: &mut Plan, path: &Path, text: &str) -> Result<bool> {
+fn scan(plan: &mut MigrationPlan, path: &Path, text: &str) -> Result<bool> {
     let (mut hooks, mut device) = (false, false);
     for (number, line) in (1..).zip(text.lines()) {
         let mut words = line.split_whitespace();

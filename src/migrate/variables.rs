@@ -5,27 +5,27 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Plan, read};
+use super::{MigrationPlan, read};
 
 /// The variables that have not been translated yet.
 #[derive(Debug, Default, Clone)]
-pub struct Variables(BTreeMap<String, String>);
+pub struct ForeignVariables(BTreeMap<String, String>);
 
-impl Variables {
+impl ForeignVariables {
     /// Reads a file. Lines that a shell would expand or run are left out, with a warning in `plan`.
-    pub fn of_file(path: &Path, plan: &mut Plan) -> Result<Self> {
+    pub fn of_file(path: &Path, plan: &mut MigrationPlan) -> Result<Self> {
         Self::read(path, plan, |line| line.to_owned())
     }
 
     /// Reads a flat TOML file, with lines `name = "value"`.
-    pub fn of_toml(path: &Path, plan: &mut Plan) -> Result<Self> {
+    pub fn of_toml(path: &Path, plan: &mut MigrationPlan) -> Result<Self> {
         Self::read(path, plan, |line| match line.split_once('=') {
             Some((name, value)) => format!("{}={}", name.trim(), value.trim()),
             None => line.to_owned(),
         })
     }
 
-    fn read(path: &Path, plan: &mut Plan, normal: fn(&str) -> String) -> Result<Self> {
+    fn read(path: &Path, plan: &mut MigrationPlan, normal: fn(&str) -> String) -> Result<Self> {
         let mut variables = Self::default();
         for (number, line) in (1..).zip(read(path)?.lines()) {
             let line = line.trim();

@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 
 use super::openvpn::OPENVPN;
-use super::variables::Variables;
+use super::variables::ForeignVariables;
 use super::wg_quick::WG_QUICK;
-use super::{Format, Plan};
+use super::{ConfigFormat, MigrationPlan};
 use crate::instance::paths::Root;
 
 /// The name of the new namespace. vopono's own has the names of the provider and the server.
 const NSNAME: &str = "vopono";
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
     ensure!(
         !files.is_empty(),
         "give the file of a user as argument, such as /home/alice/.config/vopono/config.toml"
     );
-    let mut plan = Plan::default();
+    let mut plan = MigrationPlan::default();
     for path in files {
-        let mut from = Variables::of_toml(path, &mut plan)?;
+        let mut from = ForeignVariables::of_toml(path, &mut plan)?;
         for (key, why) in [
             (
                 "firewall",
@@ -47,9 +47,9 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
             continue;
         };
         let custom = PathBuf::from(custom);
-        let (client, variable) = match (&*protocol, Format::of_name(&custom)) {
-            ("openvpn", _) | ("", Some(Format::Openvpn)) => (OPENVPN, "OPENVPN_DNS"),
-            ("wireguard", _) | ("", Some(Format::WgQuick)) => (WG_QUICK, "WIREGUARD_DNS"),
+        let (client, variable) = match (&*protocol, ConfigFormat::of_name(&custom)) {
+            ("openvpn", _) | ("", Some(ConfigFormat::Openvpn)) => (OPENVPN, "OPENVPN_DNS"),
+            ("wireguard", _) | ("", Some(ConfigFormat::WgQuick)) => (WG_QUICK, "WIREGUARD_DNS"),
             _ => {
                 plan.note(path, &format!("protocol '{protocol}' was not translated: there are types for WireGuard and OpenVPN"));
                 continue;

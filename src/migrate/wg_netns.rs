@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::{Conf, Draft, Format, Plan, read, stem, yaml};
+use super::{Conf, ConfigFormat, Draft, MigrationPlan, read, stem, yaml};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::file;
@@ -32,12 +32,12 @@ const KNOWN: [&[&str]; 3] = [
     ],
 ];
 
-pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
-    let mut plan = Plan::default();
+pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
+    let mut plan = MigrationPlan::default();
     let mut files = files.to_vec();
     if files.is_empty() {
         files = file::entries(&root.path("/etc/wireguard"))?;
-        files.retain(|path| Format::of_name(path) == Some(Format::WgNetns));
+        files.retain(|path| ConfigFormat::of_name(path) == Some(ConfigFormat::WgNetns));
     }
     for path in files {
         let text = read(&path)?;
@@ -53,7 +53,7 @@ pub fn plan(root: &Root, files: &[PathBuf]) -> Result<Plan> {
     Ok(plan)
 }
 
-fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Result<()> {
+fn translate(root: &Root, plan: &mut MigrationPlan, path: &Path, profile: &Value) -> Result<()> {
     let profile = object(profile)?;
     if profile.get("name") == Some(&Value::Null) {
         plan.note(
@@ -86,7 +86,7 @@ fn translate(root: &Root, plan: &mut Plan, path: &Path, profile: &Value) -> Resu
 /// Type wireguard has one interface: for each of the others there is a copy of it.
 fn translate_interface(
     root: &Root,
-    plan: &mut Plan,
+    plan: &mut MigrationPlan,
     path: &Path,
     (nsname, number): (&str, u32),
     profile: &Map<String, Value>,
@@ -169,7 +169,7 @@ fn translate_interface(
     Ok(())
 }
 
-fn unknown(plan: &mut Plan, path: &Path, map: &Map<String, Value>, level: usize) {
+fn unknown(plan: &mut MigrationPlan, path: &Path, map: &Map<String, Value>, level: usize) {
     for key in map
         .keys()
         .filter(|key| !KNOWN[level].contains(&key.as_str()))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::Plan;
+use super::MigrationPlan;
 use super::client::Client;
 
 pub const WG_QUICK: Client = Client {
@@ -14,7 +14,7 @@ pub const WG_QUICK: Client = Client {
     scan,
 };
 
-fn scan(plan: &mut Plan, path: &Path, text: &str) -> Result<bool> {
+fn scan(plan: &mut MigrationPlan, path: &Path, text: &str) -> Result<bool> {
     let (mut hooks, mut private) = (false, false);
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default();

@@ -87,7 +87,7 @@ pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool)
         .filter(|_| is_root)
         .map(|directory| {
             let mut left = COPIES_MAX;
-            Ok((directory, Copy::of(directory, &trusted, &mut left)?))
+            Ok((directory, FileCopy::of(directory, &trusted, &mut left)?))
         })
         .collect::<Result<_>>()?;
     mount_tmpfs(Path::new("/tmp"), "mode=1777,size=16m")?;
@@ -153,15 +153,15 @@ fn mount_tmpfs(target: &Path, options: &str) -> Result<()> {
 }
 
 /// A file or directory to copy.
-enum Copy {
-    Directory(Vec<(PathBuf, Copy)>),
+enum FileCopy {
+    Directory(Vec<(PathBuf, FileCopy)>),
     Link(PathBuf),
     /// With the permission bits.
     File(Vec<u8>, u32),
     Unreadable,
 }
 
-impl Copy {
+impl FileCopy {
     /// Reads `path`. `left` is the number of bytes that may still be read.
     fn of(path: &Path, trusted: &impl Fn(&Path) -> bool, left: &mut u64) -> Result<Self> {
         let Ok(metadata) = fs::metadata(path) else {

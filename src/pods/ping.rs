@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::pods::record::Record;
+use crate::pods::record::PodRecord;
 use crate::pods::settings::Settings;
 use crate::sys::command;
 use crate::sys::exit::Exit;
@@ -47,7 +47,7 @@ pub fn run(
         false => vec![None],
         true => {
             require_root()?;
-            let records = Record::all(root)?;
+            let records = PodRecord::all(root)?;
             ensure!(!records.is_empty(), "there are no pods to ping from");
             records
                 .into_iter()

@@ -11,7 +11,7 @@ use crate::instance::paths::Root;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
 use crate::namespace::NetNs;
-use crate::pods::record::Record;
+use crate::pods::record::PodRecord;
 use crate::pods::set::CreateRequest;
 use crate::pods::settings::Settings;
 use crate::sys::exit::{Exit, OrExit};
@@ -25,7 +25,7 @@ pub fn plan(
     settings: &Settings,
     numbers: std::ops::Range<u32>,
     request: &CreateRequest,
-) -> Result<Vec<Record>> {
+) -> Result<Vec<PodRecord>> {
     let pod: NsType = POD.parse()?;
     let types: Vec<NsType> = std::iter::once(pod).chain(request.types.clone()).collect();
     let bridge = settings.addresses.of_node(settings.node);
@@ -34,7 +34,7 @@ pub fn plan(
             let name = settings.name(number)?;
             let addresses = settings.addresses.of_pod(settings.node, number);
             let addresses = addresses.or_exit(Exit::Usage)?;
-            let mut record = Record::new(name, &types);
+            let mut record = PodRecord::new(name, &types);
             let mut set = |name: &str, value: &str| record.set(name, value);
             set("POD_NODE", &settings.node.to_string());
             set("POD_NUMBER", &number.to_string());
@@ -99,13 +99,13 @@ fn link_name(pod: &NsName) -> String {
 ///
 /// # Errors
 /// The files of a type are missing or not trusted, or a name or an address is in use.
-pub fn check(root: &Root, records: &[Record]) -> Result<()> {
+pub fn check(root: &Root, records: &[PodRecord]) -> Result<()> {
     for record in records.iter().take(1) {
         for instance in record.instances() {
             sources::find(root, &instance, Trust::from_environment())?;
         }
     }
-    let others = Record::all(root)?;
+    let others = PodRecord::all(root)?;
     for record in records {
         let name = &record.name;
         if file::exists(&root.pod(name))? {

@@ -13,7 +13,7 @@ use crate::sys::file;
 
 /// A pod of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct PodRecord {
     pub name: NsName,
     /// The types of its instances, in the order in which they are started.
     pub types: Vec<NsType>,
@@ -23,7 +23,7 @@ pub struct Record {
 /// The key of the types. The others are variables of NSTYPE pod.
 const TYPES: &str = "TYPES";
 
-impl Record {
+impl PodRecord {
     pub fn new(name: NsName, types: &[NsType]) -> Self {
         Self {
             name,
@@ -124,11 +124,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::at(directory.path());
         let types = ["pod".parse().unwrap(), "ipvlan".parse().unwrap()];
-        let mut record = Record::new("vm-001-ns02".parse().unwrap(), &types);
+        let mut record = PodRecord::new("vm-001-ns02".parse().unwrap(), &types);
         record.set("POD_NUMBER", "2");
         record.set("POD_IFADDR", "172.16.1.2/24 1000::1:ac10:102/120");
         record.write(&root).unwrap();
-        assert_eq!(Record::all(&root).unwrap(), [record.clone()]);
+        assert_eq!(PodRecord::all(&root).unwrap(), [record.clone()]);
         assert!(record.has_address("172.16.1.2".parse().unwrap()));
         let instances: Vec<String> = record.instances().map(|i| i.to_string()).collect();
         assert_eq!(instances, ["pod@vm-001-ns02", "ipvlan@vm-001-ns02"]);

@@ -8,9 +8,9 @@ use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::pods::plan::{check, plan};
-use crate::pods::record::Record;
+use crate::pods::record::PodRecord;
 use crate::pods::settings::Settings;
-use crate::pods::workers::{Failure, Outcome, Workers};
+use crate::pods::workers::{BatchOutcome, Failure, Workers};
 use crate::sys::command;
 use crate::sys::exit::Exit;
 use crate::sys::lock::Lock;
@@ -83,7 +83,7 @@ pub fn create(
         return Ok(0);
     }
     let kept = request.keep_going && !interrupted;
-    let (undone, good): (Vec<Record>, Vec<Record>) = records
+    let (undone, good): (Vec<PodRecord>, Vec<PodRecord>) = records
         .into_iter()
         .partition(|record| !kept || bad.contains(&record.name));
     report(&failures);
@@ -199,13 +199,13 @@ impl Selection {
         Ok(Self::Named(names?))
     }
 
-    pub fn records(&self, root: &Root) -> Result<Vec<Record>> {
+    pub fn records(&self, root: &Root) -> Result<Vec<PodRecord>> {
         let Self::Named(names) = self else {
-            return Record::all(root);
+            return PodRecord::all(root);
         };
         let mut records = Vec::new();
         for name in names {
-            match Record::read(root, name)? {
+            match PodRecord::read(root, name)? {
                 Some(record) => records.push(record),
                 None => bail!("there is no pod '{name}': 'netnsctl pods list' lists them"),
             }
@@ -216,7 +216,7 @@ impl Selection {
 
 /// The instances of all pods, grouped by type in the order of starting: each type is brought up in all
 /// pods before the next.
-fn by_type(records: &[Record]) -> Vec<Vec<Instance>> {
+fn by_type(records: &[PodRecord]) -> Vec<Vec<Instance>> {
     let types = records.iter().map(|record| record.types.len()).max();
     let of_type = |number| {
         let instances = records.iter();
@@ -228,20 +228,20 @@ fn by_type(records: &[Record]) -> Vec<Vec<Instance>> {
 }
 
 /// Takes pods down and removes their records. Returns the number of pods that could not be taken down.
-fn take_down(root: &Root, workers: &mut Workers, records: &[Record]) -> Result<usize> {
-    let mut outcome = Outcome::default();
+fn take_down(root: &Root, workers: &mut Workers, records: &[PodRecord]) -> Result<usize> {
+    let mut outcome = BatchOutcome::default();
     for instances in by_type(records).into_iter().rev() {
         let more = workers.down("deleting pods", &instances)?;
         outcome.failures.extend(more.failures);
     }
     report(&outcome.failures);
-    let failed = |record: &&Record| {
+    let failed = |record: &&PodRecord| {
         outcome
             .failures
             .iter()
             .any(|f| f.instance.nsname == record.name)
     };
-    let (bad, good): (Vec<&Record>, Vec<&Record>) = records.iter().partition(failed);
+    let (bad, good): (Vec<&PodRecord>, Vec<&PodRecord>) = records.iter().partition(failed);
     for record in good {
         record.remove(root)?;
     }
@@ -249,7 +249,7 @@ fn take_down(root: &Root, workers: &mut Workers, records: &[Record]) -> Result<u
 }
 
 /// Removes the records of pods that were not created.
-fn forget(root: &Root, records: &[Record]) {
+fn forget(root: &Root, records: &[PodRecord]) {
     for record in records {
         if let Err(error) = record.remove(root) {
             log::warn(&format!("{error:#}"));

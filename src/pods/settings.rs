@@ -59,17 +59,17 @@ impl Settings {
     /// Reads the settings. `options` take precedence over the environment, and that over the file `path`, by
     /// default `/etc/conf.d/netns/pods`, if it exists.
     pub fn read(root: &Root, options: Options, path: Option<&Path>) -> Result<Self> {
-        let sources = Sources {
+        let sources = SettingSources {
             options,
-            environment: Sources::environment(std::env::vars_os()),
-            file: Sources::file(root, path).or_exit(Exit::Config)?,
+            environment: SettingSources::environment(std::env::vars_os()),
+            file: SettingSources::file(root, path).or_exit(Exit::Config)?,
         };
         let host_name = nix::unistd::gethostname().context("reading the host name")?;
         let host_name = host_name.to_string_lossy().into_owned();
         Self::of(root, &sources, host_name).or_exit(Exit::Usage)
     }
 
-    fn of(root: &Root, sources: &Sources, host_name: String) -> Result<Self> {
+    fn of(root: &Root, sources: &SettingSources, host_name: String) -> Result<Self> {
         let template: Network = sources.value("ADRTEMPLATE", "172.16.0.0/16/24")?;
         ensure!(
             template.is_v4(),
@@ -173,13 +173,13 @@ impl FromStr for Boolean {
 
 /// The settings of each source.
 #[derive(Debug, Default)]
-struct Sources {
+struct SettingSources {
     options: Options,
     environment: Vec<(String, String)>,
     file: Vec<(String, String)>,
 }
 
-impl Sources {
+impl SettingSources {
     /// The settings in an environment.
     fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
         let text = variables.filter_map(|(name, value)| {
@@ -273,7 +273,7 @@ mod tests {
         let options = options
             .iter()
             .map(|(name, value)| (*name, value.to_string()));
-        let sources = Sources {
+        let sources = SettingSources {
             options: options.collect(),
             environment: environment.iter().map(owned).collect(),
             file: vec![("NPODS".into(), "7".into()), ("BR".into(), "lan".into())],
@@ -345,7 +345,7 @@ mod tests {
         let path = directory.path().join("pods");
         let read = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            Sources::file(&Root::at("/nowhere"), Some(&path))
+            SettingSources::file(&Root::at("/nowhere"), Some(&path))
         };
         let found = read("# pods\n\nNPODS=3\nxcluster_BR='br 1'\n").unwrap();
         assert_eq!(found[1], ("xcluster_BR".to_owned(), "br 1".to_owned()));
@@ -354,7 +354,7 @@ mod tests {
             assert!(error.contains("pods:1:"), "{error}");
         }
         assert!(
-            Sources::file(&Root::at("/nowhere"), None)
+            SettingSources::file(&Root::at("/nowhere"), None)
                 .unwrap()
                 .is_empty()
         );

@@ -30,7 +30,7 @@ pub struct Failure {
 
 /// The result for several instances.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct BatchOutcome {
     pub failures: Vec<Failure>,
     /// The number of instances, from the first, that were tried.
     pub begun: usize,
@@ -56,7 +56,7 @@ impl Workers {
         what: &'static str,
         all: &[Instance],
         keep_going: bool,
-    ) -> Result<Outcome> {
+    ) -> Result<BatchOutcome> {
         let mut bar = Bar::begin(what, all.len());
         bar.update(0);
         let (first, rest) = all.split_at(all.len().min(1));
@@ -71,9 +71,9 @@ impl Workers {
     }
 
     /// Takes all instances down, even after a failure or a signal.
-    pub fn down(&mut self, what: &'static str, all: &[Instance]) -> Result<Outcome> {
+    pub fn down(&mut self, what: &'static str, all: &[Instance]) -> Result<BatchOutcome> {
         let mut bar = Bar::begin(what, all.len());
-        let mut outcome = Outcome::default();
+        let mut outcome = BatchOutcome::default();
         while outcome.begun < all.len() {
             let before = outcome.begun;
             let rest = &all[before..];
@@ -91,10 +91,10 @@ impl Workers {
         instances: &[Instance],
         keep_going: bool,
         mut progress: impl FnMut(usize),
-    ) -> Result<Outcome> {
+    ) -> Result<BatchOutcome> {
         let words = |instance: &Instance| vec![verb.into(), OsString::from(instance.to_string())];
         let arguments: Vec<Vec<OsString>> = instances.iter().map(words).collect();
-        let mut outcome = Outcome::default();
+        let mut outcome = BatchOutcome::default();
         let mut done = 0;
         let signals = &mut self.signals;
         let interrupted = &mut outcome.interrupted;

@@ -31,7 +31,7 @@ pub struct Units<'a> {
 
 /// The content of a path.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Content {
+enum FileContent {
     Text(String),
     Link(PathBuf),
 }
@@ -39,7 +39,7 @@ enum Content {
 /// What to write and remove.
 #[derive(Debug, Default)]
 pub struct Change {
-    files: Vec<(PathBuf, Option<Content>)>,
+    files: Vec<(PathBuf, Option<FileContent>)>,
     directories: Vec<PathBuf>,
     started: Vec<String>,
     part: Option<(NsName, String)>,
@@ -48,7 +48,7 @@ pub struct Change {
 impl Change {
     /// Writes `text` to `path`, or removes `path`.
     pub fn file(&mut self, path: PathBuf, text: Option<String>) {
-        self.files.push((path, text.map(Content::Text)));
+        self.files.push((path, text.map(FileContent::Text)));
     }
 
     pub fn remove(&mut self, path: PathBuf) {
@@ -56,7 +56,7 @@ impl Change {
     }
 
     pub fn link(&mut self, path: PathBuf, target: PathBuf) {
-        self.files.push((path, Some(Content::Link(target))));
+        self.files.push((path, Some(FileContent::Link(target))));
     }
 
     /// Removes a directory if it is empty after the other changes.
@@ -87,8 +87,8 @@ impl Change {
 
 /// How to undo a change.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Undo {
-    files: Vec<(PathBuf, Option<Content>)>,
+struct UndoRecord {
+    files: Vec<(PathBuf, Option<FileContent>)>,
     /// Directories that did not exist.
     directories: Vec<PathBuf>,
     started: Vec<String>,
@@ -96,7 +96,7 @@ struct Undo {
     part: Option<(String, String, Option<String>)>,
 }
 
-impl Undo {
+impl UndoRecord {
     fn of(change: &Change, root: &Root) -> Result<Self> {
         let mut undo = Self {
             started: change.started.clone(),
@@ -141,7 +141,7 @@ impl<'a> Units<'a> {
         for (path, _) in &change.files {
             file::remove_temporary(path.parent().unwrap_or(path))?;
         }
-        let undo = Undo::of(change, self.root)?;
+        let undo = UndoRecord::of(change, self.root)?;
         let journal = self.root.units_journal();
         let text = serde_json::to_string(&undo).context("writing JSON")?;
         file::write(&journal, text.as_bytes(), 0o600)?;
@@ -161,7 +161,7 @@ impl<'a> Units<'a> {
         self.manager.map_or(Ok(()), Manager::reload)
     }
 
-    fn undo(&self, undo: &Undo) -> Result<()> {
+    fn undo(&self, undo: &UndoRecord) -> Result<()> {
         for (path, content) in &undo.files {
             file::remove_temporary(path.parent().unwrap_or(path))?;
             put(path, content.as_ref())?;
@@ -187,19 +187,19 @@ impl<'a> Units<'a> {
 
 /// # Errors
 /// It is neither a text file nor a symlink, so it is not ours.
-fn content(path: &Path) -> Result<Option<Content>> {
+fn content(path: &Path) -> Result<Option<FileContent>> {
     if let Some(target) = file::read_link(path)? {
-        return Ok(Some(Content::Link(target)));
+        return Ok(Some(FileContent::Link(target)));
     }
     match file::read(path)?.map(String::from_utf8) {
         None => Ok(None),
-        Some(Ok(text)) => Ok(Some(Content::Text(text))),
+        Some(Ok(text)) => Ok(Some(FileContent::Text(text))),
         Some(Err(_)) => bail!("{} is not a text file", path.display()),
     }
 }
 
 /// Writes the content to `path`, unless it is there already.
-fn put(path: &Path, wanted: Option<&Content>) -> Result<()> {
+fn put(path: &Path, wanted: Option<&FileContent>) -> Result<()> {
     if content(path)?.as_ref() == wanted {
         return Ok(());
     }
@@ -207,8 +207,8 @@ fn put(path: &Path, wanted: Option<&Content>) -> Result<()> {
         file::make_directory(directory, 0o755)?;
     }
     match wanted {
-        Some(Content::Text(text)) => file::write(path, text.as_bytes(), 0o644),
-        Some(Content::Link(target)) => {
+        Some(FileContent::Text(text)) => file::write(path, text.as_bytes(), 0o644),
+        Some(FileContent::Link(target)) => {
             file::remove(path)?;
             symlink(target, path)
                 .with_context(|| format!("creating the symlink {}", path.display()))
@@ -281,7 +281,7 @@ mod tests {
     fn a_killed_change_is_undone_by_the_next_process() {
         let (_directory, root) = tree();
         let change = change(&root);
-        let undo = Undo::of(&change, &root).unwrap();
+        let undo = UndoRecord::of(&change, &root).unwrap();
         let text = serde_json::to_string(&undo).unwrap();
         fs::write(root.units_journal(), text).unwrap();
         change.make().unwrap();

@@ -88,7 +88,7 @@ impl FromStr for ServiceName {
 
 /// A service without our drop-in.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Service {
+pub struct FoundService {
     /// Its primary name.
     pub name: Option<ServiceName>,
     /// The setting by which it has its own network.
@@ -101,7 +101,7 @@ pub struct Service {
 ///
 /// # Errors
 /// It does not exist or cannot be used.
-pub fn find(root: &Root, manager: Option<&Manager>, name: &ServiceName) -> Result<Service> {
+pub fn find(root: &Root, manager: Option<&Manager>, name: &ServiceName) -> Result<FoundService> {
     if UnitName::parse(name.as_str()).is_some() {
         bail!("{name} is a unit of systemd-netns itself");
     }
@@ -111,7 +111,7 @@ pub fn find(root: &Root, manager: Option<&Manager>, name: &ServiceName) -> Resul
     }
 }
 
-fn ask(manager: &Manager, name: &ServiceName) -> Result<Service> {
+fn ask(manager: &Manager, name: &ServiceName) -> Result<FoundService> {
     let properties = [
         "Id",
         "LoadState",
@@ -147,7 +147,7 @@ fn ask(manager: &Manager, name: &ServiceName) -> Result<Service> {
     } else {
         value("Id").parse().unwrap_or_else(|_| name.clone())
     };
-    Ok(Service {
+    Ok(FoundService {
         name: Some(known_as),
         network,
         sockets: sockets.map(str::to_owned).collect(),
@@ -163,14 +163,14 @@ const UNIT_DIRS: [&str; 5] = [
     "/lib/systemd/system",
 ];
 
-fn look(root: &Root, name: &ServiceName) -> Result<Service> {
+fn look(root: &Root, name: &ServiceName) -> Result<FoundService> {
     let template = name.template();
     let names = std::iter::once(name).chain(&template);
     for name in names {
         for directory in UNIT_DIRS {
             let path = root.path(directory).join(name.as_str());
             if let Some(text) = file::read_text(&path)? {
-                return Ok(Service {
+                return Ok(FoundService {
                     name: None,
                     network: network_of(&text),
                     sockets: Vec::new(),

@@ -229,7 +229,7 @@ impl Pending {
 }
 
 /// The lock on unit files.
-enum Locked<'a> {
+enum UnitsLock<'a> {
     System { _units: Units<'a> },
     Image { _directory: Lock },
 }
@@ -239,17 +239,17 @@ fn prepare<'a>(
     root: &'a Root,
     manager: Option<&'a Manager>,
     unit_dir: &Path,
-) -> Result<Locked<'a>> {
+) -> Result<UnitsLock<'a>> {
     file::make_directory(unit_dir, 0o755)?;
     if root.is_system() {
         let units = Units::lock(root, manager)?;
-        return Ok(Locked::System { _units: units });
+        return Ok(UnitsLock::System { _units: units });
     }
     // An image has no files below /run, and may be read-only.
     let directory = rooted::target(unit_dir)?;
     let lock = Lock::directory(&directory, LOCK_TIMEOUT)?.with_context(|| locked(unit_dir))?;
     file::remove_temporary(unit_dir)?;
-    Ok(Locked::Image { _directory: lock })
+    Ok(UnitsLock::Image { _directory: lock })
 }
 
 /// The templates of a run: none if it removes all copies.

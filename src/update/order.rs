@@ -17,7 +17,7 @@ use crate::update::requires::{
 };
 
 /// The owner of requirements: a type or an instance.
-type Owner = (NsType, Option<NsName>);
+type RequirementOwner = (NsType, Option<NsName>);
 
 /// The requirements in a file, and their line.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ struct Requirement {
 /// The requirements of all files, and what cannot be read.
 #[derive(Debug, Default)]
 struct Wanted {
-    by_file: BTreeMap<Owner, Requirement>,
+    by_file: BTreeMap<RequirementOwner, Requirement>,
     /// Their drop-ins are not changed.
-    unclear: BTreeSet<Owner>,
+    unclear: BTreeSet<RequirementOwner>,
     problems: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ pub fn plan(root: &Root, types: &Types, units: &[Listed], plan: &mut Plan) {
         desired.insert(directory.join(DROP_IN_OF_UPDATE), text);
     }
     let ours = existing.iter().filter(|(_, drop_in)| drop_in.of_update);
-    let ours: BTreeMap<&PathBuf, &DropIn> = ours.collect();
+    let ours: BTreeMap<&PathBuf, &RequirementDropIn> = ours.collect();
     for (path, text) in &desired {
         let action = match ours.get(path) {
             None => Action::Create(path.clone(), text.clone()),
@@ -130,7 +130,7 @@ impl Wanted {
     }
 
     /// The requirements of files, and those written by netnsctl.
-    fn graph(&self, existing: &BTreeMap<PathBuf, DropIn>) -> DependencyGraph {
+    fn graph(&self, existing: &BTreeMap<PathBuf, RequirementDropIn>) -> DependencyGraph {
         let mut graph = DependencyGraph::default();
         let by_hand = existing.values().filter(|drop_in| !drop_in.of_update);
         let by_hand = by_hand.map(|drop_in| (&drop_in.owner, requires::needs_of(&drop_in.text)));
@@ -143,7 +143,7 @@ impl Wanted {
     }
 
     /// Drops requirements that form cycles.
-    fn drop_cycles(&mut self, existing: &BTreeMap<PathBuf, DropIn>) {
+    fn drop_cycles(&mut self, existing: &BTreeMap<PathBuf, RequirementDropIn>) {
         while let Some(cycle) = self.graph(existing).cycle() {
             let owners = cycle.owners();
             let mut places: Vec<String> = Vec::new();
@@ -188,14 +188,14 @@ pub fn cycle_with(root: &Root, instance: &Instance, needs: &[Need]) -> Result<Op
 
 /// A drop-in with the name of one for requirements.
 #[derive(Debug)]
-struct DropIn {
-    owner: Owner,
+struct RequirementDropIn {
+    owner: RequirementOwner,
     text: String,
     /// Whether it has the name that netnsupdate uses, or that of netnsctl.
     of_update: bool,
 }
 
-impl DropIn {
+impl RequirementDropIn {
     fn is_ours(&self) -> bool {
         self.text.starts_with(requires::OF_UPDATE)
     }
@@ -205,7 +205,7 @@ fn existing(
     root: &Root,
     units: &[Listed],
     problems: &mut Vec<String>,
-) -> BTreeMap<PathBuf, DropIn> {
+) -> BTreeMap<PathBuf, RequirementDropIn> {
     let mut existing = BTreeMap::new();
     for (name, owner) in drop_in_dirs(units) {
         for (file, of_update) in [(DROP_IN_OF_UPDATE, true), (DROP_IN_OF_CTL, false)] {
@@ -216,7 +216,7 @@ fn existing(
                     let owner = owner.clone();
                     existing.insert(
                         path,
-                        DropIn {
+                        RequirementDropIn {
                             owner,
                             text,
                             of_update,
@@ -231,13 +231,13 @@ fn existing(
 }
 
 /// The directories that may have drop-ins for requirements, with their owners.
-fn drop_in_dirs(units: &[Listed]) -> impl Iterator<Item = (&str, Owner)> {
+fn drop_in_dirs(units: &[Listed]) -> impl Iterator<Item = (&str, RequirementOwner)> {
     let names = units.iter().filter_map(|unit| unit.name.to_str());
     names.filter_map(|name| Some((name, name.strip_suffix(".d").and_then(owner)?)))
 }
 
 /// The owner of the requirements in the drop-ins of a unit.
-fn owner(unit: &str) -> Option<Owner> {
+fn owner(unit: &str) -> Option<RequirementOwner> {
     if let Some((Side::Outside, nstype)) = unit::of_copy(unit) {
         return Some((nstype, None));
     }

@@ -9,16 +9,16 @@ use std::process::Command;
 use clap::Parser;
 use systemd_netns::cli::arguments::{Init, Update};
 use systemd_netns::cli::netnsctl::Ctl;
-use systemd_netns::container::cni::configuration::Configuration;
+use systemd_netns::container::cni::configuration::NetworkConfiguration;
 use systemd_netns::container::netavark;
 use systemd_netns::container::record::{Key, Locked};
-use systemd_netns::container::variables::{self, Value, Variables};
+use systemd_netns::container::variables::{self, BashValue, ContainerVariables};
 use systemd_netns::instance::name::{Instance, NsName, NsType};
 use systemd_netns::instance::paths::Root;
 use systemd_netns::instance::phase::Side;
 use systemd_netns::instance::resolv_conf::ResolvConf;
 use systemd_netns::instance::types::Scope;
-use systemd_netns::migrate::Format;
+use systemd_netns::migrate::ConfigFormat;
 use systemd_netns::namespace::netlink::parse;
 use systemd_netns::phase::record::Record;
 use systemd_netns::phase::script::{self, Outcome};
@@ -220,14 +220,14 @@ pub fn journal(input: &[u8]) {
 }
 
 /// Checks that the name of each variable is an identifier, and that no value becomes another variable.
-fn are_variables(all: &Variables) {
+fn are_variables(all: &ContainerVariables) {
     let mut words = 0;
     for (name, value) in all {
         let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
         assert!(name.chars().all(part) && !name.is_empty(), "{name:?}");
         words += match value {
-            Value::Text(_) => 3,
-            Value::List(items) => 2 + items.len(),
+            BashValue::Text(_) => 3,
+            BashValue::List(items) => 2 + items.len(),
         };
     }
     let file = variables::file(all);
@@ -239,7 +239,7 @@ pub fn cni(input: &[u8]) {
     let Ok(json) = serde_json::from_slice(input) else {
         return;
     };
-    match Configuration::read(json) {
+    match NetworkConfiguration::read(json) {
         Ok(configuration) => {
             are_variables(&configuration.plan.variables);
             let key = Key::new("0123abcd", "eth0").expect("a key");
@@ -266,7 +266,7 @@ pub fn migrate(input: &[u8]) {
     for name in ["a.json", "a.yaml", "a.toml", "a.ovpn", "a.conf", "netns-a"] {
         let file = directory.path().join(name);
         fs::write(&file, input).expect("a file");
-        let format = Format::of_name(&file).expect("a format");
+        let format = ConfigFormat::of_name(&file).expect("a format");
         let Ok(plan) = format.plan(&root, &[file]) else {
             continue;
         };
@@ -299,9 +299,9 @@ pub fn kept(input: &[u8]) {
     let name: NsName = "web".parse().expect("a name");
     fs::create_dir_all(root.pods_dir()).expect("a directory");
     fs::write(root.pod(&name), input).expect("a file");
-    if let Ok(Some(pod)) = pods::record::Record::read(&root, &name) {
+    if let Ok(Some(pod)) = pods::record::PodRecord::read(&root, &name) {
         pod.write(&root).expect("it can be written");
-        let again = pods::record::Record::read(&root, &name).expect("it can be read");
+        let again = pods::record::PodRecord::read(&root, &name).expect("it can be read");
         assert_eq!(again, Some(pod));
     }
     let key = Key::new("0123abcd", "eth0").expect("a key");

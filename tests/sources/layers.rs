@@ -1,5 +1,6 @@
-//! The layers of `src/` and the order in which they may use each other.
+//! The layers of `src/`, the order in which they may use each other, and the names of types.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,7 @@ fn faults(src: &Path) -> Vec<String> {
             faults.push(format!("{name} is in no layer"));
         }
     }
+    let mut types = BTreeMap::new();
     for layer in LAYERS {
         let files = sources(&src.join(layer));
         if files.is_empty() {
@@ -59,12 +61,33 @@ fn faults(src: &Path) -> Vec<String> {
             uses.retain(|used| *used != names);
             uses.sort();
             uses.dedup();
+            for name in types_in(&file) {
+                if let Some(other) = types.insert(name.clone(), file.clone()) {
+                    let files = [other, file.clone()].map(|file| file.display().to_string());
+                    faults.push(format!("two types are named {name}: {}", files.join(", ")));
+                }
+            }
             let file = file.strip_prefix(src).unwrap().display();
             let broken = uses.iter().filter_map(|used| forbidden(&names, used));
             faults.extend(broken.map(|fault| format!("{file}: {fault}")));
         }
     }
     faults
+}
+
+/// The names of the types that a file defines outside of functions and modules.
+fn types_in(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let name = |line: &str| {
+        let line = line.strip_prefix("pub(super) ").unwrap_or(line);
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let (keyword, rest) = line.split_once(' ')?;
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric())?;
+        ["struct", "enum", "trait", "type"]
+            .contains(&keyword)
+            .then(|| rest[..end].to_owned())
+    };
+    text.lines().filter_map(name).collect()
 }
 
 /// Why a module may not use a path, if it may not.
@@ -273,6 +296,7 @@ fn each_fault_is_found() {
         cli/netnsctl/down.rs  | use super::list::x;                 | down may not use its sibling
         cli/netnsctl/down.rs  | use crate::cli::netnsctl::{up, down}; | netnsctl::up
         cli/netnsctl/up/w.rs  | use super::super::list;             | verb up may not use
+        sys/a.rs              | pub enum A {}\\nstruct A;            | two types are named A:
         cars/mod.rs           | //! Cars.                           | cars/ is not in the list
         old.rs                |                                     | old.rs is in no layer
         sys/mod.rs            | pub mod file;                       | sys/mod.rs does not begin

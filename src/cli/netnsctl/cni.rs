@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use crate::container::Port;
-use crate::container::chain::{self, Target};
+use crate::container::chain::{self, ChainTarget};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::terminal;
@@ -19,11 +19,11 @@ use crate::sys::user::require_root;
 #[command(after_help = "Example: netnsctl cni check --state FILE web")]
 pub struct Cni {
     #[command(subcommand)]
-    command: Command,
+    command: CniCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CniCommand {
     /// Run ADD, and print the name servers of the result as in resolv.conf(5)
     #[command(
         hide = true,
@@ -32,29 +32,29 @@ enum Command {
     )]
     Add {
         #[command(flatten)]
-        interface: Interface,
+        interface: InterfaceArgs,
         #[command(flatten)]
-        network: Network,
+        network: NetworkArgs,
     },
     /// Run DEL
     #[command(hide = true, after_help = "Example: netnsctl cni del --state FILE web")]
-    Del(Interface),
+    Del(InterfaceArgs),
     /// Run CHECK
     #[command(
         hide = true,
         after_help = "Example: netnsctl cni check --state FILE web"
     )]
-    Check(Interface),
+    Check(InterfaceArgs),
     /// Check that the configuration can be read and that its plugins exist
     #[command(
         hide = true,
         after_help = "Example: netnsctl cni verify --conflist FILE --path DIR"
     )]
-    Verify(Network),
+    Verify(NetworkArgs),
 }
 
 #[derive(Debug, Args)]
-struct Interface {
+struct InterfaceArgs {
     /// File that exists between ADD and DEL
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
@@ -65,7 +65,7 @@ struct Interface {
 }
 
 #[derive(Debug, Args)]
-struct Network {
+struct NetworkArgs {
     /// Configuration of the network
     #[arg(long, value_name = "FILE")]
     conflist: PathBuf,
@@ -94,17 +94,17 @@ struct Network {
 impl Cni {
     pub fn run(&self, root: &Root) -> Result<u8> {
         match &self.command {
-            Command::Verify(network) => chain::verify(&network.plugins())?,
-            Command::Add { interface, network } => {
+            CniCommand::Verify(network) => chain::verify(&network.plugins())?,
+            CniCommand::Add { interface, network } => {
                 require_root()?;
                 let result = chain::add(root, &interface.target(), &network.plugins())?;
                 terminal::print(&chain::resolv_conf(&result))?;
             }
-            Command::Del(interface) => {
+            CniCommand::Del(interface) => {
                 require_root()?;
                 chain::delete(root, &interface.target())?;
             }
-            Command::Check(interface) => {
+            CniCommand::Check(interface) => {
                 require_root()?;
                 chain::check(root, &interface.target())?;
             }
@@ -113,18 +113,18 @@ impl Cni {
     }
 }
 
-impl Interface {
-    fn target(&self) -> Target {
-        Target {
+impl InterfaceArgs {
+    fn target(&self) -> ChainTarget {
+        ChainTarget {
             nsname: self.nsname.clone(),
             state: self.state.clone(),
         }
     }
 }
 
-impl Network {
-    fn plugins(&self) -> chain::Network {
-        chain::Network {
+impl NetworkArgs {
+    fn plugins(&self) -> chain::PluginNetwork {
+        chain::PluginNetwork {
             configuration: self.conflist.clone(),
             path: self.path.clone(),
             ifname: self.ifname.clone(),

@@ -16,14 +16,14 @@ Example: netnsctl graph --format svg > network.svg
 pub struct Graph {
     /// Output format: text, dot (for Graphviz) or svg
     #[arg(long, value_enum, default_value = "text", hide_possible_values = true)]
-    format: Format,
+    format: GraphFormat,
 
     #[command(flatten)]
     paging: Paging,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum GraphFormat {
     Text,
     Dot,
     Svg,
@@ -34,9 +34,9 @@ impl Graph {
         let inventory = Inventory::read(root, Manager::running(root)?.as_ref())?;
         let graph = graph::Diagram::of(&inventory.host, &inventory.named);
         let drawing = match self.format {
-            Format::Text => graph::text::draw(&graph, Terminal::of_stdout()),
-            Format::Dot => graph::dot::draw(&graph),
-            Format::Svg => graph::svg::draw(&graph),
+            GraphFormat::Text => graph::text::draw(&graph, Terminal::of_stdout()),
+            GraphFormat::Dot => graph::dot::draw(&graph),
+            GraphFormat::Svg => graph::svg::draw(&graph),
         };
         self.paging.print(&drawing)?;
         warn_unreadable(&inventory.unreadable);

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::instance::paths::Root;
-use crate::migrate::{Draft, Format, Plan, SEARCHED};
+use crate::migrate::{ConfigFormat, Draft, MigrationPlan, SEARCHED};
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::user::require_root;
 use crate::sys::{file, log, terminal};
@@ -28,7 +28,7 @@ Example: netnsctl migrate
 pub struct Migrate {
     /// Program that the files belong to [default: from the file names]
     #[arg(long, value_name = "PROGRAM")]
-    from: Option<Format>,
+    from: Option<ConfigFormat>,
 
     /// Write the files
     #[arg(long)]
@@ -83,8 +83,8 @@ impl Migrate {
         Ok(0)
     }
 
-    fn plan(&self, root: &Root) -> Result<Plan> {
-        let mut plan = Plan::default();
+    fn plan(&self, root: &Root) -> Result<MigrationPlan> {
+        let mut plan = MigrationPlan::default();
         if self.files.is_empty() {
             let formats = self.from.map(|from| vec![from]);
             for format in formats.unwrap_or_else(|| SEARCHED.to_vec()) {
@@ -92,11 +92,11 @@ impl Migrate {
             }
             return Ok(plan);
         }
-        let mut groups: Vec<(Format, Vec<PathBuf>)> = Vec::new();
+        let mut groups: Vec<(ConfigFormat, Vec<PathBuf>)> = Vec::new();
         for path in &self.files {
             ensure!(path.is_file(), "{} is not a file", path.display());
             let path = std::path::absolute(path)?;
-            let format = self.from.or_else(|| Format::of_name(&path));
+            let format = self.from.or_else(|| ConfigFormat::of_name(&path));
             let Some(format) = format else {
                 bail!(
                     "{}: cannot tell from its name which program it belongs to: use --from",

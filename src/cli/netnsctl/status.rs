@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::output::{Paging, print_json, warn_unreadable};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::inventory::counters::{Conntrack, Counters, Peer};
+use crate::inventory::counters::{Conntrack, Counters, WireguardPeer};
 use crate::inventory::details::{self, Details, Dns, Listening, Route};
 use crate::inventory::{Inventory, Link, Location, Namespace, NamespaceState, Owner, Process};
 use crate::inventory::{Service, TypeState, Unit};
@@ -261,7 +261,7 @@ fn passed(passed: &Passed) -> String {
     text
 }
 
-fn peer(peer: &Peer) -> String {
+fn peer(peer: &WireguardPeer) -> String {
     let ago = match peer.last_handshake {
         0 => "no handshake yet".to_owned(),
         time => {

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Code, OrCode, facts_of_environment};
-use crate::container::facts::{self, Address, Facts, Port, Route};
-use crate::container::interface::Plan;
-use crate::container::plugin::Call;
+use crate::container::facts::{self, ContainerAddress, ContainerRoute, Facts, Port};
+use crate::container::interface::NetworkPlan;
+use crate::container::plugin::PluginCall;
 use crate::container::record::{Ipam, Key};
 use crate::container::variables;
 
@@ -19,10 +19,10 @@ pub const VERSIONS: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
 /// A network configuration, checked.
 #[derive(Debug)]
-pub struct Configuration {
+pub struct NetworkConfiguration {
     pub name: String,
     pub version: String,
-    pub plan: Plan,
+    pub plan: NetworkPlan,
     runtime: Runtime,
     /// The original document, for the IPAM plugin.
     json: Value,
@@ -97,7 +97,7 @@ struct CniDns {
     search: Vec<String>,
 }
 
-impl Configuration {
+impl NetworkConfiguration {
     /// Reads a configuration.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl Configuration {
         Ok(Self {
             version: json["cniVersion"].as_str().unwrap_or_default().to_owned(),
             name: keys.name,
-            plan: Plan {
+            plan: NetworkPlan {
                 nstype,
                 nsname: keys.nsname,
                 variables: variables
@@ -153,7 +153,7 @@ impl Configuration {
             let address = address
                 .with_context(|| format!("'ips': '{ip}'"))
                 .or_code(bad)?;
-            facts.addresses.push(Address {
+            facts.addresses.push(ContainerAddress {
                 address,
                 gateway: None,
             });
@@ -176,7 +176,7 @@ impl Configuration {
     }
 
     /// Requests addresses from the IPAM plugin and adds them to `facts`.
-    pub fn request_addresses(&self, call: &Call, facts: &mut Facts) -> Result<()> {
+    pub fn request_addresses(&self, call: &PluginCall, facts: &mut Facts) -> Result<()> {
         let Some(ipam) = self.ipam() else {
             return Ok(());
         };
@@ -197,12 +197,12 @@ impl Configuration {
     }
 
     /// Releases the addresses, if there are any.
-    pub fn release_addresses(&self, call: &Call) -> Result<()> {
+    pub fn release_addresses(&self, call: &PluginCall) -> Result<()> {
         self.delegate("DEL", call)
     }
 
     /// Calls the IPAM plugin, if there is one, with a command.
-    pub fn delegate(&self, command: &str, call: &Call) -> Result<()> {
+    pub fn delegate(&self, command: &str, call: &PluginCall) -> Result<()> {
         match self.ipam() {
             Some(ipam) => call.run(ipam, command, &self.json).map(drop),
             None => Ok(()),
@@ -230,16 +230,16 @@ impl Configuration {
 }
 
 impl IpamAddress {
-    fn to_fact(&self) -> Address {
+    fn to_fact(&self) -> ContainerAddress {
         let (address, gateway) = (self.address, self.gateway);
-        Address { address, gateway }
+        ContainerAddress { address, gateway }
     }
 }
 
 impl IpamRoute {
-    fn to_fact(&self) -> Route {
+    fn to_fact(&self) -> ContainerRoute {
         let (destination, gateway) = (self.dst, self.gw);
-        Route {
+        ContainerRoute {
             destination,
             gateway,
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::interface::{self, NotUp};
-use super::plugin::{Call, PluginError};
+use super::plugin::{PluginCall, PluginError};
 use super::record::{self, Key, Locked};
 use crate::instance::paths::Root;
 use crate::sys::exit::{self, Exit};
@@ -15,7 +15,7 @@ use crate::sys::exit::{self, Exit};
 pub mod configuration;
 mod result;
 
-use configuration::{Configuration, VERSIONS};
+use configuration::{NetworkConfiguration, VERSIONS};
 
 /// The codes of errors: up to 99 from the specification, from 100 on our own.
 #[derive(Debug, Clone, Copy)]
@@ -117,8 +117,8 @@ fn run(root: &Root, version: &mut String) -> Result<Value> {
         return Err(error.into());
     }
     version.clone_from(&asked);
-    let configuration = Configuration::read(json)?;
-    let since = |first: &str, work: fn(&Root, &Configuration) -> Result<Value>| {
+    let configuration = NetworkConfiguration::read(json)?;
+    let since = |first: &str, work: fn(&Root, &NetworkConfiguration) -> Result<Value>| {
         let place = |version: &str| VERSIONS.iter().position(|known| *known == version);
         match place(&asked) >= place(first) {
             true => work(root, &configuration),
@@ -158,9 +158,9 @@ fn key() -> Result<Key> {
 }
 
 /// A call of the IPAM plugin, with the environment of this plugin.
-fn call() -> Call {
+fn call() -> PluginCall {
     let or_empty = |name| env::var(name).unwrap_or_default();
-    Call {
+    PluginCall {
         container: or_empty("CNI_CONTAINERID"),
         netns: or_empty("CNI_NETNS"),
         ifname: or_empty("CNI_IFNAME"),
@@ -169,7 +169,7 @@ fn call() -> Call {
     }
 }
 
-fn add(root: &Root, configuration: &Configuration) -> Result<Value> {
+fn add(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     let key = key()?;
     let netns = variable("CNI_NETNS")?;
     interface::namespace(&netns).or_code(Code::BadEnvironment)?;
@@ -216,7 +216,7 @@ fn add(root: &Root, configuration: &Configuration) -> Result<Value> {
     }
 }
 
-fn delete(root: &Root, configuration: &Configuration) -> Result<Value> {
+fn delete(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     let key = key()?;
     let locked = Locked::take(root, &key)?;
     let record = locked.record()?;
@@ -228,7 +228,7 @@ fn delete(root: &Root, configuration: &Configuration) -> Result<Value> {
     Ok(Value::Null)
 }
 
-fn check(root: &Root, configuration: &Configuration) -> Result<Value> {
+fn check(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     let key = key()?;
     let netns = variable("CNI_NETNS")?;
     let previous = configuration
@@ -253,14 +253,14 @@ fn check(root: &Root, configuration: &Configuration) -> Result<Value> {
     Ok(Value::Null)
 }
 
-fn status(root: &Root, configuration: &Configuration) -> Result<Value> {
+fn status(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     interface::can_run(root, &configuration.plan.nstype).or_code(Code::NotAvailable)?;
     configuration.delegate("STATUS", &call())?;
     Ok(Value::Null)
 }
 
 /// Takes down the interfaces of this network that the runtime does not list.
-fn collect(root: &Root, configuration: &Configuration) -> Result<Value> {
+fn collect(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     let valid = configuration.valid_attachments()?;
     let mut failed = Vec::new();
     for (key, record) in record::all(root)? {

@@ -3,12 +3,17 @@
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use super::Configuration;
-use crate::container::facts::{Dns, Facts};
-use crate::container::report::{Interface, Report};
+use super::NetworkConfiguration;
+use crate::container::facts::{ContainerDns, Facts};
+use crate::container::report::{InterfaceReport, ReportedLink};
 
 /// The result of ADD: that of the previous plugin, with the interface that this one has set up.
-pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: &str) -> Value {
+pub fn of(
+    configuration: &NetworkConfiguration,
+    report: &InterfaceReport,
+    facts: &Facts,
+    netns: &str,
+) -> Value {
     let version = configuration.version.as_str();
     let previous = configuration.previous();
     let list = |key: &str| {
@@ -49,7 +54,7 @@ pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: 
     let before = previous.map(|previous| previous["dns"].clone());
     let own = [&facts.dns, &report.dns]
         .into_iter()
-        .find(|dns| **dns != Dns::default());
+        .find(|dns| **dns != ContainerDns::default());
     let dns = match (own, before) {
         (None, Some(before @ Value::Object(_))) => before,
         (own, _) => own.map_or_else(|| json!({}), dns),
@@ -57,7 +62,7 @@ pub fn of(configuration: &Configuration, report: &Report, facts: &Facts, netns: 
     json!({"cniVersion": version, "interfaces": interfaces, "ips": ips, "routes": routes, "dns": dns})
 }
 
-fn interface(link: &Interface, sandbox: Option<&str>, version: &str) -> Value {
+fn interface(link: &ReportedLink, sandbox: Option<&str>, version: &str) -> Value {
     let mut json = json!({"name": link.name});
     if !link.mac.is_empty() {
         json["mac"] = link.mac.clone().into();
@@ -71,7 +76,7 @@ fn interface(link: &Interface, sandbox: Option<&str>, version: &str) -> Value {
     json
 }
 
-fn dns(dns: &Dns) -> Value {
+fn dns(dns: &ContainerDns) -> Value {
     let mut json = Map::new();
     for (key, words) in [("nameservers", &dns.servers), ("search", &dns.search)] {
         if !words.is_empty() {
@@ -85,7 +90,7 @@ fn dns(dns: &Dns) -> Value {
 ///
 /// # Errors
 /// An interface, address or route in the container, which the error names, is missing or differs.
-pub fn compare(previous: &Value, report: &Report) -> Result<()> {
+pub fn compare(previous: &Value, report: &InterfaceReport) -> Result<()> {
     let entries = |key: &str| previous[key].as_array().into_iter().flatten();
     let interfaces: Vec<&Value> = entries("interfaces").collect();
     for interface in &interfaces {

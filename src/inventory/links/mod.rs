@@ -104,7 +104,7 @@ fn is_pair(link: &KernelLink) -> bool {
 
 /// The links and addresses of one namespace.
 #[derive(Debug)]
-struct Dump {
+struct NamespaceDump {
     links: Vec<KernelLink>,
     addresses: Vec<KernelAddress>,
     unparsed: usize,
@@ -113,7 +113,7 @@ struct Dump {
 }
 
 /// The namespaces that one namespace knows, by the numbers that it has for them.
-type Numbers = HashMap<i32, Location>;
+type NamespaceNumbers = HashMap<i32, Location>;
 
 /// The names of links in namespaces without a name, by number and index.
 type ForeignLinks = HashMap<(i32, u32), String>;
@@ -125,8 +125,8 @@ type ForeignLinks = HashMap<(i32, u32), String>;
 pub fn read(host: &NetNs, named: &[NamedNetns], unreadable: &mut Vec<String>) -> Result<Links> {
     let mut connection = connect(host)?;
     // Listing links makes the kernel number the namespaces of their peers.
-    let host_dump = Dump::read(&mut connection)?;
-    let mut numbers_of_host = Numbers::new();
+    let host_dump = NamespaceDump::read(&mut connection)?;
+    let mut numbers_of_host = NamespaceNumbers::new();
     let connection = Mutex::new(connection);
     let number_of = |namespace: &NetNs| {
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +135,7 @@ pub fn read(host: &NetNs, named: &[NamedNetns], unreadable: &mut Vec<String>) ->
     let results = namespace::visit(named, open, |_, open| {
         let number = number_of(open);
         let mut own = Connection::open()?;
-        let mut dump = Dump::read(&mut own)?;
+        let mut dump = NamespaceDump::read(&mut own)?;
         let leads_out = |link: &&KernelLink| link.under.is_some_and(|under| under.nsid.is_some());
         let mut out = dump.links.iter().filter(leads_out);
         dump.host = match out.clone().find(|link| host_dump.is_peer(link, number)) {
@@ -154,7 +154,7 @@ pub fn read(host: &NetNs, named: &[NamedNetns], unreadable: &mut Vec<String>) ->
         };
         numbers_of_host.extend(number.map(|number| (number, namespace.location.clone())));
     }
-    let dumps: Vec<Option<Dump>> = dumps.into_iter().map(|read| Some(read?.1)).collect();
+    let dumps: Vec<Option<NamespaceDump>> = dumps.into_iter().map(|read| Some(read?.1)).collect();
     let all = AllLinks::new(&host_dump, named, &dumps);
     let connection = connection.into_inner();
     let mut connection = connection.unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +195,7 @@ fn open(namespace: &NamedNetns) -> Result<NetNs> {
     }
 }
 
-impl Dump {
+impl NamespaceDump {
     fn read(connection: &mut Connection) -> Result<Self> {
         let links = connection.links()?;
         let addresses = connection.addresses()?;
@@ -261,7 +261,11 @@ fn readable<T>(results: Vec<Result<T>>, unreadable: &mut Vec<String>) -> Vec<Opt
 }
 
 /// Reads the peers in namespaces that have no name, such as those of containers.
-fn foreign(connection: &mut Connection, dump: &Dump, known: &Numbers) -> ForeignLinks {
+fn foreign(
+    connection: &mut Connection,
+    dump: &NamespaceDump,
+    known: &NamespaceNumbers,
+) -> ForeignLinks {
     let mut found = ForeignLinks::new();
     for under in dump.links.iter().filter_map(|link| link.under) {
         let Some(number) = under.nsid.filter(|number| !known.contains_key(number)) else {

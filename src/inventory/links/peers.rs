@@ -2,21 +2,28 @@
 
 use std::collections::HashMap;
 
-use super::{Dump, Endpoint, ForeignLinks, Link, Location, NamedNetns, Numbers, is_pair, open};
+use super::{
+    Endpoint, ForeignLinks, Link, Location, NamedNetns, NamespaceDump, NamespaceNumbers, is_pair,
+    open,
+};
 use crate::namespace;
-use crate::namespace::netlink::{self, Connection, KernelAddress, KernelLink, State, Under};
+use crate::namespace::netlink::{self, Connection, KernelAddress, KernelLink, LinkState, Under};
 
 /// The dumps of all namespaces, in which links are looked up.
 pub struct AllLinks<'a> {
-    host: &'a Dump,
+    host: &'a NamespaceDump,
     named: &'a [NamedNetns],
     /// The dump of each of `named`; `None` if it could not be read.
-    dumps: &'a [Option<Dump>],
-    by_name: HashMap<&'a Location, &'a Option<Dump>>,
+    dumps: &'a [Option<NamespaceDump>],
+    by_name: HashMap<&'a Location, &'a Option<NamespaceDump>>,
 }
 
 impl<'a> AllLinks<'a> {
-    pub fn new(host: &'a Dump, named: &'a [NamedNetns], dumps: &'a [Option<Dump>]) -> Self {
+    pub fn new(
+        host: &'a NamespaceDump,
+        named: &'a [NamedNetns],
+        dumps: &'a [Option<NamespaceDump>],
+    ) -> Self {
         let locations = named.iter().map(|namespace| &namespace.location);
         Self {
             host,
@@ -28,7 +35,10 @@ impl<'a> AllLinks<'a> {
 
     /// For each namespace with links to namespaces other than the host's, by its position: the namespaces
     /// that these lead to, and the names of links in namespaces without a name.
-    pub fn between(&self, unreadable: &mut Vec<String>) -> HashMap<usize, (Numbers, ForeignLinks)> {
+    pub fn between(
+        &self,
+        unreadable: &mut Vec<String>,
+    ) -> HashMap<usize, (NamespaceNumbers, ForeignLinks)> {
         let mut by_index: HashMap<u32, Vec<usize>> = HashMap::new();
         let mut concerned = Vec::new();
         for (at, dump) in self.dumps.iter().enumerate() {
@@ -58,10 +68,10 @@ impl<'a> AllLinks<'a> {
     fn numbers(
         &self,
         connection: &mut Connection,
-        dump: &Dump,
+        dump: &NamespaceDump,
         by_index: &HashMap<u32, Vec<usize>>,
-    ) -> (Numbers, ForeignLinks) {
-        let (mut numbers, mut foreign) = (Numbers::new(), ForeignLinks::new());
+    ) -> (NamespaceNumbers, ForeignLinks) {
+        let (mut numbers, mut foreign) = (NamespaceNumbers::new(), ForeignLinks::new());
         for under in dump.links.iter().filter_map(|link| link.under) {
             let other = |number: &i32| Some(*number) != dump.host && !numbers.contains_key(number);
             let Some(number) = under.nsid.filter(other) else {
@@ -100,8 +110,8 @@ impl<'a> AllLinks<'a> {
     pub fn resolve(
         &self,
         place: &Location,
-        dump: &Dump,
-        numbers: &Numbers,
+        dump: &NamespaceDump,
+        numbers: &NamespaceNumbers,
         foreign: &ForeignLinks,
     ) -> Vec<Link> {
         let mut addresses: HashMap<u32, Vec<String>> = HashMap::new();
@@ -148,9 +158,9 @@ impl<'a> AllLinks<'a> {
                     None => "physical".to_owned(),
                 },
                 state: match link.state {
-                    State::Up => "up",
-                    State::Down => "down",
-                    State::NoCarrier => "no-carrier",
+                    LinkState::Up => "up",
+                    LinkState::Down => "down",
+                    LinkState::NoCarrier => "no-carrier",
                 },
                 mtu: link.mtu,
                 mac: netlink::mac(&link.mac),

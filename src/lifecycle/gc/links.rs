@@ -14,17 +14,17 @@ use crate::namespace::{self, Id, NetNs};
 
 /// Where a link is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
+pub enum LinkLocation {
     Host,
     /// In the namespace of this file.
     Named(PathBuf, Id),
 }
 
-impl fmt::Display for Location {
+impl fmt::Display for LinkLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Location::Host => f.write_str("of the host"),
-            Location::Named(path, _) => {
+            LinkLocation::Host => f.write_str("of the host"),
+            LinkLocation::Named(path, _) => {
                 let name = path.file_name().unwrap_or_default();
                 write!(f, "in {}", name.to_string_lossy())
             }
@@ -32,11 +32,11 @@ impl fmt::Display for Location {
     }
 }
 
-impl Location {
+impl LinkLocation {
     fn open(&self) -> Result<NetNs> {
         match self {
-            Location::Host => NetNs::host(),
-            Location::Named(path, id) => match NetNs::at(path.clone())? {
+            LinkLocation::Host => NetNs::host(),
+            LinkLocation::Named(path, id) => match NetNs::at(path.clone())? {
                 Some(open) if open.id == *id => Ok(open),
                 _ => bail!("{} was replaced just now", path.display()),
             },
@@ -59,16 +59,16 @@ fn claimed_by(link: &KernelLink) -> Option<Instance> {
 
 /// Returns the links that instances have marked, and the namespaces that may be in use.
 pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTreeSet<NsName>)> {
-    let mut places = vec![Location::Host];
+    let mut places = vec![LinkLocation::Host];
     for path in namespace::files(root)? {
         match NetNs::at(path.clone()) {
-            Ok(Some(open)) => places.push(Location::Named(path, open.id)),
+            Ok(Some(open)) => places.push(LinkLocation::Named(path, open.id)),
             Ok(None) => {}
             Err(error) => unseen.push(format!("{error:#}")),
         }
     }
     let known = namespace::all(root)?;
-    let links = namespace::visit(&places, Location::open, |_, _| {
+    let links = namespace::visit(&places, LinkLocation::open, |_, _| {
         let mut connection = Connection::open()?;
         let links = connection.links()?.items.into_iter();
         let claimed: Vec<_> = links
@@ -113,7 +113,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
 }
 
 /// Deletes a link if it still belongs to the instance.
-pub fn delete(place: &Location, index: u32, instance: &Instance) -> Result<bool> {
+pub fn delete(place: &LinkLocation, index: u32, instance: &Instance) -> Result<bool> {
     namespace::within(&place.open()?, || {
         let mut connection = Connection::open()?;
         let links = connection.links()?.items;

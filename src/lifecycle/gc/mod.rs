@@ -25,14 +25,14 @@ mod records;
 mod tables;
 
 pub use in_use::InUse;
-use links::Location;
+use links::LinkLocation;
 
 /// A leftover of an instance.
 #[derive(Debug)]
 pub enum Leftover {
     Link {
         instance: Instance,
-        place: Location,
+        place: LinkLocation,
         index: u32,
         name: String,
     },

@@ -32,7 +32,7 @@ pub struct KernelLink {
     pub alias: Option<String>,
     /// As in `ip link add type`, such as `veth`. `None` for hardware and the loopback interface.
     pub kind: Option<String>,
-    pub state: State,
+    pub state: LinkState,
     pub loopback: bool,
     /// In bytes.
     pub mtu: u32,
@@ -54,7 +54,7 @@ pub struct Under {
 
 /// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum LinkState {
     /// Not set up (`IFF_UP`, netdevice(7)).
     Down,
     /// Set up, but without a carrier (`IFF_LOWER_UP`).

@@ -10,7 +10,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteNextHop, RouteType, RouteVia,
 };
 
-use super::{KernelAddress, KernelLink, KernelRoute, Passed, State, Traffic, Under};
+use super::{KernelAddress, KernelLink, KernelRoute, LinkState, Passed, Traffic, Under};
 
 /// The size of `struct ifinfomsg` (rtnetlink(7)).
 const LINK_HEADER: usize = 16;
@@ -44,11 +44,11 @@ pub fn link(message: &[u8]) -> Option<KernelLink> {
     }
     // IFLA_OPERSTATE is updated up to a second later.
     let state = if !header.flags.contains(LinkFlags::Up) {
-        State::Down
+        LinkState::Down
     } else if header.flags.contains(LinkFlags::LowerUp) {
-        State::Up
+        LinkState::Up
     } else {
-        State::NoCarrier
+        LinkState::NoCarrier
     };
     Some(KernelLink {
         index: header.index,
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(link.index, 7);
         assert_eq!(link.name, "ve-\u{fffd}");
         assert_eq!(link.kind.as_deref(), Some("veth"));
-        assert_eq!(link.state, State::Up);
+        assert_eq!(link.state, LinkState::Up);
         let nsid = Some(0);
         assert_eq!(link.under, Some(Under { index: 3, nsid }));
     }
@@ -292,9 +292,9 @@ mod tests {
     fn the_state_is_that_of_the_carrier() {
         let name = attribute(libc::IFLA_IFNAME, b"eth0\0");
         let state = |flags: i32| link(&message(flags as u32, from_ref(&name))).unwrap().state;
-        assert_eq!(state(0), State::Down);
-        assert_eq!(state(libc::IFF_LOWER_UP), State::Down);
-        assert_eq!(state(libc::IFF_UP), State::NoCarrier);
+        assert_eq!(state(0), LinkState::Down);
+        assert_eq!(state(libc::IFF_LOWER_UP), LinkState::Down);
+        assert_eq!(state(libc::IFF_UP), LinkState::NoCarrier);
     }
 
     #[test]

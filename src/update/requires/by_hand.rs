@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use super::{DROP_IN_OF_CTL, Name, Need, OF_CTL, drop_in, drop_in_dir, needs_of};
+use super::{DROP_IN_OF_CTL, Need, OF_CTL, RequiredName, drop_in, drop_in_dir, needs_of};
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
 use crate::instance::phase::Side;
@@ -27,7 +27,7 @@ pub fn require(
 ) -> Result<()> {
     require_units(root, instance)?;
     for need in needs {
-        if let Need::Type(nstype, Name::Other(nsname)) = need {
+        if let Need::Type(nstype, RequiredName::Other(nsname)) = need {
             let (nstype, nsname) = (nstype.clone(), nsname.clone());
             require_units(root, &Instance { nstype, nsname })?;
         }

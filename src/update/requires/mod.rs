@@ -21,17 +21,17 @@ pub use literal::read;
 
 /// The name of a namespace, or that of the instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Name {
+pub enum RequiredName {
     Own,
     Other(NsName),
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for RequiredName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // As written in a template.
-            Name::Own => f.write_str("%i"),
-            Name::Other(name) => name.fmt(f),
+            RequiredName::Own => f.write_str("%i"),
+            RequiredName::Other(name) => name.fmt(f),
         }
     }
 }
@@ -40,9 +40,9 @@ impl fmt::Display for Name {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// A type applied to a namespace.
-    Type(NsType, Name),
+    Type(NsType, RequiredName),
     /// A namespace, with any type.
-    Namespace(Name),
+    Namespace(RequiredName),
     /// Another systemd unit.
     Unit(String),
 }
@@ -54,19 +54,19 @@ impl Need {
             Need::Type(nstype, name) => {
                 unit::copy(Side::Inside, nstype).replace('@', &format!("@{name}"))
             }
-            Need::Namespace(Name::Other(name)) => unit::of_namespace(name),
-            Need::Namespace(Name::Own) => unit::pattern_of_namespaces().replace('*', "%i"),
+            Need::Namespace(RequiredName::Other(name)) => unit::of_namespace(name),
+            Need::Namespace(RequiredName::Own) => unit::pattern_of_namespaces().replace('*', "%i"),
             Need::Unit(unit) => unit.clone(),
         }
     }
 
     /// Reads `netns-veth@web`, `veth@web`, `netns_name@web` or the full name of any unit.
     pub fn parse(word: &str) -> Result<Self> {
-        let name = |name: &str| -> Result<Name> {
+        let name = |name: &str| -> Result<RequiredName> {
             if ["$NSNAME", "${NSNAME}"].contains(&name) {
-                return Ok(Name::Own);
+                return Ok(RequiredName::Own);
             }
-            Ok(Name::Other(name.parse()?))
+            Ok(RequiredName::Other(name.parse()?))
         };
         let visible = clean(word);
         let stem = word.strip_suffix(".service").unwrap_or(word);
@@ -156,8 +156,8 @@ impl DependencyGraph {
         for need in of_type.into_iter().chain(self.needs.get(node)).flatten() {
             if let Need::Type(nstype, name) = need {
                 let name = match name {
-                    Name::Own => own.clone(),
-                    Name::Other(name) => Some(name.clone()),
+                    RequiredName::Own => own.clone(),
+                    RequiredName::Other(name) => Some(name.clone()),
                 };
                 if let Some(cycle) = self.walk(&(nstype.clone(), name), path, done) {
                     return Some(cycle);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// A text format for metrics. Both have the same names and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum MetricsFormat {
     /// Version 0.0.4, which node_exporter's textfile collector reads.
     Prometheus,
     /// OpenMetrics 1.0.0.
@@ -14,7 +14,7 @@ pub enum Format {
 
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Gauge,
     /// It only increases; its name ends in `_total`.
     Counter,
@@ -22,7 +22,7 @@ pub enum Kind {
 
 /// Metrics as text.
 pub struct Exposition {
-    format: Format,
+    format: MetricsFormat,
     text: String,
 }
 
@@ -30,7 +30,7 @@ pub struct Exposition {
 type Labels<'a> = &'a [(&'a str, &'a str)];
 
 impl Exposition {
-    pub fn new(format: Format) -> Self {
+    pub fn new(format: MetricsFormat) -> Self {
         let text = String::new();
         Self { format, text }
     }
@@ -40,7 +40,7 @@ impl Exposition {
     /// UTF-8 may look the same.
     pub fn family(
         &mut self,
-        kind: Kind,
+        kind: MetricKind,
         name: &str,
         help: &str,
         samples: impl FnOnce(&mut dyn FnMut(Labels, u64)),
@@ -53,9 +53,11 @@ impl Exposition {
             return;
         }
         let (family, kind) = match (kind, self.format) {
-            (Kind::Gauge, _) => (name, "gauge"),
-            (Kind::Counter, Format::Prometheus) => (name, "counter"),
-            (Kind::Counter, Format::OpenMetrics) => (name.trim_end_matches("_total"), "counter"),
+            (MetricKind::Gauge, _) => (name, "gauge"),
+            (MetricKind::Counter, MetricsFormat::Prometheus) => (name, "counter"),
+            (MetricKind::Counter, MetricsFormat::OpenMetrics) => {
+                (name.trim_end_matches("_total"), "counter")
+            }
         };
         let _ = writeln!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}");
         for (labels, value) in found {
@@ -64,7 +66,7 @@ impl Exposition {
     }
 
     pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
+        if self.format == MetricsFormat::OpenMetrics {
             self.text += "# EOF\n";
         }
         self.text
@@ -89,13 +91,13 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn text(format: Format) -> String {
+    fn text(format: MetricsFormat) -> String {
         let mut exposition = Exposition::new(format);
-        exposition.family(Kind::Counter, "a_total", "Things.", |add| {
+        exposition.family(MetricKind::Counter, "a_total", "Things.", |add| {
             add(&[("name", "b\\\"\nc"), ("kind", "")], 1);
             add(&[("name", "b\\\"\nc"), ("kind", "")], 2);
         });
-        exposition.family(Kind::Gauge, "nothing", "Nothing.", |_| {});
+        exposition.family(MetricKind::Gauge, "nothing", "Nothing.", |_| {});
         exposition.finish()
     }
 
@@ -103,11 +105,11 @@ mod tests {
     fn labels_are_escaped_and_samples_are_unique() {
         let sample = r#"a_total{name="b\\\"\nc",kind=""} 1"#;
         assert_eq!(
-            text(Format::Prometheus),
+            text(MetricsFormat::Prometheus),
             format!("# HELP a_total Things.\n# TYPE a_total counter\n{sample}\n")
         );
         assert_eq!(
-            text(Format::OpenMetrics),
+            text(MetricsFormat::OpenMetrics),
             format!("# HELP a Things.\n# TYPE a counter\n{sample}\n# EOF\n")
         );
     }

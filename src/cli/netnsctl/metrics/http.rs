@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
-use super::exposition::Format;
+use super::exposition::MetricsFormat;
 use crate::sys::log;
 
 /// The time for a client to send its request, and to receive each part of the answer.
@@ -22,7 +22,10 @@ const REQUEST_MAX: usize = 8 << 10;
 ///
 /// # Errors
 /// The client closes the connection, or sends no request in time.
-pub fn answer(socket: BorrowedFd, metrics: impl FnOnce(Format) -> Result<String>) -> Result<()> {
+pub fn answer(
+    socket: BorrowedFd,
+    metrics: impl FnOnce(MetricsFormat) -> Result<String>,
+) -> Result<()> {
     let timeout = TimeVal::new(TIMEOUT.as_secs() as i64, 0);
     setsockopt(&socket, sockopt::ReceiveTimeout, &timeout)
         .and_then(|()| setsockopt(&socket, sockopt::SendTimeout, &timeout))
@@ -50,7 +53,7 @@ fn read(stream: &mut impl Read) -> Result<String> {
     Ok(String::from_utf8_lossy(&request).into_owned())
 }
 
-fn respond(request: &str, metrics: impl FnOnce(Format) -> Result<String>) -> String {
+fn respond(request: &str, metrics: impl FnOnce(MetricsFormat) -> Result<String>) -> String {
     let mut lines = request.split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next());
@@ -73,11 +76,11 @@ fn respond(request: &str, metrics: impl FnOnce(Format) -> Result<String>) -> Str
         });
     let (format, content_type) = match openmetrics {
         true => (
-            Format::OpenMetrics,
+            MetricsFormat::OpenMetrics,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ),
         false => (
-            Format::Prometheus,
+            MetricsFormat::Prometheus,
             "text/plain; version=0.0.4; charset=utf-8",
         ),
     };

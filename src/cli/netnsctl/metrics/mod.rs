@@ -18,7 +18,7 @@ use crate::systemd::manager::Manager;
 mod exposition;
 mod http;
 
-use exposition::{Exposition, Format, Kind};
+use exposition::{Exposition, MetricKind, MetricsFormat};
 
 /// Print metrics of all network namespaces for Prometheus
 ///
@@ -53,8 +53,8 @@ impl Metrics {
             return Ok(0);
         }
         let format = match self.openmetrics {
-            true => Format::OpenMetrics,
-            false => Format::Prometheus,
+            true => MetricsFormat::OpenMetrics,
+            false => MetricsFormat::Prometheus,
         };
         let text = metrics(root, format)?;
         match &self.output {
@@ -66,14 +66,14 @@ impl Metrics {
 }
 
 /// The metrics of all namespaces except the host's. Prints warnings about what could not be read.
-fn metrics(root: &Root, format: Format) -> Result<String> {
+fn metrics(root: &Root, format: MetricsFormat) -> Result<String> {
     let manager = Manager::running(root)?;
     let mut inventory = Inventory::read(root, manager.as_ref())?;
     let counters = counters::read(root, &inventory.named, &mut inventory.unreadable);
     warn_unreadable(&inventory.unreadable);
     let mut exposition = Exposition::new(format);
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_unreadable",
         "Number of things that could not be read, such as those that only root can read.",
         |add| add(&[], inventory.unreadable.len() as u64),
@@ -98,7 +98,7 @@ fn metrics(root: &Root, format: Format) -> Result<String> {
 
 fn of_namespaces(exposition: &mut Exposition, namespaces: &[Namespace]) {
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_namespace_present",
         "Whether the network namespace exists; 0 while only its units are loaded.",
         |add| {
@@ -109,7 +109,7 @@ fn of_namespaces(exposition: &mut Exposition, namespaces: &[Namespace]) {
         },
     );
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_processes",
         "Processes in the network namespace.",
         |add| {
@@ -120,7 +120,7 @@ fn of_namespaces(exposition: &mut Exposition, namespaces: &[Namespace]) {
         },
     );
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_link_up",
         "Whether the link is up and has a carrier.",
         |add| {
@@ -164,7 +164,7 @@ fn instances(
 
 fn of_instances(exposition: &mut Exposition, instances: &BTreeMap<(String, String), String>) {
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_instance_state",
         "State of the instance: 1 for its current state, 0 for the others.",
         |add| {
@@ -230,7 +230,7 @@ const LINK_COUNTERS: [LinkCounter; 8] = [
 
 fn of_traffic(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
     for (name, help, count) in LINK_COUNTERS {
-        exposition.family(Kind::Counter, name, help, |add| {
+        exposition.family(MetricKind::Counter, name, help, |add| {
             for (namespace, counters) in namespaces {
                 for traffic in &counters.links {
                     let labels = [("namespace", *namespace), ("link", &traffic.link)];
@@ -243,7 +243,7 @@ fn of_traffic(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
 
 fn of_tables(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_sockets",
         "Sockets in use, including listening ones.",
         |add| {
@@ -264,13 +264,13 @@ fn of_tables(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
         tables.filter_map(|(namespace, counters)| Some((*namespace, counters.conntrack.as_ref()?)))
     };
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_conntrack_entries",
         "Tracked connections.",
         |add| tables().for_each(|(name, table)| add(&[("namespace", name)], table.entries)),
     );
     exposition.family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_conntrack_entries_limit",
         "Maximum number of tracked connections.",
         |add| tables().for_each(|(name, table)| add(&[("namespace", name)], table.limit)),
@@ -278,7 +278,7 @@ fn of_tables(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
 }
 
 fn of_peers(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
-    let mut family = |kind, name, help, value: fn(&counters::Peer) -> u64| {
+    let mut family = |kind, name, help, value: fn(&counters::WireguardPeer) -> u64| {
         exposition.family(kind, name, help, |add| {
             for (namespace, counters) in namespaces {
                 for peer in &counters.wireguard {
@@ -293,19 +293,19 @@ fn of_peers(exposition: &mut Exposition, namespaces: &[(&str, &Counters)]) {
         });
     };
     family(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "netns_wireguard_last_handshake_timestamp_seconds",
         "Time of the last handshake with the peer, 0 for none; time() minus this is its age.",
         |peer| peer.last_handshake,
     );
     family(
-        Kind::Counter,
+        MetricKind::Counter,
         "netns_wireguard_receive_bytes_total",
         "Bytes received from the peer.",
         |peer| peer.received,
     );
     family(
-        Kind::Counter,
+        MetricKind::Counter,
         "netns_wireguard_transmit_bytes_total",
         "Bytes sent to the peer.",
         |peer| peer.sent,

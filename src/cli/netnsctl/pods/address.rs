@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::family;
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::pods::record::Record;
+use crate::pods::record::PodRecord;
 use crate::pods::settings::Settings;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::terminal;
@@ -19,7 +19,7 @@ use crate::sys::terminal;
 Example: netnsctl pods address vm-002-ns03
          172.16.2.3/24
          1000::1:ac10:203/120")]
-pub struct Address {
+pub struct PodsAddress {
     /// Names of pods, of any node
     #[arg(value_name = "NSNAME")]
     names: Vec<NsName>,
@@ -37,7 +37,7 @@ pub struct Address {
     family: Option<u8>,
 }
 
-impl Address {
+impl PodsAddress {
     pub fn run(&self, root: &Root, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
         let mut found = Vec::new();
         for name in &self.names {
@@ -80,7 +80,7 @@ impl Address {
 
 /// The addresses of a pod that exists.
 fn recorded(root: &Root, name: &NsName) -> Option<Vec<IpNet>> {
-    let record = Record::read(root, name).ok()??;
+    let record = PodRecord::read(root, name).ok()??;
     Some(record.addresses()).filter(|addresses| !addresses.is_empty())
 }
 

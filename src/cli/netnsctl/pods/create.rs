@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::Numbers;
+use super::PodNumbers;
 use crate::instance::name::NsType;
 use crate::instance::paths::Root;
 use crate::pods::set::{self, CreateRequest};
@@ -17,9 +17,9 @@ use crate::pods::settings::Settings;
 Example: netnsctl pods create 10 --bridge --gateway
          netnsctl pods create 4 --bridge=br1 --uplink eth1 --random
          netnsctl pods create 4 --type ipvlan")]
-pub struct Create {
+pub struct PodsCreate {
     #[command(flatten)]
-    numbers: Numbers,
+    numbers: PodNumbers,
 
     /// Connect the pods to a bridge [BR, default: br0], which is created if it
     /// does not exist, and deleted with its last pod
@@ -57,9 +57,9 @@ pub struct Create {
     jobs: Option<u16>,
 }
 
-impl Create {
+impl PodsCreate {
     pub fn run(&self, root: &Root, settings: &Settings) -> Result<u8> {
-        let Numbers { count, first } = self.numbers;
+        let PodNumbers { count, first } = self.numbers;
         let numbers = settings.numbers(count, first)?;
         let bridge = self.bridge.as_ref().map(|bridge| {
             let bridge = bridge.as_ref().unwrap_or(&settings.bridge);

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::Numbers;
+use super::PodNumbers;
 use crate::instance::paths::Root;
 use crate::pods::set::{self, Selection};
 use crate::pods::settings::Settings;
@@ -9,18 +9,18 @@ use crate::pods::settings::Settings;
 /// Delete pods, all of this node by default
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods delete")]
-pub struct Delete {
+pub struct PodsDelete {
     #[command(flatten)]
-    numbers: Numbers,
+    numbers: PodNumbers,
 
     /// Delete N pods at a time [default: 4 for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 }
 
-impl Delete {
+impl PodsDelete {
     pub fn run(&self, root: &Root, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
-        let Numbers { count, first } = self.numbers;
+        let PodNumbers { count, first } = self.numbers;
         let wanted = match count {
             // The settings are needed only for names.
             None => Selection::All,

@@ -15,7 +15,7 @@ use crate::sys::user::require_root;
 Exit status: that of COMMAND, or 5 if there is no such command.
 
 Example: netnsctl pods exec vm-001-ns03 -- hostname")]
-pub struct Exec {
+pub struct PodsExec {
     /// Name of the pod
     #[arg(value_name = "NSNAME")]
     pod: NsName,
@@ -26,7 +26,7 @@ pub struct Exec {
     command: Vec<OsString>,
 }
 
-impl Exec {
+impl PodsExec {
     pub fn run(&self, root: &Root) -> Result<u8> {
         require_root()?;
         let Self { pod, command } = self;

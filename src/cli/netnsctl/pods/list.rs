@@ -3,7 +3,7 @@ use clap::Args;
 
 use crate::instance::paths::Root;
 use crate::namespace::NetNs;
-use crate::pods::record::Record;
+use crate::pods::record::PodRecord;
 use crate::sys::terminal;
 
 /// List the pods of this node
@@ -12,15 +12,15 @@ use crate::sys::terminal;
 /// if only some of its types are.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods list")]
-pub struct List {
+pub struct PodsList {
     /// Do not print the column headings
     #[arg(long)]
     no_legend: bool,
 }
 
-impl List {
+impl PodsList {
     pub fn run(&self, root: &Root) -> Result<u8> {
-        let records = Record::all(root)?;
+        let records = PodRecord::all(root)?;
         let mut rows = Vec::new();
         if !self.no_legend && records.is_empty() {
             terminal::print("no pods\n")?;
@@ -48,7 +48,7 @@ impl List {
     }
 }
 
-fn state(root: &Root, record: &Record) -> Result<&'static str> {
+fn state(root: &Root, record: &PodRecord) -> Result<&'static str> {
     let exists = NetNs::open(root, &record.name)?.is_some();
     let up = record
         .instances()

@@ -35,23 +35,23 @@ Example: netnsctl pods create 10 --bridge"
 )]
 pub struct Pods {
     #[command(subcommand)]
-    verb: Verb,
+    verb: PodsVerb,
 
     #[command(flatten)]
     options: Common,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    Address(address::Address),
-    Connect(connect::Connect),
-    Create(create::Create),
-    Delete(delete::Delete),
-    Exec(exec::Exec),
-    List(list::List),
-    Name(name::Name),
-    Ping(ping::Ping),
-    Route(route::Route),
+enum PodsVerb {
+    Address(address::PodsAddress),
+    Connect(connect::PodsConnect),
+    Create(create::PodsCreate),
+    Delete(delete::PodsDelete),
+    Exec(exec::PodsExec),
+    List(list::PodsList),
+    Name(name::PodsName),
+    Ping(ping::PodsPing),
+    Route(route::PodsRoute),
 }
 
 // The settings of all verbs. (A doc comment would become the verb's help.)
@@ -124,7 +124,7 @@ impl Common {
 
 // The arguments that select pods. (A doc comment would become the verb's help.)
 #[derive(Debug, Args)]
-struct Numbers {
+struct PodNumbers {
     /// Number of pods
     count: Option<u32>,
 
@@ -146,15 +146,15 @@ impl Pods {
     pub fn run(&self, root: &Root) -> Result<u8> {
         let settings = || self.options.read(root);
         match &self.verb {
-            Verb::Address(verb) => verb.run(root, settings),
-            Verb::Connect(verb) => verb.run(root, &settings()?),
-            Verb::Create(verb) => verb.run(root, &settings()?),
-            Verb::Delete(verb) => verb.run(root, settings),
-            Verb::Exec(verb) => verb.run(root),
-            Verb::List(verb) => verb.run(root),
-            Verb::Name(verb) => verb.run(&settings()?),
-            Verb::Ping(verb) => verb.run(root, &settings()?),
-            Verb::Route(verb) => verb.run(settings),
+            PodsVerb::Address(verb) => verb.run(root, settings),
+            PodsVerb::Connect(verb) => verb.run(root, &settings()?),
+            PodsVerb::Create(verb) => verb.run(root, &settings()?),
+            PodsVerb::Delete(verb) => verb.run(root, settings),
+            PodsVerb::Exec(verb) => verb.run(root),
+            PodsVerb::List(verb) => verb.run(root),
+            PodsVerb::Name(verb) => verb.run(&settings()?),
+            PodsVerb::Ping(verb) => verb.run(root, &settings()?),
+            PodsVerb::Route(verb) => verb.run(settings),
         }
     }
 }

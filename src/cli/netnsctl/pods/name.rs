@@ -1,21 +1,21 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::Numbers;
+use super::PodNumbers;
 use crate::pods::settings::Settings;
 use crate::sys::terminal;
 
 /// Print the names of pods, whether they exist or not
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods name 2 5")]
-pub struct Name {
+pub struct PodsName {
     #[command(flatten)]
-    numbers: Numbers,
+    numbers: PodNumbers,
 }
 
-impl Name {
+impl PodsName {
     pub fn run(&self, settings: &Settings) -> Result<u8> {
-        let Numbers { count, first } = self.numbers;
+        let PodNumbers { count, first } = self.numbers;
         for number in settings.numbers(count, first)? {
             terminal::print(&format!("{}\n", settings.name(number)?))?;
         }

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::{Numbers, family};
+use super::{PodNumbers, family};
 use crate::instance::paths::Root;
 use crate::pods::ping::{self, PingRequest};
 use crate::pods::settings::Settings;
@@ -12,9 +12,9 @@ use crate::pods::settings::Settings;
 /// prints the addresses that did not answer.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods ping --between --nodes 2")]
-pub struct Ping {
+pub struct PodsPing {
     #[command(flatten)]
-    numbers: Numbers,
+    numbers: PodNumbers,
 
     /// Ping from each pod of this node instead of the node itself
     #[arg(long)]
@@ -38,9 +38,9 @@ pub struct Ping {
     jobs: Option<u16>,
 }
 
-impl Ping {
+impl PodsPing {
     pub fn run(&self, root: &Root, settings: &Settings) -> Result<u8> {
-        let Numbers { count, first } = self.numbers;
+        let PodNumbers { count, first } = self.numbers;
         let request = PingRequest {
             timeout: self.timeout,
             between: self.between,

@@ -12,7 +12,7 @@ use crate::pods::settings::Settings;
 /// 'netnsctl pods create --gateway'.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: netnsctl pods route --nodes 2")]
-pub struct Route {
+pub struct PodsRoute {
     /// Number of the network between the nodes
     #[arg(long, value_name = "NET", default_value_t = 1)]
     net: u8,
@@ -27,7 +27,7 @@ pub struct Route {
     delete: bool,
 }
 
-impl Route {
+impl PodsRoute {
     pub fn run(&self, settings: impl Fn() -> Result<Settings>) -> Result<u8> {
         match self.delete {
             true => routes::delete(),
