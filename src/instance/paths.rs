@@ -90,6 +90,16 @@ impl Root {
         self.path("/etc/systemd/system")
     }
 
+    /// The administrator's drop-ins for `unit` (systemd.unit(5)).
+    pub fn drop_in_dir(&self, unit: &str) -> PathBuf {
+        self.unit_dir().join(format!("{unit}.d"))
+    }
+
+    /// The units that start with `unit`, as symlinks (systemd.unit(5)).
+    pub fn wants_dir(&self, unit: &str) -> PathBuf {
+        self.unit_dir().join(format!("{unit}.wants"))
+    }
+
     /// `/run/netns`: the named network namespaces (ip-netns(8)).
     pub fn netns_dir(&self) -> PathBuf {
         self.path("/run/netns")

@@ -166,7 +166,7 @@ fn source(slot: Slot, path: &Path) -> Result<Option<Source>> {
 }
 
 /// Whether `text` defines one of the four functions of a type, in either syntax of bash.
-fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
+pub fn defines_a_phase(text: &str, nstype: &NsType) -> bool {
     let defines = |line: &str, function: &str| {
         occurrences(line, function).any(|(before, after)| {
             let keyword = before.trim_end().ends_with("function") && before.ends_with([' ', '\t']);

@@ -14,7 +14,7 @@ use crate::sys::file;
 use crate::sys::log;
 use crate::sys::progress::Progress;
 use crate::systemd::manager::{JobResult, Manager};
-use crate::systemd::unit;
+use crate::systemd::unit::{self, short};
 use crate::update::{self, UpdateRequest};
 
 /// The shortest and the longest interval between two questions for unit states.
@@ -309,8 +309,4 @@ fn is(unit: &UnitProperties, property: &str, value: &str) -> bool {
 
 fn state(unit: &UnitProperties) -> &str {
     get(unit, "ActiveState")
-}
-
-fn short(unit: &str) -> &str {
-    unit.trim_end_matches(".service")
 }

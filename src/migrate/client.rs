@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Conf, MigrationPlan, read, stem};
+use super::{Conf, MigrationPlan, given_or_all, read, stem};
 use crate::instance::paths::Root;
-use crate::sys::file;
 
 /// A kind of client.
 pub struct Client {
@@ -24,12 +23,8 @@ impl Client {
     /// Translates files, or those in its directory if none is named.
     pub fn plan(&self, root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
         let mut plan = MigrationPlan::default();
-        let mut files = files.to_vec();
-        if files.is_empty() {
-            files = file::entries(&root.path(self.directory))?;
-            files.retain(|path| path.extension().is_some_and(|found| found == "conf"));
-        }
-        for path in files {
+        let is_conf = |path: &PathBuf| path.extension().is_some_and(|found| found == "conf");
+        for path in given_or_all(files, &root.path(self.directory), is_conf)? {
             let conf = self.translate(root, &mut plan, &path, stem(&path))?;
             if path == self.usual(root, stem(&path)) {
                 let nsname = &conf.instance.nsname;

@@ -5,29 +5,21 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{MigrationPlan, read, stem};
-use crate::instance::name::NsType;
+use super::{MigrationPlan, given_or_all, read};
+use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::sys::file;
+use crate::instance::sources::defines_a_phase;
+use crate::instance::types::Scope;
 
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
     let mut plan = MigrationPlan::default();
-    let mut files = files.to_vec();
-    if files.is_empty() {
-        files = file::entries(&root.conf_dir())?;
-        files.retain(|path| {
-            path.is_file()
-                && path
-                    .extension()
-                    .is_some_and(|extension| extension == "conf")
-        });
-    }
-    for path in files {
-        let nstype = stem(&path).split('-').next().unwrap_or_default();
-        let Ok(nstype) = nstype.parse::<NsType>() else {
-            continue;
+    let is_conf = |path: &PathBuf| path.extension().is_some_and(|e| e == "conf") && path.is_file();
+    for path in given_or_all(files, &root.conf_dir(), is_conf)? {
+        let nstype = match Scope::of(&path) {
+            Ok(Some(Scope::Type(nstype) | Scope::Instance(Instance { nstype, .. }))) => nstype,
+            _ => continue,
         };
-        if read(&path)?.contains(&format!("configure_{nstype}_")) {
+        if defines_a_phase(&read(&path)?, &nstype) {
             plan.note(&path, "defines functions of its own and works unchanged; 'netnsctl check' checks it for problems");
             plan.next = vec!["netnsctl check".to_owned()];
         }

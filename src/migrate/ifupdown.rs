@@ -5,17 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::{Conf, MigrationPlan, units};
+use super::{Conf, MigrationPlan, given_or_all, units};
 use crate::instance::paths::Root;
 use crate::sys::file;
 
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
     let mut plan = MigrationPlan::default();
-    let mut files = files.to_vec();
-    if files.is_empty() {
-        files = file::entries(&root.path("/etc/network/namespaces"))?;
-    }
-    for path in files {
+    for path in given_or_all(files, &root.path("/etc/network/namespaces"), |_| true)? {
         let Some(name) = file::name_of(&path).filter(|_| path.is_file()) else {
             continue;
         };

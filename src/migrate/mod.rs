@@ -11,6 +11,7 @@ use crate::instance::name::{Instance, NsName, NsType};
 use crate::instance::paths::Root;
 use crate::sys::file;
 use crate::sys::terminal::clean;
+use crate::systemd::unit;
 
 mod client;
 mod early;
@@ -124,8 +125,9 @@ impl MigrationPlan {
     /// Adds the configuration of an instance, and the command that starts it.
     fn instance(&mut self, conf: Conf) {
         let instance = &conf.instance;
+        let unit = unit::inside(instance);
         self.next
-            .push(format!("systemctl enable --now netns-{instance}"));
+            .push(format!("systemctl enable --now {}", unit::short(&unit)));
         self.drafts.push(conf.draft());
     }
 
@@ -204,6 +206,20 @@ fn quote(value: &str) -> Result<String> {
         bail!("'{}' contains control characters", clean(value));
     }
     Ok(shell_words::quote(value).into_owned())
+}
+
+/// The files to translate: those given, otherwise those in `directory` that are `wanted`.
+fn given_or_all(
+    files: &[PathBuf],
+    directory: &Path,
+    wanted: impl Fn(&PathBuf) -> bool,
+) -> Result<Vec<PathBuf>> {
+    if !files.is_empty() {
+        return Ok(files.to_vec());
+    }
+    let mut files = file::entries(directory)?;
+    files.retain(wanted);
+    Ok(files)
 }
 
 /// The text of a file that must exist.

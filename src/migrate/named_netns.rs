@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::variables::ForeignVariables;
-use super::{Conf, MigrationPlan, units};
+use super::{Conf, MigrationPlan, given_or_all, units};
 use crate::instance::paths::Root;
+use crate::instance::phase::Side;
 use crate::sys::file;
+use crate::systemd::unit;
 
 /// Its kinds of network: the name in its units, our type, and the variables that only this kind has.
 const KINDS: [(&str, &str, &[&str]); 3] = [
@@ -45,23 +47,17 @@ fn scope(path: &Path) -> Option<(Option<NetworkKind>, Option<String>)> {
 
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
     let mut plan = MigrationPlan::default();
-    let mut files = files.to_vec();
     let mut enabled = Vec::new();
-    if files.is_empty() {
-        files = file::entries(&root.path("/etc/default"))?;
-        for kind in &KINDS {
-            let names = units::enabled(root, &format!("netns-{}@", kind.0))?.into_iter();
-            // Our own units have the same names.
-            let own = |name: &String| {
-                !root
-                    .unit_dir()
-                    .join(format!("netns-{}@.service", kind.1))
-                    .exists()
-                    && !name.is_empty()
-            };
-            enabled.extend(names.filter(own).map(|name| (kind, name)));
+    for kind in KINDS.iter().filter(|_| files.is_empty()) {
+        // Our own units have the same names.
+        let ours = root.unit_dir().join(unit::named(Side::Inside, kind.1, ""));
+        if !ours.exists() {
+            let mut names = units::enabled(root, &format!("netns-{}@", kind.0))?;
+            names.retain(|name| !name.is_empty());
+            enabled.extend(names.into_iter().map(|name| (kind, name)));
         }
     }
+    let files = given_or_all(files, &root.path("/etc/default"), |_| true)?;
     let (mut global, mut of_kind) = (ForeignVariables::default(), BTreeMap::new());
     let mut instances: BTreeMap<String, (Option<NetworkKind>, ForeignVariables, PathBuf)> =
         BTreeMap::new();

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::instance::paths::Root;
 use crate::sys::file;
+use crate::systemd::instances::enabled_units;
 
 /// Unit files and drop-ins of services below `/etc/systemd/system`: the name of the service, and the file.
 fn services(root: &Root) -> Result<Vec<(String, PathBuf)>> {
@@ -77,22 +78,12 @@ pub fn commands(path: &Path) -> Result<Vec<Vec<String>>> {
 
 /// The names of instances of a template, such as `netns-nat@`, that are enabled.
 pub fn enabled(root: &Root, template: &str) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for wants in file::entries(&root.unit_dir())? {
-        if wants
-            .extension()
-            .is_some_and(|extension| extension == "wants" || extension == "requires")
-        {
-            let names = file::names(&wants)?.into_iter();
-            found.extend(names.filter_map(|name| {
-                let instance = name.strip_prefix(template)?.strip_suffix(".service")?;
-                Some(instance.to_owned())
-            }));
-        }
-    }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    let units = enabled_units(root)?.into_iter();
+    let instance = |unit: String| {
+        let instance = unit.strip_prefix(template)?.strip_suffix(".service")?;
+        Some(instance.to_owned())
+    };
+    Ok(units.filter_map(instance).collect())
 }
 
 fn settings(text: &str) -> impl Iterator<Item = &str> {

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::{Conf, ConfigFormat, Draft, MigrationPlan, read, stem, yaml};
+use super::{Conf, ConfigFormat, Draft, MigrationPlan, given_or_all, read, stem, yaml};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::sys::file;
 
 /// The keys of a profile, an interface and a peer that are translated.
 const KNOWN: [&[&str]; 3] = [
@@ -34,12 +33,8 @@ const KNOWN: [&[&str]; 3] = [
 
 pub fn plan(root: &Root, files: &[PathBuf]) -> Result<MigrationPlan> {
     let mut plan = MigrationPlan::default();
-    let mut files = files.to_vec();
-    if files.is_empty() {
-        files = file::entries(&root.path("/etc/wireguard"))?;
-        files.retain(|path| ConfigFormat::of_name(path) == Some(ConfigFormat::WgNetns));
-    }
-    for path in files {
+    let is_profile = |path: &PathBuf| ConfigFormat::of_name(path) == Some(ConfigFormat::WgNetns);
+    for path in given_or_all(files, &root.path("/etc/wireguard"), is_profile)? {
         let text = read(&path)?;
         let profile = match path.extension() {
             Some(extension) if extension == "json" => {

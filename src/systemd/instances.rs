@@ -66,17 +66,22 @@ fn loaded(manager: &Manager) -> Result<BTreeSet<Instance>> {
         .collect())
 }
 
-/// The instances in `.wants` and `.requires` directories of the administrator (systemd.unit(5)).
+/// The units in `.wants` and `.requires` directories of the administrator (systemd.unit(5)).
 /// Does not need a running systemd.
-pub fn enabled(root: &Root) -> Result<BTreeSet<Instance>> {
+pub fn enabled_units(root: &Root) -> Result<BTreeSet<String>> {
     let mut enabled = BTreeSet::new();
     for name in file::names(&root.unit_dir())? {
         if name.ends_with(".wants") || name.ends_with(".requires") {
-            let units = file::names(&root.unit_dir().join(name))?;
-            enabled.extend(units.iter().filter_map(|unit| of_unit(unit)));
+            enabled.extend(file::names(&root.unit_dir().join(name))?);
         }
     }
     Ok(enabled)
+}
+
+/// The instances that are enabled.
+pub fn enabled(root: &Root) -> Result<BTreeSet<Instance>> {
+    let units = enabled_units(root)?.into_iter();
+    Ok(units.filter_map(|unit| of_unit(&unit)).collect())
 }
 
 /// The instance whose inside unit this is. `None` for any other unit.

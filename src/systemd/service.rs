@@ -50,7 +50,7 @@ impl ServiceName {
 
     /// The directory for drop-ins of the administrator.
     pub fn drop_in_dir(&self, root: &Root) -> PathBuf {
-        root.unit_dir().join(format!("{}.d", self.0))
+        root.drop_in_dir(&self.0)
     }
 }
 

@@ -32,6 +32,9 @@ const ORIGINAL_COMMAND: &str = r#"netnsinit "%J" "%I""#;
 /// The units of an instance, in the order in which they start.
 pub const SIDES: [Side; 2] = [Side::Outside, Side::Inside];
 
+/// The unit that restores the bind mounts of attached services after a file was replaced.
+pub const REBIND: &str = "netns_rebind.path";
+
 const NAMESPACE: &str = "netns_name";
 
 fn prefix(side: Side) -> &'static str {
@@ -54,13 +57,13 @@ pub enum UnitName {
 impl UnitName {
     /// Parses the name of a unit. `None` if it is not one of ours.
     pub fn parse(name: &str) -> Option<Self> {
-        let (prefix, nsname) = name.strip_suffix(".service")?.split_once('@')?;
-        let nsname = NsName::of_any(nsname).ok()?;
-        if prefix == NAMESPACE {
-            return Some(UnitName::Namespace(nsname));
+        match split(name.strip_suffix(".service")?)? {
+            Words::Namespace(nsname) => Some(UnitName::Namespace(NsName::of_any(nsname).ok()?)),
+            Words::Instance(side, nstype, nsname) => {
+                let (nstype, nsname) = (nstype.parse().ok()?, NsName::of_any(nsname).ok()?);
+                Some(UnitName::Instance(side, Instance { nstype, nsname }))
+            }
         }
-        let (side, nstype) = side_and_type(prefix)?;
-        Some(UnitName::Instance(side, Instance { nstype, nsname }))
     }
 
     pub fn nsname(&self) -> &NsName {
@@ -74,17 +77,39 @@ impl UnitName {
 impl fmt::Display for UnitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            UnitName::Namespace(nsname) => write!(f, "{NAMESPACE}@{nsname}.service"),
-            UnitName::Instance(side, Instance { nstype, nsname }) => {
-                write!(f, "{}-{nstype}@{nsname}.service", prefix(*side))
-            }
+            UnitName::Namespace(nsname) => f.write_str(&of_namespace(nsname)),
+            UnitName::Instance(side, instance) => f.write_str(&of(*side, instance)),
         }
     }
 }
 
+/// The words in the name of one of our units, which may not be valid names.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Words<'a> {
+    /// NSNAME
+    Namespace(&'a str),
+    /// NSTYPE and NSNAME
+    Instance(Side, &'a str, &'a str),
+}
+
+/// Splits the name of a unit, without `.service`, into its words. `None` if it is not one of ours.
+pub fn split(stem: &str) -> Option<Words<'_>> {
+    let (prefix, nsname) = stem.split_once('@')?;
+    if prefix == NAMESPACE {
+        return Some(Words::Namespace(nsname));
+    }
+    let (side, nstype) = side_and_type(prefix)?;
+    Some(Words::Instance(side, nstype, nsname))
+}
+
+/// The unit of one side of an instance. Both names may also be patterns or specifiers.
+pub fn named(side: Side, nstype: impl fmt::Display, nsname: impl fmt::Display) -> String {
+    format!("{}-{nstype}@{nsname}.service", prefix(side))
+}
+
 /// The unit of one side of an instance, such as `netns_outside-veth@web.service`.
 pub fn of(side: Side, instance: &Instance) -> String {
-    UnitName::Instance(side, instance.clone()).to_string()
+    named(side, &instance.nstype, &instance.nsname)
 }
 
 /// The unit to start and stop an instance with, such as `netns-veth@web.service`.
@@ -92,9 +117,19 @@ pub fn inside(instance: &Instance) -> String {
     of(Side::Inside, instance)
 }
 
-/// The unit that creates a namespace.
-pub fn of_namespace(nsname: &NsName) -> String {
-    UnitName::Namespace(nsname.clone()).to_string()
+/// The unit that creates a namespace. The name may also be a pattern or a specifier.
+pub fn of_namespace(nsname: impl fmt::Display) -> String {
+    format!("{NAMESPACE}@{nsname}.service")
+}
+
+/// The unit of a published port: a socket or a service.
+pub fn of_publication(port: &str, nsname: &NsName, kind: &str) -> String {
+    format!("netns_publish-{port}@{nsname}.{kind}")
+}
+
+/// The name of a service without `.service`, for people.
+pub fn short(unit: &str) -> &str {
+    unit.strip_suffix(".service").unwrap_or(unit)
 }
 
 /// The template that the package installs, such as `netns@.service`.
@@ -104,39 +139,40 @@ pub fn template(side: Side) -> String {
 
 /// The copy of a template for a type, such as `netns-veth@.service`.
 pub fn copy(side: Side, nstype: &NsType) -> String {
-    format!("{}-{nstype}@.service", prefix(side))
+    named(side, nstype, "")
 }
 
 /// The side and the type of a copy, by its file name. `None` if it is not a copy.
 pub fn of_copy(file_name: &str) -> Option<(Side, NsType)> {
-    side_and_type(file_name.strip_suffix("@.service")?)
+    let (side, nstype) = side_and_type(file_name.strip_suffix("@.service")?)?;
+    Some((side, nstype.parse().ok()?))
 }
 
-fn side_and_type(prefixes: &str) -> Option<(Side, NsType)> {
+fn side_and_type(prefixes: &str) -> Option<(Side, &str)> {
     SIDES.into_iter().find_map(|side| {
         let nstype = prefixes.strip_prefix(prefix(side))?.strip_prefix('-')?;
-        Some((side, nstype.parse().ok()?))
+        Some((side, nstype))
     })
 }
 
 /// The units of a type, as patterns for systemctl(1).
 pub fn patterns_of_type(nstype: &NsType) -> [String; 2] {
-    SIDES.map(|side| format!("{}-{nstype}@*.service", prefix(side)))
+    SIDES.map(|side| named(side, nstype, "*"))
 }
 
 /// The units of all instances of a namespace, as a pattern for systemctl(1).
 pub fn pattern_of_namespace(nsname: &NsName) -> String {
-    format!("{}-*@{nsname}.service", prefix(Side::Inside))
+    named(Side::Inside, "*", nsname)
 }
 
 /// All units that create namespaces, as a pattern for systemctl(1).
 pub fn pattern_of_namespaces() -> String {
-    format!("{NAMESPACE}@*.service")
+    of_namespace("*")
 }
 
 /// All units of ours, as patterns for systemctl(1).
 pub fn patterns() -> [String; 3] {
-    let [outside, inside] = SIDES.map(|side| format!("{}-*@*.service", prefix(side)));
+    let [outside, inside] = SIDES.map(|side| named(side, "*", "*"));
     [pattern_of_namespaces(), outside, inside]
 }
 

@@ -10,7 +10,7 @@ use crate::instance::phase::Side;
 use crate::instance::types::Types;
 use crate::sys::file;
 use crate::systemd::manager::Manager;
-use crate::systemd::unit;
+use crate::systemd::unit::{self, UnitName};
 
 /// The text of each unit template.
 pub type Templates = BTreeMap<Side, String>;
@@ -179,12 +179,12 @@ impl Plan {
             let Action::Remove(path, _, nstype) = action else {
                 return true;
             };
-            let prefixes = unit::SIDES.map(|side| unit::copy(side, nstype).replace(".service", ""));
-            let units: Vec<&str> = running
-                .iter()
-                .filter(|unit| prefixes.iter().any(|prefix| unit.starts_with(prefix)))
-                .map(String::as_str)
-                .collect();
+            let is_of_type = |unit: &&String| {
+                let unit = UnitName::parse(unit);
+                matches!(unit, Some(UnitName::Instance(_, instance)) if instance.nstype == *nstype)
+            };
+            let units = running.iter().filter(is_of_type).map(String::as_str);
+            let units: Vec<&str> = units.collect();
             // One line for the type, although two files are kept.
             if !units.is_empty() && told.insert(nstype.clone()) {
                 problems.push(format!(

@@ -8,6 +8,7 @@ use crate::instance::paths::Root;
 use crate::inventory::{Inventory, Namespace, NamespaceState, Owner};
 use crate::sys::terminal::{self, Highlight, Terminal};
 use crate::systemd::manager::Manager;
+use crate::systemd::unit;
 
 /// List network namespaces, their types, links and services
 #[derive(Debug, Default, Args)]
@@ -205,7 +206,7 @@ fn processes(namespace: &Namespace) -> String {
 
 fn services(namespace: &Namespace) -> String {
     let units = namespace.services.iter();
-    let names = units.map(|service| terminal::clean(service.unit.trim_end_matches(".service")));
+    let names = units.map(|service| terminal::clean(unit::short(&service.unit)));
     or_dash(&names.collect::<Vec<_>>())
 }
 

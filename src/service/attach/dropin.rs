@@ -74,7 +74,7 @@ impl DropIn<'_> {
             return;
         }
         *text += "# When a file of the host is replaced, what is bound over it is lost.\n";
-        *text += "Wants=netns_rebind.path\n";
+        let _ = writeln!(text, "Wants={}", unit::REBIND);
         *text += "# Without the first file, the service would see that of the host; without the\n\
                   # second, systemd would create an empty one.\n";
         for Bind { from, to } in self.all_binds() {

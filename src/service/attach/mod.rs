@@ -19,6 +19,7 @@ use crate::systemd::change::{Change, Units};
 use crate::systemd::instances::require_units;
 use crate::systemd::manager::Manager;
 use crate::systemd::service::{self, ServiceName};
+use crate::systemd::unit;
 
 use dropin::{Bind, DropIn, Written};
 use etc::{binds, check_resolv_conf, seen, strict_nsswitch};
@@ -281,7 +282,7 @@ pub fn detach(
         let others = attached(root)?;
         if let (true, Some(manager)) = (others.is_empty(), manager) {
             // systemd 247 would leave it running until a unit that needs it stops.
-            manager.stop(&["netns_rebind.path".to_owned()])?;
+            manager.stop(&[unit::REBIND.to_owned()])?;
         }
         if others.iter().any(|(_, other)| other.nsname == old.nsname) {
             return Ok(());

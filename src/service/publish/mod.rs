@@ -117,7 +117,7 @@ impl Publication<'_> {
             ""
         };
         let from = self.from.map(|from| format!("-{from}")).unwrap_or_default();
-        format!("netns_publish-{port}{udp}{from}@{name}.{kind}")
+        unit::of_publication(&format!("{port}{udp}{from}"), name, kind)
     }
 
     fn socket(&self) -> String {
@@ -129,10 +129,10 @@ impl Publication<'_> {
     }
 
     /// The symlinks through which the units of instances start the socket.
-    fn links(&self, root: &Root, wants: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    fn links(&self, wants: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for wants in wants {
-            let link = root.unit_dir().join(wants).join(self.socket());
+            let link = wants.join(self.socket());
             if file::exists(&link)? {
                 found.push(link);
             }
@@ -143,9 +143,12 @@ impl Publication<'_> {
 
 /// The `.wants` directories of the units of instances.
 fn wants(root: &Root) -> Result<Vec<PathBuf>> {
-    let names = file::names(&root.unit_dir())?.into_iter();
-    let names = names.filter(|name| name.starts_with("netns-") && name.ends_with(".service.wants"));
-    Ok(names.map(PathBuf::from).collect())
+    let mut directories = file::entries(&root.unit_dir())?;
+    directories.retain(|directory| {
+        let unit = file::name_of(directory).and_then(|name| name.strip_suffix(".wants"));
+        unit.and_then(instances::of_unit).is_some()
+    });
+    Ok(directories)
 }
 
 /// Makes systemd listen while the namespace is up. Returns whether it listens now.
@@ -201,9 +204,7 @@ pub fn publish(
             Some(texts.service()),
         );
         for instance in inside.iter().chain(&fronts) {
-            let wants = root
-                .unit_dir()
-                .join(format!("{}.wants", unit::inside(instance)));
+            let wants = root.wants_dir(&unit::inside(instance));
             let target = Path::new("..").join(publication.socket());
             change.link(wants.join(publication.socket()), target);
         }
@@ -257,7 +258,7 @@ pub fn unpublish(
             Some(text) if text.starts_with(MARKER) => {}
             Some(_) => bail!("{} was not written by netnsctl publish", socket.display()),
         }
-        for link in publication.links(root, &wants)? {
+        for link in publication.links(&wants)? {
             change.remove_empty(link.parent().unwrap_or(&link).to_owned());
             change.remove(link);
         }

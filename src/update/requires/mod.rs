@@ -11,10 +11,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-use crate::instance::name::{Instance, NsName, NsType};
+use crate::instance::name::{NsName, NsType};
+use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::sys::terminal::clean;
-use crate::systemd::unit;
+use crate::systemd::unit::{self, Words};
 
 pub use by_hand::{release, require};
 pub use literal::read;
@@ -51,11 +52,8 @@ impl Need {
     /// Its unit, with `%i` for the name of the instance.
     pub fn unit(&self) -> String {
         match self {
-            Need::Type(nstype, name) => {
-                unit::copy(Side::Inside, nstype).replace('@', &format!("@{name}"))
-            }
-            Need::Namespace(RequiredName::Other(name)) => unit::of_namespace(name),
-            Need::Namespace(RequiredName::Own) => unit::pattern_of_namespaces().replace('*', "%i"),
+            Need::Type(nstype, name) => unit::named(Side::Inside, nstype, name),
+            Need::Namespace(name) => unit::of_namespace(name),
             Need::Unit(unit) => unit.clone(),
         }
     }
@@ -70,15 +68,13 @@ impl Need {
         };
         let visible = clean(word);
         let stem = word.strip_suffix(".service").unwrap_or(word);
-        if let Some(rest) = stem.strip_prefix("netns_name@") {
-            return Ok(Need::Namespace(name(rest)?));
-        }
-        if stem.starts_with("netns_outside-") {
-            bail!("'{visible}' is only one part of an instance: require netns-NSTYPE@NSNAME");
-        }
         let is_unit = unit::kind(word).is_some();
-        let instance = match stem.strip_prefix("netns-") {
-            Some(ours) => ours.split_once('@'),
+        let instance = match unit::split(stem) {
+            Some(Words::Namespace(nsname)) => return Ok(Need::Namespace(name(nsname)?)),
+            Some(Words::Instance(Side::Outside, ..)) => {
+                bail!("'{visible}' is only one part of an instance: require netns-NSTYPE@NSNAME")
+            }
+            Some(Words::Instance(Side::Inside, nstype, nsname)) => Some((nstype, nsname)),
             // Short for one of our units, unless it has the suffix of a unit name.
             None if is_unit => None,
             None => word.split_once('@'),
@@ -199,19 +195,9 @@ pub fn needs_of(text: &str) -> Vec<Need> {
 
 /// The directory of the drop-ins of an instance or of a type. They are for the outside unit, which
 /// starts first and may need another namespace.
-pub fn drop_in_dir(
-    root: &crate::instance::paths::Root,
-    nstype: &NsType,
-    name: Option<&NsName>,
-) -> PathBuf {
-    let unit = match name {
-        Some(nsname) => {
-            let (nstype, nsname) = (nstype.clone(), nsname.clone());
-            unit::of(Side::Outside, &Instance { nstype, nsname })
-        }
-        None => unit::copy(Side::Outside, nstype),
-    };
-    root.unit_dir().join(format!("{unit}.d"))
+pub fn drop_in_dir(root: &Root, nstype: &NsType, name: Option<&NsName>) -> PathBuf {
+    let name = name.map_or("", NsName::as_str);
+    root.drop_in_dir(&unit::named(Side::Outside, nstype, name))
 }
 
 #[cfg(test)]
