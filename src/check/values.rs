@@ -5,7 +5,8 @@ use std::path::Path;
 use super::functions::{TYPO, nearest};
 use super::{Configuration, Finding, Severity};
 use crate::instance::paths::Root;
-use crate::instance::sources::Slot;
+use crate::instance::sources::{Slot, is_identifier_part};
+use crate::namespace::netlink::LINK_NAME_MAX;
 use crate::phase::script::{self, Ended};
 use crate::sys::command::Termination;
 use crate::sys::file;
@@ -15,9 +16,6 @@ pub const VALUE: &str = "value";
 
 /// Read by netnsupdate.
 const REQUIRES: &str = "NETNS_REQUIRES";
-
-/// `IFNAMSIZ` without the final NUL (netdevice(7)).
-const IFNAME_MAX: usize = 15;
 
 /// Problems with the variables that the files set.
 pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
@@ -34,9 +32,9 @@ pub fn check(root: &Root, configuration: &Configuration) -> Vec<Finding> {
         if !name.contains("_IFNAME") || !configuration.is_of_type(name) {
             continue;
         }
-        for value in values.iter().filter(|value| value.len() > IFNAME_MAX) {
+        for value in values.iter().filter(|value| value.len() > LINK_NAME_MAX) {
             let message = format!(
-                "{name}={value}: an interface name has at most {IFNAME_MAX} characters, this has {}",
+                "{name}={value}: an interface name has at most {LINK_NAME_MAX} characters, this has {}",
                 value.len()
             );
             findings.push(configuration.variable_finding(Severity::Error, "name", name, message));
@@ -148,7 +146,7 @@ fn unknown(root: &Root, configuration: &Configuration) -> Vec<Finding> {
 
 /// The variables in a text that all types have in common.
 fn common_variables(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let words = text.split(|c| !is_identifier_part(c));
     words.filter(|word| word.starts_with("NETNS_"))
 }
 
@@ -175,8 +173,7 @@ fn value_error(configuration: &Configuration) -> Option<Finding> {
     };
     let line = text.lines().last().unwrap_or("invalid value").to_owned();
     let kind = if *status == 5 { "program" } else { VALUE };
-    let end = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
     let rest = line.strip_prefix("Variable ").unwrap_or(&line);
-    let variable = rest[..rest.find(end).unwrap_or(rest.len())].to_owned();
+    let variable = rest[..rest.find(|c| !is_identifier_part(c)).unwrap_or(rest.len())].to_owned();
     Some(configuration.variable_finding(Severity::Error, kind, &variable, line))
 }

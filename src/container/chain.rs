@@ -12,10 +12,12 @@ use serde_json::{Map, Value, json};
 
 use super::interface::hash;
 use super::plugin::PluginCall;
-use super::record::check_ifname;
+use super::record::{check_ifname, is_name, is_name_part};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
+use crate::instance::resolv_conf;
 use crate::namespace::NetNs;
+use crate::sys::exit::after_undo;
 use crate::sys::file;
 
 /// The interface that the plugins set up.
@@ -115,9 +117,8 @@ fn read_plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
     let text = file::read(path)?.with_context(|| format!("there is no {}", path.display()))?;
     let list: Value = serde_json::from_slice(&text)?;
     let name = list["name"].as_str().context("'name' is missing")?;
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     ensure!(
-        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_part),
+        is_name(name),
         "invalid name '{name}': only letters, digits and _ . - are allowed"
     );
     let version = list["cniVersion"]
@@ -213,10 +214,7 @@ fn undo(
 ) -> anyhow::Error {
     let failed = state.delete(netns);
     match failed.is_empty() {
-        true => match file::remove(&target.state) {
-            Ok(_) => error,
-            Err(undo) => error.context(format!("{undo:#}, after")),
-        },
+        true => after_undo(error, file::remove(&target.state)),
         false => error.context(format!("could not undo: {}; after", failed.join("; "))),
     }
 }
@@ -256,15 +254,7 @@ pub fn resolv_conf(result: &Value) -> String {
         let words = result["dns"][key].as_array().into_iter().flatten();
         words.filter_map(Value::as_str).collect()
     };
-    let servers = words("nameservers").into_iter();
-    let mut text: String = servers
-        .map(|server| format!("nameserver {server}\n"))
-        .collect();
-    let search = words("search");
-    if !search.is_empty() {
-        text += &format!("search {}\n", search.join(" "));
-    }
-    text
+    resolv_conf::lines(words("nameservers"), &words("search"))
 }
 
 /// The keys of `runtimeConfig` for published ports, addresses and a MAC address.
@@ -309,11 +299,10 @@ fn netns(root: &Root, name: &NsName) -> String {
 /// The container ID to use for a namespace: its name if that is a valid ID, otherwise a name with a hash.
 fn container_id(name: &NsName) -> String {
     let name = name.as_str();
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_part) {
+    if is_name(name) {
         return name.to_owned();
     }
-    let same = name.chars().filter(|c| is_part(*c));
+    let same = name.chars().filter(|c| is_name_part(*c));
     format!(
         "netns-{}-{:x}",
         same.collect::<String>(),

@@ -17,7 +17,7 @@ use crate::instance::trust::Trust;
 use crate::lifecycle;
 use crate::namespace::{self, Id, NetNs};
 use crate::sys::command;
-use crate::sys::exit::{Exit, OrExit};
+use crate::sys::exit::{Exit, OrExit, after_undo};
 use crate::sys::file;
 use crate::sys::user::require_root;
 
@@ -116,10 +116,7 @@ pub fn attach(
         }
         report::read(root, &instance, &before, facts.ifname.as_deref())
     };
-    up().map_err(|error| match undo(root, locked, &instance) {
-        Ok(()) => error,
-        Err(undo) => error.context(format!("{undo:#}, after")),
-    })
+    up().map_err(|error| after_undo(error, undo(root, locked, &instance)))
 }
 
 /// Checks that no other interface uses the instance.

@@ -84,9 +84,7 @@ impl PluginCall {
         match serde_json::from_slice::<PluginError>(&output.stdout) {
             Ok(error) => Err(anyhow!(error).context(failed())),
             Err(_) => {
-                let said = String::from_utf8_lossy(&output.stderr);
-                let last = said.lines().rfind(|line| !line.trim().is_empty());
-                let why = last.map(|line| format!(": {line}")).unwrap_or_default();
+                let why = command::last_line(&output.stderr);
                 Err(anyhow!("it {end}{why}").context(failed()))
             }
         }

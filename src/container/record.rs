@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
+use crate::namespace::netlink::LINK_NAME_MAX;
 use crate::sys::file;
 use crate::sys::lock::Lock;
 
@@ -76,9 +77,7 @@ impl Key {
     /// # Errors
     /// One of the two, which the error names, is not valid by the CNI specification.
     pub fn new(container: &str, ifname: &str) -> Result<Self> {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let starts_well = container.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if !starts_well || !container.chars().all(is_word) {
+        if !is_name(container) {
             bail!("invalid container ID '{container}': only letters, digits and _ . - are allowed");
         }
         check_ifname(ifname)?;
@@ -104,14 +103,23 @@ impl Key {
     }
 }
 
+/// Whether a word is valid as a container ID or the name of a network (CNI specification).
+pub fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(is_name_part)
+}
+
+pub fn is_name_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_.-".contains(c)
+}
+
 /// Checks the name of an interface like the kernel (`dev_valid_name`).
 pub fn check_ifname(name: &str) -> Result<()> {
     let is_bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     let bad = name.is_empty() || name == "." || name == ".." || name.contains(is_bad);
     ensure!(!bad, "invalid interface name '{name}'");
     ensure!(
-        name.len() <= 15,
-        "invalid interface name '{name}': longer than 15 bytes"
+        name.len() <= LINK_NAME_MAX,
+        "invalid interface name '{name}': longer than {LINK_NAME_MAX} bytes"
     );
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail, ensure};
 use serde_json::Value as Json;
 
+use crate::instance::sources::is_identifier_part;
+
 /// The value of a bash variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BashValue {
@@ -82,10 +84,9 @@ fn is_variable(name: &str) -> bool {
         "UID",
     ];
     const OURS: [&str; 3] = [PREFIX, "__netns", "BASH_"];
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(is_part)
+        && name.chars().all(is_identifier_part)
         && !RESERVED.contains(&name)
         && !OURS.iter().any(|prefix| name.starts_with(prefix))
 }

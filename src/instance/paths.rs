@@ -1,8 +1,9 @@
-//! Every path that is read or written, below `/` or below another root.
+//! The files and directories of this package, below `/` or below another root.
 
 use std::path::{Path, PathBuf};
 
 use crate::instance::name::{Instance, NsName, NsType};
+use crate::sys::file::HIDDEN_PREFIX;
 
 /// The installation directories, set by the Makefile.
 const PREFIX: &str = match option_env!("NETNS_PREFIX") {
@@ -39,6 +40,11 @@ impl Root {
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// A path within the root as seen from inside: that of [`Self::path`], undone.
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path.strip_prefix(&self.0).unwrap_or(path))
     }
 
     /// `/etc/conf.d/netns`: the files of the administrator.
@@ -144,6 +150,11 @@ impl Root {
         self.state_dir().join("direct")
     }
 
+    /// The instances of `name` that were brought up without systemd.
+    pub fn direct(&self, name: &NsName) -> PathBuf {
+        self.direct_dir().join(name.as_str())
+    }
+
     /// The lock on `name` while an instance is brought up or taken down.
     pub fn lock_of(&self, name: &NsName) -> PathBuf {
         self.state_dir().join("locks").join(name.as_str())
@@ -212,6 +223,10 @@ impl Root {
         self.state_dir().join("nat")
     }
 
+    pub fn nat_ports(&self, instance: &Instance) -> PathBuf {
+        self.nat_ports_dir().join(instance.to_string())
+    }
+
     /// The lock on unit files and drop-ins.
     pub fn units_lock(&self) -> PathBuf {
         self.state_dir().join("units.lock")
@@ -219,7 +234,7 @@ impl Root {
 
     /// The journal of an unfinished change of unit files.
     pub fn units_journal(&self) -> PathBuf {
-        self.unit_dir().join(".systemd-netns-journal")
+        self.unit_dir().join(format!("{HIDDEN_PREFIX}journal"))
     }
 
     /// The lock on the resolv.conf of a namespace.
@@ -258,6 +273,9 @@ mod tests {
         ] {
             assert!(path.starts_with("/tmp/tree"), "{}", path.display());
         }
+        let conf = root.path("/etc/a.conf");
+        assert_eq!(root.seen(&conf), Path::new("/etc/a.conf"));
+        assert_eq!(Root::default().seen(&conf), conf);
         assert!(!root.is_system());
         assert!(Root::default().is_system());
     }

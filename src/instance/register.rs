@@ -60,16 +60,15 @@ pub struct Register {
 impl Register {
     pub fn of(root: &Root, name: &NsName) -> Self {
         Self {
-            directory: root.direct_dir().join(name.as_str()),
+            directory: root.direct(name),
             name: name.clone(),
         }
     }
 
     /// The registers of all namespaces, sorted by name.
     pub fn all(root: &Root) -> Result<Vec<Self>> {
-        let names = file::names(&root.direct_dir())?;
-        let names = names.iter().filter_map(|name| name.parse().ok());
-        Ok(names.map(|name| Self::of(root, &name)).collect())
+        let names: Vec<NsName> = file::parsed(&root.direct_dir())?;
+        Ok(names.iter().map(|name| Self::of(root, name)).collect())
     }
 
     pub fn exists(&self) -> Result<bool> {
@@ -79,11 +78,8 @@ impl Register {
     /// Its instances and their stages, sorted by type.
     pub fn instances(&self) -> Result<Vec<(Instance, Stage)>> {
         let mut instances = Vec::new();
-        for file in file::names(&self.directory)? {
-            // Others are temporary files.
-            let Ok(nstype) = file.parse::<NsType>() else {
-                continue;
-            };
+        // Others are temporary files.
+        for nstype in file::parsed::<NsType>(&self.directory)? {
             if let Some(stage) = self.stage(&nstype)? {
                 let nsname = self.name.clone();
                 instances.push((Instance { nstype, nsname }, stage));

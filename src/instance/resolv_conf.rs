@@ -7,6 +7,7 @@
 //! contains an at sign. The last owner removes the file. A file without the first line belongs to the
 //! administrator and is never changed.
 
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -53,7 +54,7 @@ impl ResolvConf {
     /// Whether the file has a name server.
     pub fn names_server(&self) -> Result<bool> {
         let text = file::read_text(&self.path)?.unwrap_or_default();
-        Ok(text.lines().any(|line| line.starts_with("nameserver")))
+        Ok(!parse(&text).0.is_empty())
     }
 
     /// The lines of `owner`. `None` if it has no part.
@@ -236,6 +237,31 @@ fn without(text: &str, goes: impl Fn(&str) -> bool) -> String {
     rest
 }
 
+/// Name servers and search domains, as lines of resolv.conf(5).
+pub fn lines<S: fmt::Display>(servers: impl IntoIterator<Item = S>, search: &[&str]) -> String {
+    let servers = servers.into_iter();
+    let mut lines: String = servers.map(|s| format!("nameserver {s}\n")).collect();
+    if !search.is_empty() {
+        lines += &format!("search {}\n", search.join(" "));
+    }
+    lines
+}
+
+/// The name servers and the search domains of a resolv.conf(5).
+pub fn parse(text: &str) -> (Vec<String>, Vec<String>) {
+    let (mut servers, mut search) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        match words.next().as_deref() {
+            Some("nameserver") => servers.extend(words.next()),
+            // The last one counts.
+            Some("search" | "domain") => search = words.collect(),
+            _ => {}
+        }
+    }
+    (servers, search)
+}
+
 /// Whether a word is the address of a name server. IPv6 addresses can have a zone: `fe80::1%eth0`.
 pub fn is_server(word: &str) -> bool {
     let (address, zone) = word.split_once('%').unwrap_or((word, "lo"));
@@ -344,6 +370,18 @@ mod tests {
             file.remove(ATTACH).unwrap();
             assert_eq!(text(&file), "nameserver 192.0.2.9\n");
         });
+    }
+
+    #[test]
+    fn lines_are_read_as_they_are_written() {
+        let text = lines(["9.9.9.9", "2620:fe::fe"], &["a.b", "c"]);
+        assert_eq!(
+            text,
+            "nameserver 9.9.9.9\nnameserver 2620:fe::fe\nsearch a.b c\n"
+        );
+        let (servers, search) = parse(&format!("# by hand\ndomain x\n{text}"));
+        assert_eq!(servers, ["9.9.9.9", "2620:fe::fe"]);
+        assert_eq!(search, ["a.b", "c"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::instance::phase::Phase;
 use crate::instance::trust::Trust;
 use crate::sys::exit::{self, Exit, OrExit};
 use crate::sys::file;
-use crate::sys::user::require_root;
+use crate::sys::user::is_root;
 
 /// Shipped types that an administrator's type of the same name replaces: people had written their
 /// own `bridge.conf` before there was a `bridge.sh`.
@@ -90,9 +90,14 @@ pub fn line_that_sets(text: &str, variable: &str) -> Option<u32> {
     sets.last().map(|(number, _)| number)
 }
 
+/// Whether names of bash variables can contain this character.
+pub fn is_identifier_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
 /// Splits a line at each whole word: what is before it and what is after.
 pub fn occurrences<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let part = is_identifier_part;
     line.match_indices(word).filter_map(move |(at, _)| {
         let (before, after) = (&line[..at], &line[at + word.len()..]);
         (!before.ends_with(part) && !after.starts_with(part)).then_some((before, after))
@@ -130,7 +135,7 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
     };
     let container = match source(Slot::Container, &root.container_values(instance)) {
         // Only root can set up the network of a container.
-        Err(error) if exit::code(&error) == Exit::NotPermitted && require_root().is_err() => None,
+        Err(error) if exit::code(&error) == Exit::NotPermitted && !is_root() => None,
         container => container?,
     };
     let configured = configuration.iter().any(Option::is_some) || container.is_some();

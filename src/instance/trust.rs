@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::sys::command::quoted;
 use crate::sys::exit::{Exit, OrExit};
+use crate::sys::rooted::SYMLINKS_MAX;
 
 /// Whether to refuse files that others than root (or the caller) can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +64,6 @@ struct Walk {
 }
 
 impl Walk {
-    /// The limit of path_resolution(7).
-    const MOST_SYMLINKS: usize = 40;
-
     fn to(&mut self, file: &Path) -> Result<()> {
         let mut ahead: Vec<PathBuf> = Vec::new();
         let push = |ahead: &mut Vec<PathBuf>, path: &Path| {
@@ -109,7 +107,7 @@ impl Walk {
             }
             self.refuse(&path, distrust(&metadata, self.caller))?;
             symlinks += 1;
-            if symlinks > Self::MOST_SYMLINKS {
+            if symlinks > SYMLINKS_MAX {
                 bail!("{}: too many symbolic links", file.display());
             }
             let target =

@@ -97,10 +97,13 @@ fn since_when(manager: &Manager, namespaces: &[Namespace]) -> Result<BTreeMap<St
     let units = namespaces.iter().flat_map(|namespace| &namespace.units);
     let names: Vec<String> = units.map(|unit| unit.name.clone()).collect();
     let mut since = BTreeMap::new();
-    for mut unit in manager.show(&names, &["Id", "StateChangeTimestamp"])? {
-        let (id, time) = (unit.remove("Id"), unit.remove("StateChangeTimestamp"));
-        since.extend(id.zip(time.filter(|time| !time.is_empty())));
+    for unit in manager.show(&names, &["Id", "StateChangeTimestamp"])? {
+        since.insert(
+            unit.get("Id").to_owned(),
+            unit.get("StateChangeTimestamp").to_owned(),
+        );
     }
+    since.retain(|_, time| !time.is_empty());
     Ok(since)
 }
 

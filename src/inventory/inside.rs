@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Namespace, Process};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
+use crate::instance::resolv_conf::{self, ResolvConf};
 use crate::namespace::netlink::{Connection, KernelRoute};
 use crate::namespace::{self, NetNs};
 use crate::sys::file::{self, Missing};
@@ -152,44 +153,16 @@ fn sockets_of(pid: u32) -> Vec<u64> {
 /// The name servers of the namespace `name`, otherwise those of the host; `None` if there is no
 /// resolv.conf.
 pub fn dns(root: &Root, name: &NsName) -> Option<Dns> {
-    let own = root.netns_etc(name).join("resolv.conf");
+    let own = ResolvConf::of(root, name).path;
     [own, root.path("/etc/resolv.conf")]
         .iter()
         .find_map(|path| {
             let text = file::read_text(path).ok()??;
-            let (servers, search) = resolv_conf(&text);
+            let (servers, search) = resolv_conf::parse(&text);
             Some(Dns {
                 file: path.display().to_string(),
                 servers,
                 search,
             })
         })
-}
-
-/// The name servers and the search list of a resolv.conf(5).
-fn resolv_conf(text: &str) -> (Vec<String>, Vec<String>) {
-    let (mut servers, mut search) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let mut words = line.split_whitespace().map(str::to_owned);
-        match words.next().as_deref() {
-            Some("nameserver") => servers.extend(words.next()),
-            // The last one counts.
-            Some("search" | "domain") => search = words.collect(),
-            _ => {}
-        }
-    }
-    (servers, search)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolv_conf_is_read() {
-        let text = "# by hand\nnameserver 9.9.9.9\nnameserver 2620:fe::fe\nsearch a.b c\n";
-        let (servers, search) = resolv_conf(text);
-        assert_eq!(servers, ["9.9.9.9", "2620:fe::fe"]);
-        assert_eq!(search, ["a.b", "c"]);
-    }
 }

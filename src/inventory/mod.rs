@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
@@ -52,7 +52,6 @@ pub struct Namespace {
     pub state: NamespaceState,
     pub owner: Owner,
     /// `None` where the namespace does not exist.
-    #[serde(serialize_with = "id_as_text")]
     pub id: Option<Id>,
     pub types: Vec<TypeState>,
     pub units: Vec<Unit>,
@@ -220,12 +219,5 @@ fn owners(root: &Root, named: &mut [Namespace], unreadable: &mut Vec<String>) {
             (false, true) => Owner::Unknown,
             (false, false) => Owner::Other,
         };
-    }
-}
-
-fn id_as_text<S: Serializer>(id: &Option<Id>, serializer: S) -> Result<S::Ok, S::Error> {
-    match id {
-        Some(id) => serializer.collect_str(id),
-        None => serializer.serialize_none(),
     }
 }

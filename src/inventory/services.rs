@@ -11,7 +11,7 @@ use crate::instance::paths::Root;
 use crate::instance::phase::Side;
 use crate::namespace::Id;
 use crate::phase::record::Record;
-use crate::systemd::manager::Manager;
+use crate::systemd::manager::{Manager, Properties};
 use crate::systemd::unit::UnitName;
 
 /// A service that is attached to a namespace.
@@ -30,7 +30,6 @@ pub struct Stale {
     #[serde(flatten)]
     pub process: Process,
     /// The namespace that it is in.
-    #[serde(serialize_with = "id_as_text")]
     pub id: Id,
 }
 
@@ -70,15 +69,15 @@ pub fn attached(manager: &Manager, namespaces: &mut [Namespace]) -> Result<()> {
         "JoinsNamespaceOf",
     ];
     for unit in manager.show(&others, &wanted)? {
-        let Some(id) = unit.get("Id") else { continue };
-        let active = unit.get("ActiveState").cloned();
+        let id = unit.get("Id");
+        let active = Some(unit.get("ActiveState").to_owned());
         for namespace in namespaces.iter_mut() {
             let mut services = namespace.services.iter_mut();
-            if let Some(service) = services.find(|service| service.unit == *id) {
+            if let Some(service) = services.find(|service| service.unit == id) {
                 service.active.clone_from(&active);
             } else if is_for(&unit, namespace.title()) {
                 namespace.services.push(Service {
-                    unit: id.clone(),
+                    unit: id.to_owned(),
                     active: active.clone(),
                     processes: 0,
                 });
@@ -88,16 +87,15 @@ pub fn attached(manager: &Manager, namespaces: &mut [Namespace]) -> Result<()> {
     Ok(())
 }
 
-fn is_for(unit: &BTreeMap<String, String>, name: &str) -> bool {
-    let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
-    let path = value("NetworkNamespacePath");
+fn is_for(unit: &Properties, name: &str) -> bool {
+    let path = unit.get("NetworkNamespacePath");
     let joined =
         |unit: &str| UnitName::parse(unit).is_some_and(|unit| unit.nsname().as_str() == name);
     let named = ["/run/netns/", "/var/run/netns/"].iter();
     named
         .into_iter()
         .any(|directory| path.strip_prefix(directory) == Some(name))
-        || value("JoinsNamespaceOf").split_whitespace().any(joined)
+        || unit.get("JoinsNamespaceOf").split_whitespace().any(joined)
 }
 
 /// The processes that should be in `namespace`, but are in a previous one of that name.
@@ -136,17 +134,13 @@ fn predecessors(root: &Root, namespace: &Namespace) -> Vec<Id> {
         .collect()
 }
 
-fn id_as_text<S: serde::Serializer>(id: &Id, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_service_is_for_the_namespace_that_it_names() {
-        let unit = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        let unit = |key, value| Properties::from([(key, value)]);
         assert!(is_for(
             &unit("NetworkNamespacePath", "/run/netns/web"),
             "web"
@@ -160,7 +154,7 @@ mod tests {
             "web"
         ));
         assert!(!is_for(&unit("JoinsNamespaceOf", "web.service"), "web"));
-        assert!(!is_for(&BTreeMap::new(), "web"));
+        assert!(!is_for(&Properties::default(), "web"));
     }
 
     #[test]

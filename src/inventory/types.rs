@@ -2,6 +2,7 @@
 //! not run, or by calling netnsinit.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -30,29 +31,18 @@ pub fn assign(root: &Root, named: &mut Vec<Namespace>, unreadable: &mut Vec<Stri
     for namespace in named.iter_mut() {
         namespace.types = of_units(&namespace.units);
     }
-    let mut names = |directory: &Path| {
-        file::names(directory).unwrap_or_else(|error| {
-            unreadable.push(format!("types started without systemd: {error:#}"));
-            Vec::new()
-        })
-    };
-    for name in names(&root.direct_dir()) {
-        let Ok(nsname) = name.parse::<NsName>() else {
-            continue;
-        };
-        let types = of_register(&Register::of(root, &nsname));
-        if let Some(namespace) = find(named, &nsname) {
+    for name in names::<NsName>(&root.direct_dir(), unreadable) {
+        let types = of_register(&Register::of(root, &name));
+        if let Some(namespace) = find(named, &name) {
             namespace.types.extend(types);
         } else if !types.is_empty() {
-            let mut missing = Namespace::new(Some(name), NamespaceState::Missing);
+            let name = Some(name.to_string());
+            let mut missing = Namespace::new(name, NamespaceState::Missing);
             missing.types = types;
             named.push(missing);
         }
     }
-    for name in names(&root.records_dir()) {
-        let Ok(instance) = name.parse::<Instance>() else {
-            continue;
-        };
+    for instance in names::<Instance>(&root.records_dir(), unreadable) {
         let namespace = find(named, &instance.nsname);
         // A record without its namespace is a leftover.
         if let Some(namespace) = namespace.filter(|n| n.state == NamespaceState::Present) {
@@ -62,6 +52,13 @@ pub fn assign(root: &Root, named: &mut Vec<Namespace>, unreadable: &mut Vec<Stri
             }
         }
     }
+}
+
+fn names<T: FromStr>(directory: &Path, unreadable: &mut Vec<String>) -> Vec<T> {
+    file::parsed(directory).unwrap_or_else(|error| {
+        unreadable.push(format!("types started without systemd: {error:#}"));
+        Vec::new()
+    })
 }
 
 fn find<'a>(named: &'a mut [Namespace], name: &NsName) -> Option<&'a mut Namespace> {

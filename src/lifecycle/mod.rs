@@ -68,8 +68,7 @@ pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
             phase::take_down_interrupted(root, &instance, Side::Inside)?;
         }
     }
-    for name in file::names(&root.unit_namespaces_dir())? {
-        let Ok(name) = name.parse() else { continue };
+    for name in file::parsed(&root.unit_namespaces_dir())? {
         if !used.name(&name) {
             namespace::delete_interrupted(root, &name)?;
         }
@@ -81,10 +80,8 @@ pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
 /// to its end to take down. Reads the records of those that are `wanted`.
 fn interrupted(root: &Root, wanted: impl Fn(&Instance) -> bool) -> Result<Vec<Instance>> {
     let mut interrupted = Vec::new();
-    for name in file::names(&root.records_dir())? {
-        let Some(instance) = name.parse().ok().filter(&wanted) else {
-            continue;
-        };
+    let recorded = file::parsed(&root.records_dir())?.into_iter();
+    for instance in recorded.filter(wanted) {
         let record = Record::of(root, &instance);
         let sides = record.interrupted(Side::Outside)? || record.interrupted(Side::Inside)?;
         if sides && record.is_of_systemd()? {

@@ -1,6 +1,5 @@
 //! With systemd: starts and stops units, waits for them, and explains failures.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +12,7 @@ use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 use crate::sys::log;
 use crate::sys::progress::Progress;
-use crate::systemd::manager::{JobResult, Manager};
+use crate::systemd::manager::{JobResult, Manager, Properties};
 use crate::systemd::unit::{self, short};
 use crate::update::{self, UpdateRequest};
 
@@ -55,18 +54,16 @@ const PROPERTIES: [&str; 11] = [
 /// The dependencies that keep a unit with StopWhenUnneeded= running.
 const NEEDED_BY: [&str; 4] = ["RequiredBy", "RequisiteOf", "WantedBy", "BoundBy"];
 
-type UnitProperties = BTreeMap<String, String>;
-
 pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
     let units = InstanceUnits::of(manager, instance)?;
     let before = units.show()?;
-    if is(&before[0], "ActiveState", "active") {
+    if before[0].get("ActiveState") == "active" {
         log::info(&format!("{instance} is already up"));
         return Ok(0);
     }
     if before[..2]
         .iter()
-        .any(|unit| is(unit, "LoadState", "not-found"))
+        .any(|unit| unit.get("LoadState") == "not-found")
     {
         log::info(&format!(
             "NSTYPE {} has no units yet: running netnsupdate",
@@ -76,7 +73,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
         update::run(root, Some(manager), &UpdateRequest::default())?;
         if units.show()?[..2]
             .iter()
-            .any(|unit| is(unit, "LoadState", "not-found"))
+            .any(|unit| unit.get("LoadState") == "not-found")
         {
             bail!(
                 "{} does not exist: see the messages of 'netnsupdate'",
@@ -107,7 +104,7 @@ pub fn up(root: &Root, manager: &Manager, instance: &Instance) -> Result<u8> {
 pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
     let units = InstanceUnits::of(manager, instance)?;
     let before = units.show()?;
-    let down = |unit: &UnitProperties| matches!(state(unit), "inactive" | "failed");
+    let down = |unit: &Properties| matches!(state(unit), "inactive" | "failed");
     if before[..2].iter().all(down) {
         log::info(&format!("{instance} is not up"));
         return Ok(0);
@@ -115,7 +112,7 @@ pub fn down(manager: &Manager, instance: &Instance) -> Result<u8> {
     let failed_before: Vec<&str> = before
         .iter()
         .filter(|unit| state(unit) == "failed")
-        .map(|unit| get(unit, "Id"))
+        .map(|unit| unit.get("Id"))
         .collect();
     let since = SystemTime::now();
     let job = units.run_job("stop")?;
@@ -154,7 +151,7 @@ impl<'a> InstanceUnits<'a> {
     }
 
     /// Their properties, in order.
-    fn show(&self) -> Result<Vec<UnitProperties>> {
+    fn show(&self) -> Result<Vec<Properties>> {
         let units = self.manager.show(&self.names, &PROPERTIES)?;
         if units.len() != self.names.len() {
             bail!("systemctl showed {} units instead of three", units.len());
@@ -231,52 +228,48 @@ impl<'a> InstanceUnits<'a> {
     fn not_settled(&self) -> Result<Option<String>> {
         for unit in &self.show()? {
             if !self.is_settled(unit)? {
-                return Ok(Some(short(get(unit, "Id")).to_owned()));
+                return Ok(Some(short(unit.get("Id")).to_owned()));
             }
         }
         Ok(None)
     }
 
     /// Whether a unit has stopped, or keeps running because another unit needs it.
-    fn is_settled(&self, unit: &UnitProperties) -> Result<bool> {
+    fn is_settled(&self, unit: &Properties) -> Result<bool> {
         match state(unit) {
             "inactive" | "failed" => return Ok(true),
             "active" => {}
             _ => return Ok(false),
         }
         // It has been started again.
-        if get(unit, "Id") == self.names[0] || is(unit, "StopWhenUnneeded", "no") {
+        if unit.get("Id") == self.names[0] || unit.get("StopWhenUnneeded") == "no" {
             return Ok(true);
         }
         let needed_by: Vec<String> = NEEDED_BY
             .iter()
-            .flat_map(|property| get(unit, property).split_whitespace())
+            .flat_map(|property| unit.get(property).split_whitespace())
             .map(str::to_owned)
             .collect();
         let others = self.manager.show(&needed_by, &["ActiveState"])?;
         // A stopping unit does not need it.
         let needs =
-            |unit: &UnitProperties| matches!(state(unit), "active" | "activating" | "reloading");
+            |unit: &Properties| matches!(state(unit), "active" | "activating" | "reloading");
         Ok(others.iter().any(needs))
     }
 
-    fn failed(&self, before: &[&str]) -> Result<Vec<UnitProperties>> {
+    fn failed(&self, before: &[&str]) -> Result<Vec<Properties>> {
         let mut units = self.show()?;
-        units.retain(|unit| state(unit) == "failed" && !before.contains(&get(unit, "Id")));
+        units.retain(|unit| state(unit) == "failed" && !before.contains(&unit.get("Id")));
         // In the order in which they start.
         units.reverse();
         Ok(units)
     }
 
     /// Prints the logs of failed units. Returns the exit status of the first.
-    fn explain(&self, failed: &[UnitProperties], since: SystemTime, job: &JobResult) -> Result<u8> {
+    fn explain(&self, failed: &[Properties], since: SystemTime, job: &JobResult) -> Result<u8> {
         for unit in failed {
-            let name = get(unit, "Id");
-            log::error(&format!(
-                "{} failed ({}):",
-                short(name),
-                get(unit, "Result")
-            ));
+            let name = unit.get("Id");
+            log::error(&format!("{} failed ({}):", short(name), unit.get("Result")));
             match self.manager.log(name, since, LINES) {
                 Ok(log) => log.iter().for_each(|line| log::quote(line)),
                 Err(error) => log::warn(&format!("its log is not available: {error:#}")),
@@ -289,8 +282,8 @@ impl<'a> InstanceUnits<'a> {
         const EXITED: &str = "1";
         let status = failed
             .iter()
-            .filter(|unit| is(unit, "ExecMainCode", EXITED))
-            .map(|unit| get(unit, "ExecMainStatus").parse().context("a status"))
+            .filter(|unit| unit.get("ExecMainCode") == EXITED)
+            .map(|unit| unit.get("ExecMainStatus").parse().context("a status"))
             .find(|status| !matches!(status, Ok(0)));
         Ok(match status {
             Some(Ok(status)) => status,
@@ -299,14 +292,6 @@ impl<'a> InstanceUnits<'a> {
     }
 }
 
-fn get<'a>(unit: &'a UnitProperties, property: &str) -> &'a str {
-    unit.get(property).map_or("", String::as_str)
-}
-
-fn is(unit: &UnitProperties, property: &str, value: &str) -> bool {
-    get(unit, property) == value
-}
-
-fn state(unit: &UnitProperties) -> &str {
-    get(unit, "ActiveState")
+fn state(unit: &Properties) -> &str {
+    unit.get("ActiveState")
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{MigrationPlan, read};
+use crate::instance::sources::is_identifier_part;
 
 /// The variables that have not been translated yet.
 #[derive(Debug, Default, Clone)]
@@ -69,8 +70,7 @@ fn assignment(line: &str) -> Option<(String, String)> {
         .strip_prefix("export ")
         .unwrap_or(line)
         .split_once('=')?;
-    let identifier = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || !name.chars().all(identifier) || value.contains(['$', '`']) {
+    if name.is_empty() || !name.chars().all(is_identifier_part) || value.contains(['$', '`']) {
         return None;
     }
     let mut words = shell_words::split(value).ok()?.into_iter();

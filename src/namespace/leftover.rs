@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{FILE_MODE, NetNs, lock_directory, remove};
+use super::{FILE_MODE, NetNs, for_pid_1, lock_directory, remove};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::sys::file::{self, Missing};
@@ -31,10 +31,7 @@ pub fn left_files(root: &Root) -> Result<Vec<LeftoverFile>> {
     }
     let _lock = lock_directory(&root.netns_dir())?;
     for (directory, kind) in directories.iter().zip(kinds) {
-        for name in file::names(directory)? {
-            let Ok(name) = name.parse() else {
-                continue; // no name of ours
-            };
+        for name in file::parsed(directory)? {
             let file = kind(name);
             if is_left(root, &file)? {
                 found.push(file);
@@ -61,6 +58,7 @@ fn is_left(root: &Root, file: &LeftoverFile) -> Result<bool> {
     match file {
         LeftoverFile::Plain(name) => {
             let path = root.netns(name);
+            // In our own mount namespace we may not see a namespace that is mounted on it elsewhere.
             Ok(is_plain(&path)? && is_plain(&for_pid_1(&path))?)
         }
         LeftoverFile::Pin(name) => {
@@ -86,9 +84,4 @@ fn is_plain(path: &Path) -> Result<bool> {
         && metadata.permissions().mode() & 0o7777 == FILE_MODE
         && metadata.uid() == 0;
     Ok(as_we_make_them && NetNs::at(path.to_owned())?.is_none())
-}
-
-/// In our own mount namespace we may not see a namespace that is mounted on it elsewhere.
-fn for_pid_1(path: &Path) -> PathBuf {
-    Path::new("/proc/1/root").join(path.strip_prefix("/").unwrap_or(path))
 }

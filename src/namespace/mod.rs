@@ -16,13 +16,16 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{FsType, fstatfs};
+use serde::{Serialize, Serializer};
 
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
+use crate::sys::exit::after_undo;
 use crate::sys::file::{self, Missing};
 use crate::sys::lock::{self, Lock};
 use crate::sys::log;
-use crate::sys::user::require_root;
+use crate::sys::process;
+use crate::sys::user::is_root;
 
 mod delete;
 mod leftover;
@@ -82,6 +85,12 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.device, self.inode)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -212,13 +221,7 @@ fn name_it(root: &Root, name: &NsName, source: &Path) -> Result<()> {
 
 /// Removes the files of a namespace if it could not be given its name.
 fn or_remove(root: &Root, name: &NsName, named: Result<()>) -> Result<()> {
-    named.map_err(|error| {
-        let undo = remove(&root.netns(name)).and(forget(root, name));
-        match undo {
-            Ok(_) => error,
-            Err(undo) => error.context(format!("{undo:#}, after")),
-        }
-    })
+    named.map_err(|error| after_undo(error, remove(&root.netns(name)).and(forget(root, name))))
 }
 
 /// Whether systemd started us as part of a unit (`$INVOCATION_ID`, systemd.exec(5)).
@@ -344,7 +347,7 @@ fn lock_directory(directory: &Path) -> Result<Option<Lock>> {
 /// The namespace that we made under `name`, whatever has its name now, as far as the caller may know.
 pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     match NetNs::at(root.pin(name)) {
-        Err(_) if require_root().is_err() => Ok(None),
+        Err(_) if !is_root() => Ok(None),
         pinned => Ok(pinned?.map(|pinned| pinned.id)),
     }
 }
@@ -368,19 +371,19 @@ fn remove(path: &Path) -> Result<bool> {
     file::remove(path)
 }
 
+/// A path as PID 1 sees it, in its mount namespace.
+fn for_pid_1(path: &Path) -> PathBuf {
+    Path::new("/proc/1/root").join(path.strip_prefix("/").unwrap_or(path))
+}
+
 /// All processes, each with its network namespace, or an error if it has exited or cannot be read
 /// (proc(5)).
 pub fn of_processes() -> Result<impl Iterator<Item = (u32, Result<Id>)>> {
-    // Their names are enough: procfs would open the directory of each.
-    let names = file::names(Path::new("/proc"))?.into_iter();
-    let mut pids: Vec<u32> = names.filter_map(|name| name.parse().ok()).collect();
-    pids.sort_unstable();
-    Ok(pids.into_iter().map(|pid| (pid, Id::of_process(pid))))
+    let pids = process::all()?.into_iter();
+    Ok(pids.map(|pid| (pid, Id::of_process(pid))))
 }
 
 /// Whether PID 1, which moves services into namespaces, sees the same mount at `path`.
 fn seen_by_pid_1(root: &Root, name: &NsName, id: Id) -> bool {
-    let path =
-        Path::new("/proc/1/root").join(root.netns(name).strip_prefix("/").unwrap_or(Path::new("")));
-    Id::at(&path).is_ok_and(|seen| seen == id)
+    Id::at(&for_pid_1(&root.netns(name))).is_ok_and(|seen| seen == id)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -12,6 +12,7 @@ use nix::sched::{CloneFlags, setns};
 use super::NetNs;
 use crate::instance::paths::Root;
 use crate::sys::file;
+use crate::sys::process;
 
 impl NetNs {
     /// The network namespace of PID 1, or of this process if that of PID 1 cannot be read.
@@ -86,14 +87,8 @@ fn enter(namespace: &NetNs) -> Result<()> {
 pub fn all(root: &Root) -> Result<Vec<NetNs>> {
     let mut paths = files(root)?;
     paths.extend(file::entries(&root.pins_dir())?);
-    paths.extend(
-        file::entries(Path::new("/proc"))?
-            .iter()
-            .filter_map(|process| {
-                let is_process = file::name_of(process)?.parse::<u32>().is_ok();
-                is_process.then(|| process.join("ns/net"))
-            }),
-    );
+    let pids = process::all()?.into_iter();
+    paths.extend(pids.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net"))));
     let mut found = BTreeMap::new();
     for path in paths {
         // What cannot be opened is not a namespace, or belongs to a process that has exited.

@@ -119,10 +119,9 @@ pub fn run(
 /// The error message of ping(8); empty if there was just no answer.
 fn why(output: &Output) -> String {
     const UNANSWERED: i32 = 1;
-    let said = String::from_utf8_lossy(&output.stderr);
-    match said.lines().last() {
-        Some(line) if output.status.code() != Some(UNANSWERED) => format!(": {line}"),
-        _ => String::new(),
+    match output.status.code() {
+        Some(UNANSWERED) => String::new(),
+        _ => command::last_line(&output.stderr),
     }
 }
 

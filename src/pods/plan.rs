@@ -11,6 +11,7 @@ use crate::instance::paths::Root;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
 use crate::namespace::NetNs;
+use crate::namespace::netlink::LINK_NAME_MAX;
 use crate::pods::record::PodRecord;
 use crate::pods::set::CreateRequest;
 use crate::pods::settings::Settings;
@@ -85,9 +86,7 @@ fn mac_of(address: IpNet) -> String {
 
 /// The name of a pod's link on the node: that of the pod if it is a valid link name, otherwise a hash.
 fn link_name(pod: &NsName) -> String {
-    /// `IFNAMSIZ` without the final NUL (netdevice(7)).
-    const LONGEST: usize = 15;
-    if pod.as_str().len() <= LONGEST && !pod.as_str().contains(':') {
+    if pod.as_str().len() <= LINK_NAME_MAX && !pod.as_str().contains(':') {
         return pod.to_string();
     }
     let mut hasher = DefaultHasher::new();

@@ -35,10 +35,8 @@ impl PodRecord {
     /// The records of all pods, in the order of their numbers and names.
     pub fn all(root: &Root) -> Result<Vec<Self>> {
         let mut found = Vec::new();
-        for name in file::names(&root.pods_dir())? {
-            if let Ok(name) = name.parse() {
-                found.extend(Self::read(root, &name)?);
-            }
+        for name in file::parsed(&root.pods_dir())? {
+            found.extend(Self::read(root, &name)?);
         }
         found.sort_by_key(|record| (record.number(), record.name.clone()));
         Ok(found)

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::pods::settings::Settings;
 use crate::sys::command;
+use crate::sys::exit::after_undo;
 use crate::sys::file;
 use crate::sys::log;
 use crate::sys::user::require_root;
@@ -64,10 +65,7 @@ pub fn add(settings: &Settings, between: Between, overlay: bool) -> Result<u8> {
     );
     let added = add_all(&ip, &routes, overlay.then_some(own));
     if let Err(error) = added {
-        return Err(match ip.remove_all() {
-            Ok(()) => error,
-            Err(undo) => error.context(format!("{undo:#}, after")),
-        });
+        return Err(after_undo(error, ip.remove_all()));
     }
     log::info(&format!("added {} routes", routes.len()));
     Ok(0)

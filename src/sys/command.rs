@@ -152,12 +152,17 @@ pub fn output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<String
     let output = try_output(program, arguments)?;
     let end = Termination::from(output.status);
     if !end.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let last = stderr.lines().rfind(|line| !line.trim().is_empty());
-        let why = last.map(|line| format!(": {line}")).unwrap_or_default();
+        let why = last_line(&output.stderr);
         bail!("'{}' {end}{why}", command_line(program, arguments));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The last line of a program's stderr, after a colon; empty if it printed nothing.
+pub fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let last = text.lines().rfind(|line| !line.trim().is_empty());
+    last.map(|line| format!(": {line}")).unwrap_or_default()
 }
 
 /// Runs a program and returns its output, whatever its exit status.
@@ -170,8 +175,8 @@ pub fn try_output<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Ou
     output.with_context(|| format!("running '{}'", command_line(program, arguments)))
 }
 
-/// Runs a program to its end, whatever its status, with variables added to its environment and `input`
-/// as its standard input, and gives all that it wrote.
+/// Runs a program with more environment variables and with `input` as stdin. Returns its output, whatever its
+/// exit status.
 pub fn filter(program: &Path, environment: &[(&str, &str)], input: Vec<u8>) -> Result<Output> {
     let mut command = duct::cmd(program, std::iter::empty::<&str>());
     for (name, value) in environment {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 
+use crate::sys::user::is_root;
 use crate::sys::{log, process};
 
 /// Why a program failed.
@@ -73,6 +74,14 @@ pub fn code(error: &anyhow::Error) -> Exit {
     }
 }
 
+/// `error`, and that of the attempt to undo what was begun, if it failed, too.
+pub fn after_undo<T>(error: anyhow::Error, undo: anyhow::Result<T>) -> anyhow::Error {
+    match undo {
+        Ok(_) => error,
+        Err(undo) => error.context(format!("{undo:#}, after")),
+    }
+}
+
 /// Runs `body` as the main function of `program`: prints its error and returns the exit status.
 pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) -> ExitCode {
     process::reset_signals();
@@ -81,9 +90,8 @@ pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) ->
         Ok(status) => status.into(),
         Err(error) => {
             let exit = code(&error);
-            let root = nix::unistd::geteuid().is_root();
             let advice = match exit {
-                Exit::NotPermitted if !root => " (you are not root)",
+                Exit::NotPermitted if !is_root() => " (you are not root)",
                 _ => "",
             };
             log::error(&format!("{error:#}{advice}"));

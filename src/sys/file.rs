@@ -7,6 +7,7 @@ use std::fs::{self, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -14,13 +15,13 @@ use tempfile::NamedTempFile;
 
 use crate::sys::rooted;
 
-/// The prefix of temporary files. systemd and netnsinit both ignore hidden files.
-const TEMPORARY_PREFIX: &str = ".systemd-netns-";
+/// The prefix of files that only we use. systemd and netnsinit ignore hidden files.
+pub const HIDDEN_PREFIX: &str = ".systemd-netns-";
 
 /// Whether this is the name of a temporary file of ours: tempfile appends six letters or digits to
 /// the prefix.
 fn is_temporary(name: &str) -> bool {
-    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|random| {
+    name.strip_prefix(HIDDEN_PREFIX).is_some_and(|random| {
         random.len() == 6 && random.chars().all(|c| c.is_ascii_alphanumeric())
     })
 }
@@ -97,14 +98,14 @@ fn overwrite(path: &Path, content: &[u8]) -> io::Result<()> {
 /// The second file of [`write_in_place`].
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{TEMPORARY_PREFIX}{name}"))
+    path.with_file_name(format!("{HIDDEN_PREFIX}{name}"))
 }
 
 /// A temporary file in the directory of `path`.
 fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY_PREFIX)
+        .prefix(HIDDEN_PREFIX)
         .tempfile_in(directory)?;
     file.write_all(content)?;
     file.as_file()
@@ -225,6 +226,12 @@ pub fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
 pub fn names(directory: &Path) -> Result<Vec<String>> {
     let names = list(directory, |entry| entry.file_name())?.into_iter();
     Ok(names.filter_map(|name| name.into_string().ok()).collect())
+}
+
+/// The names in `directory` that are valid as `T`, sorted. Empty if it does not exist.
+pub fn parsed<T: FromStr>(directory: &Path) -> Result<Vec<T>> {
+    let names = names(directory)?.into_iter();
+    Ok(names.filter_map(|name| name.parse().ok()).collect())
 }
 
 /// A name in a directory.

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, Pid, dup2_stdin, fork, getppid, setsid};
 
 use crate::sys::command::Termination;
+use crate::sys::file;
 use crate::sys::log;
 
 /// Unblocks all signals, and resets those that a caller may have ignored by mistake: without
@@ -193,6 +195,14 @@ pub fn set_environment(variables: Vec<(OsString, OsString)>) {
     }
 }
 
+/// The numbers of all processes, sorted (proc(5)).
+pub fn all() -> Result<Vec<u32>> {
+    // Their names are enough: procfs would open the directory of each.
+    let mut pids: Vec<u32> = file::parsed(Path::new("/proc"))?;
+    pids.sort_unstable();
+    Ok(pids)
+}
+
 /// Kills all processes that have `name=value` in their environment.
 ///
 /// With SIGTERM, and after two seconds with SIGKILL.
@@ -203,18 +213,16 @@ pub fn kill_by_environment(name: &str, value: &str) -> Result<()> {
     let mut signal = Some(Signal::SIGTERM);
     loop {
         let mut found = false;
-        for entry in fs::read_dir("/proc").context("reading /proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-                continue;
-            };
+        for pid in all()? {
             // A process that has exited has no environment; that of a zombie is empty.
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let mut words = environment.split(|byte| *byte == 0);
-            if words.any(|word| word == variable.as_bytes()) && pid != std::process::id() as i32 {
+            if words.any(|word| word == variable.as_bytes()) && pid != std::process::id() {
                 found = true;
                 if let Some(signal) = signal {
-                    let _ = kill(Pid::from_raw(pid), signal);
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+                    let pid = Pid::from_raw(pid as i32);
+                    let _ = kill(pid, signal);
+                    let _ = kill(pid, Signal::SIGCONT);
                 }
             }
         }

@@ -20,8 +20,8 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 
 static ROOT: OnceLock<(PathBuf, OwnedFd)> = OnceLock::new();
 
-/// The limit of the kernel (path_resolution(7)).
-const LINKS_MAX: usize = 40;
+/// The kernel's limit of symlinks on a path (path_resolution(7)).
+pub const SYMLINKS_MAX: usize = 40;
 
 /// Confines this process to `directory`: other paths are refused from now on.
 ///
@@ -98,7 +98,7 @@ fn walk(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
             continue;
         }
         links += 1;
-        if links > LINKS_MAX {
+        if links > SYMLINKS_MAX {
             return Err(Errno::ELOOP.into());
         }
         let to = PathBuf::from(readlinkat(&opened, "")?);

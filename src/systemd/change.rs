@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::instance::resolv_conf::ResolvConf;
+use crate::sys::exit::after_undo;
 use crate::sys::file;
 use crate::sys::lock::Lock;
 use crate::sys::log;
@@ -136,7 +137,7 @@ impl<'a> Units<'a> {
         Ok(units)
     }
 
-    /// Makes the change and runs `follow`. If either fails, undoes everything.
+    /// Makes the change and runs `then`. If either fails, undoes everything.
     pub fn apply(&self, change: &Change, then: impl FnOnce() -> Result<()>) -> Result<()> {
         for (path, _) in &change.files {
             file::remove_temporary(path.parent().unwrap_or(path))?;
@@ -148,10 +149,7 @@ impl<'a> Units<'a> {
         change
             .make()
             .and_then(|()| then())
-            .map_err(|error| match self.undo(&undo) {
-                Ok(()) => error,
-                Err(failed) => error.context(format!("{failed:#}, after")),
-            })?;
+            .map_err(|error| after_undo(error, self.undo(&undo)))?;
         file::remove(&journal)?;
         Ok(())
     }

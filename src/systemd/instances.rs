@@ -46,11 +46,8 @@ fn configured(root: &Root) -> Result<BTreeSet<Instance>> {
 }
 
 fn running(root: &Root) -> Result<BTreeSet<Instance>> {
-    let records = file::names(&root.records_dir())?;
-    let mut running: BTreeSet<_> = records
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect();
+    let records = file::parsed(&root.records_dir())?;
+    let mut running: BTreeSet<_> = records.into_iter().collect();
     for register in Register::all(root)? {
         let instances = register.instances()?.into_iter();
         running.extend(instances.map(|(instance, _)| instance));

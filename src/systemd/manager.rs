@@ -17,6 +17,28 @@ pub struct UnitState {
     pub sub: String,
 }
 
+/// Properties of a unit (org.freedesktop.systemd1(5)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Properties(BTreeMap<String, String>);
+
+impl Properties {
+    /// The value of a property; empty if the unit does not have it.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Properties {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        let pairs = pairs.into_iter();
+        Self(
+            pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
 /// The result of starting or stopping a unit.
 #[derive(Debug)]
 pub struct JobResult {
@@ -120,12 +142,8 @@ impl Manager {
         Ok(unit_states(&self.call("list-units", &arguments)?))
     }
 
-    /// Properties of units, one map for each unit.
-    pub fn show(
-        &self,
-        units: &[String],
-        properties: &[&str],
-    ) -> Result<Vec<BTreeMap<String, String>>> {
+    /// Properties of units, in the order of the units.
+    pub fn show(&self, units: &[String], properties: &[&str]) -> Result<Vec<Properties>> {
         // Without a unit, systemctl would show the properties of systemd itself.
         if units.is_empty() {
             return Ok(Vec::new());
@@ -214,14 +232,14 @@ fn unit_states(table: &str) -> Vec<UnitState> {
 }
 
 /// Parses the output of `systemctl show`: lines KEY=VALUE, and an empty line between units.
-fn properties_of(text: &str) -> Vec<BTreeMap<String, String>> {
+fn properties_of(text: &str) -> Vec<Properties> {
     let pair = |line: &str| {
         let (key, value) = line.split_once('=')?;
         Some((key.to_owned(), value.to_owned()))
     };
     text.split("\n\n")
-        .map(|unit| unit.lines().filter_map(pair).collect::<BTreeMap<_, _>>())
-        .filter(|unit| !unit.is_empty())
+        .map(|unit| Properties(unit.lines().filter_map(pair).collect()))
+        .filter(|unit| *unit != Properties::default())
         .collect()
 }
 
@@ -252,7 +270,7 @@ netns-gone@web.service    not-found inactive dead   netns-gone@web.service
     fn properties_are_read_unit_by_unit() {
         let units = properties_of("Id=a.service\nX=1=2\n\nId=b.service\nX=\n");
         assert_eq!(units.len(), 2);
-        assert_eq!(units[0]["X"], "1=2");
-        assert_eq!(units[1]["X"], "");
+        assert_eq!(units[0].get("X"), "1=2");
+        assert_eq!(units[1].get("X"), "");
     }
 }

@@ -122,8 +122,7 @@ fn ask(manager: &Manager, name: &ServiceName) -> Result<FoundService> {
     ];
     let shown = manager.show(&[name.shown_as()], &properties)?;
     let unit = shown.first().context("systemctl show says nothing")?;
-    let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
-    match value("LoadState") {
+    match unit.get("LoadState") {
         "loaded" => {}
         "not-found" => bail!("there is no {name}: 'systemctl list-unit-files' shows what there is"),
         "masked" => bail!("{name} is masked: 'systemctl unmask {name}' takes that back"),
@@ -131,21 +130,21 @@ fn ask(manager: &Manager, name: &ServiceName) -> Result<FoundService> {
     }
     let setting = |key: &str, value: &str| Some(format!("{key}={value}"));
     let network = match (
-        value("NetworkNamespacePath"),
-        value("JoinsNamespaceOf"),
-        value("PrivateNetwork"),
+        unit.get("NetworkNamespacePath"),
+        unit.get("JoinsNamespaceOf"),
+        unit.get("PrivateNetwork"),
     ) {
         ("", "", "yes") => setting("PrivateNetwork", "yes"),
         ("", "", _) => None,
         ("", other, _) => setting("JoinsNamespaceOf", other),
         (path, ..) => setting("NetworkNamespacePath", path),
     };
-    let triggers = value("TriggeredBy").split_whitespace();
+    let triggers = unit.get("TriggeredBy").split_whitespace();
     let sockets = triggers.filter(|unit| unit.ends_with(".socket"));
     let known_as = if name.is_template() {
         name.clone()
     } else {
-        value("Id").parse().unwrap_or_else(|_| name.clone())
+        unit.get("Id").parse().unwrap_or_else(|_| name.clone())
     };
     Ok(FoundService {
         name: Some(known_as),

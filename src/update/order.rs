@@ -1,7 +1,7 @@
 //! Requirements between instances, as drop-ins for their units.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -61,8 +61,7 @@ pub fn plan(root: &Root, types: &Types, units: &[Listed], plan: &mut Plan) {
             continue;
         }
         let directory = requires::drop_in_dir(root, nstype, name.as_ref());
-        let source = Path::new("/").join(source.strip_prefix(root.path("/")).unwrap_or(source));
-        let first = format!("{}{}", requires::OF_UPDATE, source.display());
+        let first = format!("{}{}", requires::OF_UPDATE, root.seen(source).display());
         let text = requires::drop_in(&first, needs);
         desired.insert(directory.join(DROP_IN_OF_UPDATE), text);
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::output::{Paging, print_json, warn_unreadable};
 use crate::instance::paths::Root;
-use crate::inventory::{Inventory, Namespace, NamespaceState, Owner};
+use crate::inventory::{Inventory, Link, Namespace, NamespaceState, Owner};
 use crate::sys::terminal::{self, Highlight, Terminal};
 use crate::systemd::manager::Manager;
 use crate::systemd::unit;
@@ -190,10 +190,8 @@ fn addresses(namespace: &Namespace) -> String {
     if namespace.links.is_none() {
         return unknown(namespace);
     }
-    let addresses = namespace.own_links().flat_map(|link| &link.addresses);
-    // Most links have a link-local IPv6 address, which tells nothing.
-    let shown = addresses.filter(|address| !address.starts_with("fe80:"));
-    or_dash(&shown.cloned().collect::<Vec<_>>())
+    let addresses = namespace.own_links().flat_map(Link::shown_addresses);
+    or_dash(&addresses.cloned().collect::<Vec<_>>())
 }
 
 fn processes(namespace: &Namespace) -> String {

@@ -3,7 +3,7 @@ use clap::Args;
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::instance::resolv_conf::{ResolvConf, is_domain, is_server};
+use crate::instance::resolv_conf::{ResolvConf, is_domain, is_server, lines};
 use crate::sys::log;
 use crate::sys::user::require_root;
 
@@ -49,15 +49,9 @@ impl SetResolvConf {
         if let Some(source) = self.source.as_ref().filter(|source| is_domain(source)) {
             owner = format!("{owner} {source}");
         }
-        let mut lines = String::new();
-        for server in valid(&self.servers, is_server, "an IP address") {
-            lines += &format!("nameserver {server}\n");
-        }
+        let servers = valid(&self.servers, is_server, "an IP address");
         let search: Vec<&str> = valid(&self.search, is_domain, "a domain").collect();
-        if !search.is_empty() {
-            lines += &format!("search {}\n", search.join(" "));
-        }
-        if !file.set(&owner, &lines)? {
+        if !file.set(&owner, &lines(servers, &search))? {
             log::warn(&format!(
                 "{} was not written by systemd-netns, leaving it alone",
                 file.path.display()

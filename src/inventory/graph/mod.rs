@@ -178,13 +178,7 @@ fn row(link: &Link, depth: usize, namespace: &Namespace) -> Row {
         name: clean(&link.name),
         kind: clean(&link.kind),
         state: link.state,
-        addresses: link
-            .addresses
-            .iter()
-            // Most links have a link-local IPv6 address, which tells nothing.
-            .filter(|address| !address.starts_with("fe80:"))
-            .cloned()
-            .collect(),
+        addresses: link.shown_addresses().cloned().collect(),
         depth,
         ends,
         elsewhere,

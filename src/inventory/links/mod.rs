@@ -43,6 +43,14 @@ pub struct Link {
     pub addresses: Vec<String>,
 }
 
+impl Link {
+    /// The addresses to show: most links have a link-local IPv6 address, which tells nothing.
+    pub fn shown_addresses(&self) -> impl Iterator<Item = &String> {
+        let addresses = self.addresses.iter();
+        addresses.filter(|address| !address.starts_with("fe80:"))
+    }
+}
+
 /// A link in the same namespace or in another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Endpoint {

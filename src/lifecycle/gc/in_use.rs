@@ -44,11 +44,8 @@ impl InUse {
             }
         }
         // Started with netnsinit: up as long as the namespace exists.
-        for name in file::names(&root.records_dir())? {
-            let instance = name.parse::<Instance>().ok();
-            let Some(instance) = instance.filter(|instance| !failed.contains(instance)) else {
-                continue;
-            };
+        let recorded = file::parsed::<Instance>(&root.records_dir())?.into_iter();
+        for instance in recorded.filter(|instance| !failed.contains(instance)) {
             if manager.is_some() && Record::of(root, &instance).is_of_systemd()? {
                 continue;
             }

@@ -114,9 +114,7 @@ impl Leftover {
                 function,
                 ..
             } => restore(root, instance, library, function).map(|()| true),
-            Leftover::Ports { instance } => {
-                file::remove(&root.nat_ports_dir().join(instance.to_string()))
-            }
+            Leftover::Ports { instance } => file::remove(&root.nat_ports(instance)),
             Leftover::Record { instance, modified } => {
                 Register::of(root, &instance.nsname).remove(&instance.nstype)?;
                 records::remove(root, instance, *modified)
@@ -192,8 +190,7 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     }
     found.extend(records::find(root)?);
     if manager.is_some() {
-        let names = file::names(&root.unit_namespaces_dir())?;
-        let names = names.iter().filter_map(|name| name.parse().ok());
+        let names = file::parsed(&root.unit_namespaces_dir())?.into_iter();
         found.extend(names.map(Leftover::Namespace));
     }
     let files = namespace::left_files(root)?;

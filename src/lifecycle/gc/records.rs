@@ -16,37 +16,49 @@ pub type ModificationTime = (i64, i64);
 
 pub fn find(root: &Root) -> Result<Vec<Leftover>> {
     let mut found = Vec::new();
-    for path in file::entries(&root.sysctl_dir())? {
-        let what = format!("sysctl {} set", file_name(&path));
-        found.extend(marks(&path, "user-")?.map(|instance| Leftover::HostChange {
-            instance,
-            what: what.clone(),
-            library: "sysctl.bash",
-            function: "netns_sysctl_restore",
-        }));
+    // The directory, what is known of each of its entries, the prefix of the marks of instances in it, and
+    // the function that restores it.
+    let changes = [
+        (
+            root.sysctl_dir(),
+            "sysctl",
+            "set",
+            "user-",
+            "sysctl.bash",
+            "netns_sysctl_restore",
+        ),
+        (
+            root.parents_dir(),
+            "link",
+            "kept up",
+            "",
+            "link.bash",
+            "netns_parent_release",
+        ),
+        (
+            root.bridges_dir(),
+            "bridge",
+            "kept",
+            "",
+            "bridge.bash",
+            "netns_bridge_release",
+        ),
+    ];
+    for (directory, kind, state, prefix, library, function) in changes {
+        for path in file::entries(&directory)? {
+            let what = format!("{kind} {} {state}", file_name(&path));
+            let marks = file::names(&path)?.into_iter();
+            let instances = marks.filter_map(|mark| mark.strip_prefix(prefix)?.parse().ok());
+            found.extend(instances.map(|instance| Leftover::HostChange {
+                instance,
+                what: what.clone(),
+                library,
+                function,
+            }));
+        }
     }
-    for path in file::entries(&root.parents_dir())? {
-        let what = format!("link {} kept up", file_name(&path));
-        found.extend(marks(&path, "")?.map(|instance| Leftover::HostChange {
-            instance,
-            what: what.clone(),
-            library: "link.bash",
-            function: "netns_parent_release",
-        }));
-    }
-    for path in file::entries(&root.bridges_dir())? {
-        let what = format!("bridge {} kept", file_name(&path));
-        found.extend(marks(&path, "")?.map(|instance| Leftover::HostChange {
-            instance,
-            what: what.clone(),
-            library: "bridge.bash",
-            function: "netns_bridge_release",
-        }));
-    }
-    for path in file::entries(&root.nat_ports_dir())? {
-        let instance = file_name(&path).parse().ok();
-        found.extend(instance.map(|instance| Leftover::Ports { instance }));
-    }
+    let ports = file::parsed(&root.nat_ports_dir())?.into_iter();
+    found.extend(ports.map(|instance| Leftover::Ports { instance }));
     let records = file::entries(&root.records_dir())?.into_iter();
     // Of a gc that was killed.
     let aside = file::entries(&root.state_dir())?.into_iter();
@@ -91,15 +103,6 @@ fn modified(directory: &Path) -> Result<Option<ModificationTime>> {
     let found = found.with_context(|| format!("looking at {}", directory.display()))?;
     let directory = found.filter(fs::Metadata::is_dir);
     Ok(directory.map(|found| (found.mtime(), found.mtime_nsec())))
-}
-
-/// The instances that have a file in a directory whose name begins with `prefix`.
-fn marks<'a>(
-    directory: &Path,
-    prefix: &'a str,
-) -> Result<impl Iterator<Item = Instance> + use<'a>> {
-    let files = file::entries(directory)?.into_iter();
-    Ok(files.filter_map(move |path| file_name(&path).strip_prefix(prefix)?.parse().ok()))
 }
 
 fn file_name(path: &Path) -> String {

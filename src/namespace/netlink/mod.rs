@@ -23,6 +23,9 @@ use serde::Serialize;
 
 pub mod parse;
 
+/// The longest name of a link, in bytes: `IFNAMSIZ` without the final NUL (netdevice(7)).
+pub const LINK_NAME_MAX: usize = 15;
+
 /// A link (network device), as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelLink {

@@ -1,6 +1,6 @@
 //! Bind mounts over files in `/etc` for a service in a namespace.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -10,22 +10,14 @@ use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::instance::resolv_conf::ResolvConf;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file;
-
-/// A path within the root, as the service sees it.
-pub fn seen(root: &Root, path: &Path) -> PathBuf {
-    match path.strip_prefix(root.path("/")) {
-        Ok(below) => Path::new("/").join(below),
-        Err(_) => path.to_owned(),
-    }
-}
+use crate::sys::file::{self, HIDDEN_PREFIX};
 
 /// Bind mounts of the files in `/etc/netns/NSNAME`, except resolv.conf, over those in `/etc`.
 pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Vec<Bind>> {
     let mut binds = Vec::new();
     for path in file::entries(&root.netns_etc(name))? {
         let file_name = path.file_name().unwrap_or_default();
-        let hidden = file_name.as_encoded_bytes().starts_with(b".systemd-netns-");
+        let hidden = file_name.to_string_lossy().starts_with(HIDDEN_PREFIX);
         if hidden || file_name == "resolv.conf" {
             continue;
         }
@@ -49,7 +41,7 @@ pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Ve
             ));
             continue;
         }
-        let (from, to) = (seen(root, &path), seen(root, &place));
+        let (from, to) = (root.seen(&path), root.seen(&place));
         if !dropin::is_plain(&from) {
             return Err(anyhow!(
                 "{} cannot be named in a unit file: only letters, digits and ._-+=,@~#^ are allowed",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::instance::name::{Instance, NsName};
 use crate::instance::paths::Root;
-use crate::instance::resolv_conf::ResolvConf;
+use crate::instance::resolv_conf::{self, ResolvConf};
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::file;
 use crate::sys::log;
@@ -22,7 +22,7 @@ use crate::systemd::service::{self, ServiceName};
 use crate::systemd::unit;
 
 use dropin::{Bind, DropIn, Written};
-use etc::{binds, check_resolv_conf, seen, strict_nsswitch};
+use etc::{binds, check_resolv_conf, strict_nsswitch};
 
 const DROP_IN: &str = "50-netns.conf";
 /// In the same directory. systemd ignores a file of that name.
@@ -84,7 +84,7 @@ impl Attachment {
             let to = Path::new("/etc/nsswitch.conf");
             binds.retain(|bind| bind.to != to);
             binds.push(Bind {
-                from: seen(root, &nsswitch),
+                from: root.seen(&nsswitch),
                 to: to.to_owned(),
             });
         } else {
@@ -92,7 +92,7 @@ impl Attachment {
         }
         let resolv_conf = (!request.host_dns).then(|| ResolvConf::of(root, name));
         let stub = check_resolv_conf(root, resolv_conf.as_ref(), request)?;
-        let resolv_conf_seen = resolv_conf.as_ref().map(|file| seen(root, &file.path));
+        let resolv_conf_seen = resolv_conf.as_ref().map(|file| root.seen(&file.path));
         let text = DropIn {
             service: &service,
             instances: request.instances,
@@ -119,10 +119,6 @@ impl Attachment {
         for (path, text) in files {
             change.file(path, Some(text));
         }
-        let servers = request
-            .dns
-            .iter()
-            .map(|server| format!("nameserver {server}\n"));
         Ok(Self {
             service,
             sockets: found.sockets,
@@ -131,7 +127,7 @@ impl Attachment {
             change,
             owner,
             resolv_conf,
-            servers: servers.collect(),
+            servers: resolv_conf::lines(request.dns, &[]),
         })
     }
 

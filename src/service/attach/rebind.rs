@@ -20,8 +20,7 @@ pub fn all(root: &Root, manager: &Manager) -> Result<()> {
     for (service, written) in attached(root)? {
         let units = manager.active(&[service.pattern()])?;
         for unit in manager.show(&units, &["Id", "MainPID"])? {
-            let value = |key: &str| unit.get(key).map(String::as_str).unwrap_or_default();
-            let (id, pid) = (value("Id"), value("MainPID"));
+            let (id, pid) = (unit.get("Id"), unit.get("MainPID"));
             if pid.is_empty() || pid == "0" {
                 continue;
             }

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::Need;
+use crate::instance::sources::is_identifier_part;
 
 const VARIABLE: &str = "NETNS_REQUIRES";
 
@@ -86,7 +87,7 @@ fn assignment(line: &str) -> Option<Assignment<'_>> {
         return Some(Assignment::Plain(value));
     }
     let (before, after) = code.split_once(VARIABLE)?;
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let word = is_identifier_part;
     if before.ends_with("${") {
         return [":=", "="]
             .iter()
