@@ -29,7 +29,7 @@ netns_bridge_check() {
 #   netns_bridge_create BRIDGE IFADDR_VARIABLE [ARGUMENT...]
 netns_bridge_create() {
     netns_undo netns_bridge_release
-    (flock --timeout 30 9 && _netns_bridge_create "$@") 9<"$netns_lock"
+    netns_locked _netns_bridge_create "$@"
 }
 
 _netns_bridge_create() {
@@ -69,7 +69,7 @@ netns_bridge_join() {
 # Adds an interface of the host to a bridge. Exits with 6 if it is a port of another bridge.
 #   netns_bridge_uplink BRIDGE UPLINK_VARIABLE
 netns_bridge_uplink() {
-    (flock --timeout 30 9 && _netns_bridge_uplink "$@") 9<"$netns_lock"
+    netns_locked _netns_bridge_uplink "$@"
     netns_parent_up "${!2}"
 }
 
@@ -90,7 +90,7 @@ _netns_bridge_uplink() {
 #   netns_bridge_release [UPLINK]
 netns_bridge_release() {
     [[ -d $_netns_bridges ]] || return 0
-    (flock --timeout 30 9 && _netns_bridge_release "$@") 9<"$netns_lock"
+    netns_locked _netns_bridge_release "$@"
 }
 
 _netns_bridge_release() {

@@ -28,20 +28,14 @@ netns_dns_write() {
 netns_dns_write_from() {
     local -a servers domains=("${@:3}")
     IFS=$' \t\n' read -r -d '' -a servers <<<"$2" || :
-    _netns_resolv_conf ${1:+"--source=$1"} "${domains[@]/#/--search=}" \
+    netns_ctl resolv-conf ${1:+"--source=$1"} "${domains[@]/#/--search=}" \
         -- "$NSTYPE@$NSNAME" "${servers[@]}"
 }
 
 # Removes the section of this instance, in `down outside`. The last instance removes the file, and the
 # directory if it was created with the file.
 netns_dns_remove() {
-    [[ ! -d /etc/netns/$NSNAME ]] || _netns_resolv_conf --remove -- "$NSTYPE@$NSNAME"
-}
-
-_netns_resolv_conf() {
-    local netnsctl=/usr/sbin/netnsctl
-    [[ -x $netnsctl ]] || netnsctl=netnsctl
-    "$netnsctl" resolv-conf "$@"
+    [[ ! -d /etc/netns/$NSNAME ]] || netns_ctl resolv-conf --remove -- "$NSTYPE@$NSNAME"
 }
 
 # Exits with 6 unless the variables NETNS_DNS (servers) and NETNS_DNS_SEARCH (domains) are unset or valid.

@@ -10,6 +10,8 @@
 # PREFIX_MAC, PREFIX_MTU and PREFIX_DHCP are used if they are set.
 # shellcheck disable=SC2154 # NSTYPE and NSNAME are set by netnsinit
 
+# shellcheck source=contrib/types/types.bash
+[[ -n ${netns_group-} ]] || source /usr/share/systemd-netns/types.bash
 # shellcheck source=contrib/types/dhcp.bash
 source /usr/share/systemd-netns/dhcp.bash
 
@@ -117,7 +119,7 @@ _netns_parents=/run/systemd-netns/parents
 # Sets a parent up if it is down.
 #   netns_parent_up INTERFACE
 netns_parent_up() {
-    (flock --timeout 30 9 && _netns_parent_up "$1") 9<"$netns_lock"
+    netns_locked _netns_parent_up "$1"
 }
 
 _netns_parent_up() {
@@ -135,7 +137,7 @@ _netns_parent_up() {
 # Sets parents down again that no other instance needs.
 netns_parent_release() {
     [[ -d $_netns_parents ]] || return 0
-    (flock --timeout 30 9 && _netns_parent_release) 9<"$netns_lock"
+    netns_locked _netns_parent_release
 }
 
 _netns_parent_release() {

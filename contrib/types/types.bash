@@ -22,8 +22,23 @@ netns_group=28275
 # shellcheck disable=SC2034 # for the types
 netns_state=/run/systemd-netns/instances/$NSTYPE@$NSNAME
 # A directory to lock while instances of several namespaces must not do the same thing at once. Only root
-# can open it, so no other user can hold the lock: (flock --timeout 30 9 && ...) 9<"$netns_lock".
+# can open it, so no other user can hold the lock.
 netns_lock=/run/systemd-netns
+
+# Runs a command in a subshell, while no other instance runs one.
+#   netns_locked COMMAND [ARGUMENT...]
+netns_locked() {
+    # Daemons that the command starts must not inherit the lock.
+    (flock --timeout 30 9 && "$@" 9<&-) 9<"$netns_lock"
+}
+
+# Runs netnsctl, which may be installed in another directory.
+#   netns_ctl VERB [ARGUMENT...]
+netns_ctl() {
+    local netnsctl=/usr/sbin/netnsctl
+    [[ -x $netnsctl ]] || netnsctl=netnsctl
+    "$netnsctl" "$@"
+}
 
 # Exits with 6 because of the value of a variable.
 #   netns_reject VARIABLE REASON

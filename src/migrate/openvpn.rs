@@ -37,9 +37,9 @@ fn scan(plan: &mut MigrationPlan, path: &Path, text: &str) -> Result<bool> {
             plan.note(path, &format!("line {number}: {option} is not run: type openvpn sets up the interface, routes and name servers in the namespace"));
         }
         if option == "auth-user-pass" && words.next().is_none() {
-            plan.note(path, &format!("line {number}: auth-user-pass would ask for a password: write user and password into a file of mode 0600, and set OPENVPN_AUTH"));
+            plan.note(path, &format!("line {number}: auth-user-pass would prompt for a password: write the user name and password to a file with mode 0600, and set OPENVPN_AUTH"));
         }
     }
-    ensure!(device, "has no 'dev': not a configuration of openvpn");
+    ensure!(device, "has no 'dev': not an OpenVPN configuration");
     Ok(hooks)
 }

@@ -36,13 +36,7 @@ _cni_check() {
     netns_check_addresses CNI_IFADDR
     netns_check_dns
     [[ -f $CNI_CONFLIST ]] || netns_reject CNI_CONFLIST 'no such file'
-    error=$(_cni verify "${_cni_network[@]}" 2>&1) || netns_reject CNI_CONFLIST "${error#netnsctl: }"
-}
-
-_cni() {
-    local netnsctl=/usr/sbin/netnsctl
-    [[ -x $netnsctl ]] || netnsctl=netnsctl
-    "$netnsctl" cni "$@"
+    error=$(netns_ctl cni verify "${_cni_network[@]}" 2>&1) || netns_reject CNI_CONFLIST "${error#netnsctl: }"
 }
 
 configure_cni_up_outside() {
@@ -51,7 +45,7 @@ configure_cni_up_outside() {
     _cni_names
     _cni_check
     netns_undo _cni_delete
-    dns=$(_cni add "${_cni_network[@]}" --state "$_cni_state" -- "$NSNAME")
+    dns=$(netns_ctl cni add "${_cni_network[@]}" --state "$_cni_state" -- "$NSNAME")
     if [[ -n ${NETNS_DNS-}${NETNS_DNS_SEARCH-} ]]; then
         netns_dns_configure
     elif [[ -n $dns ]]; then
@@ -72,7 +66,7 @@ configure_cni_up_inside() {
 
 _cni_delete() {
     _cni_names
-    _cni del --state "$_cni_state" -- "$NSNAME"
+    netns_ctl cni del --state "$_cni_state" -- "$NSNAME"
 }
 
 configure_cni_down_outside() {

@@ -365,16 +365,13 @@ _nat_delete_table() {
     nft delete table inet "$_nat_table"
 }
 
-configure_nat_down_outside() {
-    local status=0
-    _nat_names
-    # shellcheck disable=SC2119 # those on the host
-    netns_delete_links || status=$?
-    _nat_delete_table || status=$?
-    netns_sysctl_restore || status=$?
-    netns_dns_remove || status=$?
-    rm -f "$_nat_claim" || status=$?
+_nat_release() {
+    rm -f "$_nat_claim"
     # The next container has another name.
-    [[ -z ${CONTAINER_ID-} ]] || netns_release_subnet || status=$?
-    return "$status"
+    [[ -z ${CONTAINER_ID-} ]] || netns_release_subnet
+}
+
+configure_nat_down_outside() {
+    _nat_names
+    netns_run_all netns_delete_links _nat_delete_table netns_sysctl_restore netns_dns_remove _nat_release
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE openvpn: a network namespace whose only way out is an OpenVPN tunnel. openvpn runs on the host,
-# where its encrypted packets leave; its interface is moved into the namespace by openvpn-up.
+# NSTYPE openvpn: an OpenVPN tunnel and no other network. openvpn runs on the host, which sends its encrypted packets;
+# openvpn-up moves its interface into the namespace.
 #
 # netns-variables: OPENVPN_CONFIG OPENVPN_AUTH OPENVPN_IFNAME OPENVPN_DNS OPENVPN_ROUTES OPENVPN_TIMEOUT
 # netns-variables: OPENVPN_HOOKS
@@ -20,34 +20,36 @@ NO_CONFIG_REQUIRED=yes
 
 _openvpn_names() {
     OPENVPN_CONFIG=${OPENVPN_CONFIG:-/etc/openvpn/client/$NSNAME.conf}
-    # The name while it is on the host, where OPENVPN_IFNAME may be that of another instance. The namespace
-    # can have an instance of a copy of this type, too.
-    _openvpn_born=ovpn-$NSNAME
-    [[ $NSTYPE == openvpn && ${#_openvpn_born} -le 15 ]] ||
-        _openvpn_born=ovpn-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 10)
+    # The name on the host, before the interface is moved: another instance may use OPENVPN_IFNAME there, and the
+    # namespace may have an instance of a copy of this type.
+    _openvpn_ifname_outside=ovpn-$NSNAME
+    [[ $NSTYPE == openvpn && ${#_openvpn_ifname_outside} -le 15 ]] ||
+        _openvpn_ifname_outside=ovpn-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 10)
 }
 
-# Ends the run because of a line of OPENVPN_CONFIG, whose text may be secret.
+# Exits with 6 because of a line of OPENVPN_CONFIG. Does not print the line, which may be secret.
 _openvpn_reject() {
     netns_reject OPENVPN_CONFIG "line $_openvpn_line: $1"
 }
 
-# Prints why root alone must own a file, and what mends it, unless it does; nothing if all is well.
+# Prints why a file is not safe, and the command that fixes it; nothing if it is safe.
 #   _openvpn_unsafe FILE MASK
-# MASK: the bits of the mode that must not be set, 022 for a file that others may read.
+# MASK: the bits of the mode that must not be set: 077, or 022 for a file that other users may read.
 _openvpn_unsafe() {
-    local owner mode what=read
-    [[ $2 == 077 ]] || what=change
+    local owner mode
     read -r owner mode < <(stat --dereference --format='%u %a' -- "$1")
     if [[ $owner != 0 ]]; then
-        echo "others than root can $what it: chown root ${1@Q}"
+        echo "not owned by root: run chown root ${1@Q}"
     elif ((8#$mode & 8#$2)); then
-        if [[ $2 == 077 ]]; then echo "others than root can read it: chmod 600 ${1@Q}"; else
-            echo "others than root can change it: chmod go-w ${1@Q}"; fi
+        if [[ $2 == 077 ]]; then
+            echo "readable by other users: run chmod 600 ${1@Q}"
+        else
+            echo "writable by other users: run chmod go-w ${1@Q}"
+        fi
     fi
 }
 
-# Ends the run unless a file with a secret, named in OPENVPN_CONFIG, is there and only root can read it.
+# Exits with 6 unless a file with a secret, named in OPENVPN_CONFIG, exists and only root can read it.
 #   _openvpn_check_secret OPTION FILE
 _openvpn_check_secret() {
     local file=$2 fault
@@ -58,7 +60,7 @@ _openvpn_check_secret() {
     [[ -z $fault ]] || _openvpn_reject "$1: $fault"
 }
 
-# Sets the array REPLY to the words of a line, as openvpn splits it; fails if it may be read in another way.
+# Sets the array REPLY to the words of a line, as openvpn splits it. Fails if openvpn may split it in another way.
 _openvpn_words() {
     local rest=$1 word
     REPLY=()
@@ -76,10 +78,10 @@ _openvpn_words() {
     done
 }
 
-# Reads OPENVPN_CONFIG: what openvpn shall see of it into _openvpn_text, and its kind of interface, tun or
-# tap, into _openvpn_kind.
+# Reads OPENVPN_CONFIG. Sets _openvpn_text to the lines for openvpn, and _openvpn_kind to the kind of its interface,
+# tun or tap.
 _openvpn_read() {
-    # No trace: it would put keys into the journal.
+    # Disable tracing, which would write keys to the journal.
     { local -; set +x; } 2>/dev/null
     local line block='' option public
     local -a REPLY
@@ -99,7 +101,7 @@ _openvpn_read() {
                 # Its lines are options.
                 connection) block='' ;;
                 ca | cert | crl-verify | dh | extra-certs | peer-fingerprint | verify-hash) ;;
-                *) [[ -z $public ]] || netns_reject OPENVPN_CONFIG "has <$block>, and $public" ;;
+                *) [[ -z $public ]] || netns_reject OPENVPN_CONFIG "has <$block>, and is $public" ;;
             esac
             _openvpn_text+=$line$'\n'
             continue
@@ -108,8 +110,8 @@ _openvpn_read() {
             _openvpn_text+=$line$'\n'
             continue
         fi
-        _openvpn_words "$line" || _openvpn_reject 'a quote or backslash that this type cannot read'
-        # A line for those versions that know it.
+        _openvpn_words "$line" || _openvpn_reject 'has quotes or backslashes in a form that is not supported'
+        # Versions of openvpn that do not know the option ignore such a line.
         [[ ${REPLY[*]:0:2} != 'setenv opt' ]] || REPLY=("${REPLY[@]:2}")
         ((${#REPLY[@]})) || continue
         option=${REPLY[0]#--}
@@ -119,11 +121,11 @@ _openvpn_read() {
                 up-restart | up-delay | down-pre | iproute | learn-address | auth-user-pass-verify | \
                 client-connect | client-disconnect | client-crresponse | tls-crypt-v2-verify)
                 [[ ${OPENVPN_HOOKS-} == ignore ]] ||
-                    _openvpn_reject "$option is not run: take it out, or set OPENVPN_HOOKS=ignore"
+                    _openvpn_reject "$option would not be run: remove it, or set OPENVPN_HOOKS=ignore"
                 continue
                 ;;
             config | cd | chroot) _openvpn_reject "$option is not supported in a namespace" ;;
-            # What is ours to decide.
+            # This type sets these itself.
             daemon | inetd | log | log-append | syslog | writepid | script-security | ifconfig-noexec | \
                 route-noexec | mktun | rmtun | enable-dco | disable-dco | suppress-timestamps | \
                 machine-readable-output | lladdr | dev-node | setenv-safe) continue ;;
@@ -139,11 +141,11 @@ _openvpn_read() {
             auth-user-pass)
                 [[ -z ${OPENVPN_AUTH-} ]] || continue
                 [[ -n ${REPLY[1]-} ]] ||
-                    _openvpn_reject 'auth-user-pass asks for a password: write user and password into a file, and set OPENVPN_AUTH'
+                    _openvpn_reject 'auth-user-pass would prompt for a password: write the user name and password to a file, and set OPENVPN_AUTH'
                 _openvpn_check_secret auth-user-pass "${REPLY[1]}"
                 ;;
             askpass)
-                [[ -n ${REPLY[1]-} ]] || _openvpn_reject 'askpass asks for a password: name a file that holds it'
+                [[ -n ${REPLY[1]-} ]] || _openvpn_reject 'askpass would prompt for a password: name a file that contains it'
                 _openvpn_check_secret askpass "${REPLY[1]}"
                 ;;
             key | pkcs12 | secret | tls-auth | tls-crypt | tls-crypt-v2 | http-proxy-user-pass)
@@ -156,8 +158,8 @@ _openvpn_read() {
         esac
         _openvpn_text+=$line$'\n'
     done <"$OPENVPN_CONFIG"
-    [[ -z $block ]] || netns_reject OPENVPN_CONFIG "<$block> has no end"
-    [[ -n $_openvpn_kind ]] || netns_reject OPENVPN_CONFIG 'has no line: dev tun'
+    [[ -z $block ]] || netns_reject OPENVPN_CONFIG "<$block> is not closed"
+    [[ -n $_openvpn_kind ]] || netns_reject OPENVPN_CONFIG "has no option dev, such as 'dev tun'"
     OPENVPN_IFNAME=${OPENVPN_IFNAME:-${_openvpn_kind}0}
 }
 
@@ -183,13 +185,13 @@ _openvpn_check() {
     if ip -netns "$NSNAME" link show dev "$OPENVPN_IFNAME" &>/dev/null; then
         netns_reject OPENVPN_IFNAME "already exists in $NSNAME"
     fi
-    if ip link show dev "$_openvpn_born" &>/dev/null; then
-        echo "$_openvpn_born, the name of the interface before it is moved, already exists" >&2
+    if ip link show dev "$_openvpn_ifname_outside" &>/dev/null; then
+        echo "$_openvpn_ifname_outside, the name of the interface before it is moved, already exists" >&2
         exit 6
     fi
 }
 
-# Writes what openvpn and openvpn-up read, where only root can.
+# Writes the files for openvpn and openvpn-up, which only root can read.
 _openvpn_write() {
     { local -; set +x; } 2>/dev/null
     (
@@ -200,28 +202,28 @@ _openvpn_write() {
     )
 }
 
-# Runs openvpn until it ends, and its output into the journal; what went wrong first is kept for `up`.
+# Runs openvpn until it exits. Writes its output to the journal, and its first error to a file for `up`.
 _openvpn_run() {
     local line help log
     local -a options=(
         --suppress-timestamps --cd "${OPENVPN_CONFIG%/*}/" --config "$netns_state/openvpn.conf"
-        --dev "$_openvpn_born" --dev-type "$_openvpn_kind"
-        # openvpn-up does this inside.
+        --dev "$_openvpn_ifname_outside" --dev-type "$_openvpn_kind"
+        # openvpn-up does this in the namespace.
         --ifconfig-noexec --route-noexec
         --script-security 2 --up "/usr/share/systemd-netns/openvpn-up $NSNAME"
     )
     [[ -z ${OPENVPN_AUTH-} ]] || options+=(--auth-user-pass "$OPENVPN_AUTH")
     help=$(openvpn --help)
-    # A tunnel in the kernel (since 2.6) would be another kind of interface.
+    # A tunnel in the kernel (since 2.6) would have another kind of interface.
     [[ $help != *--disable-dco* ]] || options+=(--disable-dco)
-    # Since 2.7 openvpn changes the name servers of the host by itself.
+    # By default, openvpn 2.7 and later set the name servers of the host.
     [[ $help != *--dns-updown* ]] || options+=(--dns-updown disable)
     rm -f "$netns_state/openvpn.up" "$netns_state/openvpn.fault"
     exec {log}> >(
         trap '' TERM
         while IFS= read -r line; do
             printf '%s\n' "$line"
-            # The first one: others follow from it.
+            # Only the first error: others follow from it.
             [[ -e $netns_state/openvpn.fault || $line != *@(rror|ERROR|annot|CANNOT|ailed|FAILED|refused)* ]] ||
                 printf '%s\n' "$line" >"$netns_state/openvpn.fault" 2>/dev/null
         done | logger -t "openvpn-$NSNAME"
@@ -237,9 +239,9 @@ _openvpn_wait() {
     end=$((SECONDS + seconds))
     until [[ -e $netns_state/openvpn.up ]]; do
         [[ ! -s $netns_state/openvpn.fault ]] || fault=$(<"$netns_state/openvpn.fault")
-        # What a server pushes is rejected with such a line, too, and does not end openvpn.
+        # openvpn also prints such a line for an option that the server pushes, and does not exit then.
         if [[ $fault == *'Options error: '* && $fault != *'[PUSH-OPTIONS]'* ]]; then
-            netns_reject_file "$OPENVPN_CONFIG" "openvpn says: ${fault//"$netns_state/openvpn.conf"/the file}"
+            netns_reject_file "$OPENVPN_CONFIG" "rejected by openvpn: ${fault//"$netns_state/openvpn.conf"/the file}"
         elif ((SECONDS >= end)); then
             echo "no tunnel within $seconds seconds (OPENVPN_TIMEOUT)${fault:+: $fault} (journalctl -t openvpn-$NSNAME)" >&2
             exit 1
@@ -248,12 +250,12 @@ _openvpn_wait() {
     done
 }
 
-# Ends openvpn, with which the kernel removes the interface.
+# Stops openvpn. The kernel deletes its interface then.
 _openvpn_delete() {
     local status=0
     netns_supervise_stop openvpn || status=$?
     netns_delete_links -netns "$NSNAME" || status=$?
-    netns_delete_link "$_openvpn_born" || status=$?
+    netns_delete_link "$_openvpn_ifname_outside" || status=$?
     return "$status"
 }
 
@@ -266,7 +268,7 @@ configure_openvpn_up_outside() {
     _openvpn_check
     [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || :
     _openvpn_write
-    # Before the tunnel: without a server in it, nothing asks those of the host.
+    # Before the tunnel is up: with an empty file, nothing in the namespace uses the name servers of the host.
     if [[ ${OPENVPN_DNS[*]-} != off ]]; then
         netns_undo netns_dns_remove
         netns_dns_prepare
@@ -285,9 +287,6 @@ configure_openvpn_down_inside() {
 }
 
 configure_openvpn_down_outside() {
-    local status=0
     _openvpn_names
-    _openvpn_delete || status=$?
-    netns_dns_remove || status=$?
-    return "$status"
+    netns_run_all _openvpn_delete netns_dns_remove
 }

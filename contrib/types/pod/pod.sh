@@ -45,7 +45,7 @@ _pod_addresses() {
     local v4 v6
     [[ -z ${POD_IFADDR[*]-} ]] || return 0
     netns_require POD_NODE POD_NUMBER
-    local -a command=(/usr/sbin/netnsctl address --cidr "${ADRTEMPLATE:-172.16.0.0/16/24}" --net "$POD_NODE"
+    local -a command=(netns_ctl address --cidr "${ADRTEMPLATE:-172.16.0.0/16/24}" --net "$POD_NODE"
         --host "$POD_NUMBER" --subnet 2)
     v4=$("${command[@]}" 2>&1) || netns_reject ADRTEMPLATE "${v4#*: }"
     v6=$("${command[@]}" --ipv6-template "${PREFIX:-1000::1}:0.0.0.0" 2>&1) ||

@@ -15,8 +15,8 @@ source /usr/share/systemd-netns/link.bash
 
 _tunnel_names() {
     # The name on the host, before the interface is moved: another instance may use TUNNEL_IFNAME there.
-    _tunnel_born=tn-$NSNAME
-    ((${#_tunnel_born} <= 15)) || _tunnel_born=tn-$(sha256sum <<<"$NSNAME" | head -c 12)
+    _tunnel_ifname_outside=tn-$NSNAME
+    ((${#_tunnel_ifname_outside} <= 15)) || _tunnel_ifname_outside=tn-$(sha256sum <<<"$NSNAME" | head -c 12)
     TUNNEL_IFNAME=${TUNNEL_IFNAME:-tn-$NSNAME}
 }
 
@@ -73,8 +73,8 @@ _tunnel_check() {
         [[ $TUNNEL_KIND == vxlan ]] || netns_reject TUNNEL_REMOTE 'only vxlan has a multicast group'
         netns_require TUNNEL_PARENT_IFNAME
     fi
-    if ip link show dev "$_tunnel_born" &>/dev/null; then
-        echo "$_tunnel_born, the name of the interface before it is moved, already exists" >&2
+    if ip link show dev "$_tunnel_ifname_outside" &>/dev/null; then
+        echo "$_tunnel_ifname_outside, the name of the interface before it is moved, already exists" >&2
         exit 6
     fi
 }
@@ -94,12 +94,12 @@ configure_tunnel_up_outside() {
         sit | ip6tnl) arguments+=(mode any) ;;
         *) arguments+=(${TUNNEL_ID:+key "$TUNNEL_ID"}) ;;
     esac
-    said=$(ip link add name "$_tunnel_born" group "$netns_group" ${TUNNEL_MAC:+address "$TUNNEL_MAC"} \
+    said=$(ip link add name "$_tunnel_ifname_outside" group "$netns_group" ${TUNNEL_MAC:+address "$TUNNEL_MAC"} \
         ${TUNNEL_MTU:+mtu "$TUNNEL_MTU"} type "${arguments[@]}" 2>&1) ||
         netns_reject TUNNEL_KIND "the kernel refuses '${arguments[*]}': ${said//$'\n'/ }"
-    netns_undo ip link delete dev "$_tunnel_born"
-    netns_claim_link "$_tunnel_born"
-    ip link set dev "$_tunnel_born" netns "$NSNAME" name "$TUNNEL_IFNAME"
+    netns_undo ip link delete dev "$_tunnel_ifname_outside"
+    netns_claim_link "$_tunnel_ifname_outside"
+    ip link set dev "$_tunnel_ifname_outside" netns "$NSNAME" name "$TUNNEL_IFNAME"
     netns_undo ip -n "$NSNAME" link delete dev "$TUNNEL_IFNAME"
     netns_dhcp_prepare TUNNEL
 }

@@ -156,11 +156,6 @@ _vip_leave() {
     return "$status"
 }
 
-# Runs one of these two functions under a lock.
-_vip_alone() {
-    (flock --timeout 30 9 && "$@" 9<&-) 9<"$netns_lock"
-}
-
 # Routes packets of the host for the addresses through its macvlan: packets that leave through GATEWAY_DEVICE
 # never reach a macvlan of this host. Uses the table local, which has the highest precedence.
 _vip_add_routes() {
@@ -273,8 +268,8 @@ configure_vip_up_outside() {
     _vip_check
     VIP_MAC=${VIP_MAC:-$(_vip_mac "$NSNAME" "$VIP_IFNAME")}
     netns_link_make VIP "$GATEWAY_DEVICE" "$VIP_IFNAME" macvlan mode bridge
-    netns_undo _vip_alone _vip_leave
-    _vip_alone _vip_join
+    netns_undo netns_locked _vip_leave
+    netns_locked _vip_join
     VIP_IFNAME_OUTSIDE=$(<"$_vip_outside")
     _vip_add_routes
 
@@ -300,12 +295,11 @@ configure_vip_up_outside() {
     fi
 }
 
+_vip_locked_leave() {
+    netns_locked _vip_leave
+}
+
 configure_vip_down_outside() {
-    local status=0
     _vip_names
-    _vip_unhook || status=$?
-    _vip_delete_routes || status=$?
-    netns_link_delete || status=$?
-    _vip_alone _vip_leave || status=$?
-    return "$status"
+    netns_run_all _vip_unhook _vip_delete_routes netns_link_delete _vip_locked_leave
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 #
-# NSTYPE wireguard: a WireGuard interface that is created on the host, where its encrypted packets
-# leave, and moved into the namespace, which has no other way out.
+# NSTYPE wireguard: a WireGuard interface. It is created on the host, which sends its encrypted packets, and moved
+# into the namespace, which has no other network.
 #
 # netns-variables: WIREGUARD_CONFIG WIREGUARD_IFNAME WIREGUARD_IFADDR WIREGUARD_DNS WIREGUARD_MTU
 # netns-variables: WIREGUARD_ROUTES WIREGUARD_HOOKS WIREGUARD_RERESOLVE_INTERVAL
@@ -22,34 +22,34 @@ NO_CONFIG_REQUIRED=yes
 _wireguard_names() {
     WIREGUARD_CONFIG=${WIREGUARD_CONFIG:-/etc/wireguard/$NSNAME.conf}
     WIREGUARD_IFNAME=${WIREGUARD_IFNAME:-wg-$NSNAME}
-    # The name while it is on the host, where WIREGUARD_IFNAME may be that of another instance. The
-    # socket of wireguard-go keeps it. The namespace can have an instance of a copy of this type, too.
-    _wireguard_born=wg-$NSNAME
-    [[ $NSTYPE == wireguard && ${#_wireguard_born} -le 15 ]] ||
-        _wireguard_born=wg-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 12)
+    # The name on the host, before the interface is moved: another instance may use WIREGUARD_IFNAME there, and
+    # the namespace may have an instance of a copy of this type. The socket of wireguard-go keeps this name.
+    _wireguard_ifname_outside=wg-$NSNAME
+    [[ $NSTYPE == wireguard && ${#_wireguard_ifname_outside} -le 15 ]] ||
+        _wireguard_ifname_outside=wg-$(sha256sum <<<"$NSTYPE@$NSNAME" | head -c 12)
 }
 
-# Ends the run because of a line of WIREGUARD_CONFIG, whose text may be secret.
+# Exits with 6 because of a line of WIREGUARD_CONFIG. Does not print the line, which may be secret.
 _wireguard_reject() {
     netns_reject WIREGUARD_CONFIG "line $_wireguard_line: $1"
 }
 
-# Ends the run unless the file is there and only root can read it.
+# Exits with 6 unless the file exists and only root can read it.
 _wireguard_check_file() {
     local owner mode
     [[ $WIREGUARD_CONFIG == /* ]] || netns_reject WIREGUARD_CONFIG 'must be an absolute path'
     [[ -f $WIREGUARD_CONFIG ]] || netns_reject WIREGUARD_CONFIG 'no such file'
     read -r owner mode < <(stat --dereference --format='%u %a' -- "$WIREGUARD_CONFIG")
     [[ $owner == 0 ]] ||
-        netns_reject WIREGUARD_CONFIG "others than root can read the keys: chown root ${WIREGUARD_CONFIG@Q}"
+        netns_reject WIREGUARD_CONFIG "not owned by root: run chown root ${WIREGUARD_CONFIG@Q}"
     ((!(8#$mode & 8#077))) ||
-        netns_reject WIREGUARD_CONFIG "others than root can read the keys: chmod 600 ${WIREGUARD_CONFIG@Q}"
+        netns_reject WIREGUARD_CONFIG "other users can read the keys: run chmod 600 ${WIREGUARD_CONFIG@Q}"
 }
 
-# Reads WIREGUARD_CONFIG, in the syntax of wg(8) with the additions of wg-quick(8): what is for
-# `wg setconf` into _wireguard_wg, the rest into WIREGUARD_ variables that are not set.
+# Reads WIREGUARD_CONFIG, in the syntax of wg(8) with the additions of wg-quick(8). Sets _wireguard_wg to the
+# lines for `wg setconf`, and those WIREGUARD_ variables that are not set to the other values.
 _wireguard_read() {
-    # No trace: it would put the keys into the journal.
+    # Disable tracing, which would write the keys to the journal.
     { local -; set +x; } 2>/dev/null
     local line section='' key value word addresses='' dns='' mtu='' routes='' private=no peer='' endpoint=''
     local -a words
@@ -62,12 +62,12 @@ _wireguard_read() {
         if [[ $line == '['*']' ]]; then
             section=${line,,} peer='' endpoint=''
             [[ $section == '[interface]' || $section == '[peer]' ]] ||
-                _wireguard_reject 'this section is neither [Interface] nor [Peer]'
+                _wireguard_reject 'unknown section: must be [Interface] or [Peer]'
             _wireguard_wg+=$line$'\n'
             continue
         fi
         [[ $line =~ ^([A-Za-z]+)[[:space:]]*=[[:space:]]*(.*)$ ]] ||
-            _wireguard_reject 'this is neither a [section] nor KEY = VALUE'
+            _wireguard_reject 'neither a [section] nor KEY = VALUE'
         key=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
         IFS=$', \t' read -r -a words <<<"$value"
         case $section${key,,} in
@@ -88,7 +88,7 @@ _wireguard_read() {
                 ;;
             '[interface]preup' | '[interface]postup' | '[interface]predown' | '[interface]postdown')
                 [[ ${WIREGUARD_HOOKS-} == ignore ]] ||
-                    _wireguard_reject "$key is not run: take it out, or set WIREGUARD_HOOKS=ignore"
+                    _wireguard_reject "$key would not be run: remove it, or set WIREGUARD_HOOKS=ignore"
                 ;;
             '[interface]saveconfig')
                 [[ ${value,,} == false ]] || echo "$WIREGUARD_CONFIG: SaveConfig is ignored"
@@ -107,17 +107,17 @@ _wireguard_read() {
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[interface]listenport')
-                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: is not a port number"
+                [[ $value =~ ^[0-9]{1,5}$ ]] || _wireguard_reject "ListenPort=$value: not a port number"
                 _wireguard_port=$((10#$value))
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[peer]endpoint')
-                # Not if it is an address.
+                # Addresses need not be resolved.
                 [[ $value == '['* ]] || netns_is_ipv4 "${value%:*}" || endpoint=$value
                 _wireguard_wg+=$line$'\n'
                 ;;
             '[interface]fwmark' | '[peer]persistentkeepalive') _wireguard_wg+=$line$'\n' ;;
-            *) _wireguard_reject "$key is not known in ${section:-front of a section}" ;;
+            *) _wireguard_reject "unknown key $key ${section:+in }${section:-before the first section}" ;;
         esac
         if [[ -n $peer && -n $endpoint ]]; then
             _wireguard_endpoints+=${_wireguard_endpoints:+$'\n'}"$peer $endpoint" endpoint=''
@@ -139,55 +139,55 @@ _wireguard_check() {
     [[ -n ${WIREGUARD_IFADDR[*]// /} ]] ||
         netns_reject WIREGUARD_IFADDR 'is not set, and WIREGUARD_CONFIG has no Address'
     netns_check_addresses WIREGUARD_IFADDR
-    # IPv6 needs 1280 bytes, but a tunnel may be without.
+    # IPv6 requires 1280 bytes, but a tunnel need not carry IPv6.
     netns_check_number WIREGUARD_MTU 576 65535
     netns_check_dns
     netns_check_servers WIREGUARD_DNS
     netns_check_destinations WIREGUARD_ROUTES off
     [[ ${WIREGUARD_RERESOLVE_INTERVAL-} == no ]] || netns_check_number WIREGUARD_RERESOLVE_INTERVAL 0 86400
-    # wireguard-go would not complain, and receive nothing.
+    # wireguard-go would not report this, and receive nothing.
     if ((_wireguard_port)) && [[ -n $(ss -Hlnu "sport = :$_wireguard_port") ]]; then
         netns_reject WIREGUARD_CONFIG "ListenPort=$_wireguard_port: the port is already in use"
     fi
     if ip -netns "$NSNAME" link show dev "$WIREGUARD_IFNAME" &>/dev/null; then
         netns_reject WIREGUARD_IFNAME "already exists in $NSNAME"
     fi
-    if ip link show dev "$_wireguard_born" &>/dev/null || wg show "$_wireguard_born" &>/dev/null; then
-        echo "$_wireguard_born, the name of the interface before it is moved, already exists" >&2
+    if ip link show dev "$_wireguard_ifname_outside" &>/dev/null || wg show "$_wireguard_ifname_outside" &>/dev/null; then
+        echo "$_wireguard_ifname_outside, the name of the interface before it is moved, already exists" >&2
         exit 6
     fi
 }
 
-# Makes the interface on the host, by the kernel or by wireguard-go, and moves it inside.
+# Creates the interface on the host, with the kernel or wireguard-go, and moves it inside.
 _wireguard_make() {
     local output try
     netns_undo _wireguard_delete
-    if output=$(ip link add name "$_wireguard_born" type wireguard 2>&1); then
+    if output=$(ip link add name "$_wireguard_ifname_outside" type wireguard 2>&1); then
         _wireguard_configure
         return
     fi
     if ! type -P wireguard-go >/dev/null; then
-        echo "no WireGuard in this kernel (${output%%$'\n'*}), and wireguard-go is not installed" >&2
+        echo "this kernel does not support WireGuard (${output%%$'\n'*}), and wireguard-go is not installed" >&2
         exit 5
     fi
     [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || :
-    # For netnsctl, which shows its peers.
-    echo "$WIREGUARD_IFNAME $_wireguard_born" >"$netns_state/wireguard-go.names"
+    # netnsctl needs both names to show the peers.
+    echo "$WIREGUARD_IFNAME $_wireguard_ifname_outside" >"$netns_state/wireguard-go.names"
     netns_supervise wireguard-go _wireguard_go
     for ((try = 0; try < 100; try++)); do
-        if wg show "$_wireguard_born" &>/dev/null; then
+        if wg show "$_wireguard_ifname_outside" &>/dev/null; then
             _wireguard_configure
             return
         fi
         sleep 0.1
     done
     netns_supervise_stop wireguard-go || :
-    echo "wireguard-go makes no interface: $(timeout 2 wireguard-go -f "$_wireguard_born" 2>&1 | tail -n 1)" >&2
+    echo "wireguard-go did not create an interface: $(timeout 2 wireguard-go -f "$_wireguard_ifname_outside" 2>&1 | tail -n 1)" >&2
     return 1
 }
 
-# Runs wireguard-go until it ends. The first time, `up` goes on with its interface; when it was
-# started again, all of `up` has to be done again.
+# Runs wireguard-go until it exits. The first time, `up` configures the interface. After a restart, this does all
+# that `up` did.
 _wireguard_go() {
     local daemon try
     if [[ -z ${netns_again-} ]]; then
@@ -196,8 +196,8 @@ _wireguard_go() {
     _wireguard_daemon silent &
     daemon=$!
     for ((try = 0; try < 100; try++)); do
-        if wg show "$_wireguard_born" &>/dev/null; then
-            # In a shell of its own for errexit, which a condition would switch off.
+        if wg show "$_wireguard_ifname_outside" &>/dev/null; then
+            # In a subshell of its own: bash ignores errexit in a condition.
             (
                 set -e
                 _wireguard_configure
@@ -212,60 +212,60 @@ _wireguard_go() {
     wait "$daemon"
 }
 
-# Becomes wireguard-go, with a log level.
+# Replaces this process by wireguard-go, with a log level.
 _wireguard_daemon() {
-    # The caller may have set these for another one.
-    exec env -u WG_TUN_FD -u WG_UAPI_FD "LOG_LEVEL=$1" wireguard-go -f "$_wireguard_born"
+    # The caller may have set these for another instance.
+    exec env -u WG_TUN_FD -u WG_UAPI_FD "LOG_LEVEL=$1" wireguard-go -f "$_wireguard_ifname_outside"
 }
 
-# Configures the new interface on the host, and moves it inside. Names of endpoints are resolved here.
+# Configures the new interface on the host, where host names of endpoints can be resolved, and moves it inside.
 _wireguard_configure() {
-    netns_claim_link "$_wireguard_born"
+    netns_claim_link "$_wireguard_ifname_outside"
     _wireguard_set
-    [[ -z $WIREGUARD_MTU ]] || ip link set dev "$_wireguard_born" mtu "$WIREGUARD_MTU"
-    ip link set dev "$_wireguard_born" netns "$NSNAME" name "$WIREGUARD_IFNAME"
+    [[ -z $WIREGUARD_MTU ]] || ip link set dev "$_wireguard_ifname_outside" mtu "$WIREGUARD_MTU"
+    ip link set dev "$_wireguard_ifname_outside" netns "$NSNAME" name "$WIREGUARD_IFNAME"
 }
 
-# Gives keys and peers to the interface.
+# Sets the keys and peers of the interface.
 _wireguard_set() {
     { local -; set +x; } 2>/dev/null
-    wg setconf "$_wireguard_born" <(printf '%s' "$_wireguard_wg") || {
-        echo "wg setconf rejects $WIREGUARD_CONFIG" >&2
+    wg setconf "$_wireguard_ifname_outside" <(printf '%s' "$_wireguard_wg") || {
+        echo "wg setconf rejected $WIREGUARD_CONFIG" >&2
         return 1
     }
 }
 
-# Ends what runs in the background.
+# Stops the background processes.
 _wireguard_stop() {
     local status=0
     netns_supervise_stop reresolve || status=$?
     if [[ -e $netns_state/wireguard-go.pid ]]; then
         netns_supervise_stop wireguard-go || status=$?
-        # One that was killed leaves it.
-        rm -f "/run/wireguard/$_wireguard_born.sock"
+        # It remains if wireguard-go was killed.
+        rm -f "/run/wireguard/$_wireguard_ifname_outside.sock"
     fi
     return "$status"
 }
 
-# Does the same, and deletes the interface, wherever it is.
+# Stops the background processes and deletes the interface, inside or outside.
 _wireguard_delete() {
     local status=0
     _wireguard_stop || status=$?
     netns_delete_link "$WIREGUARD_IFNAME" -netns "$NSNAME" || status=$?
-    netns_delete_link "$_wireguard_born" || status=$?
+    netns_delete_link "$_wireguard_ifname_outside" || status=$?
     return "$status"
 }
 
-# Runs wg inside, where the interface of the kernel is. That of wireguard-go is known by the name
-# that it was created with, in every namespace.
+# Runs wg in the namespace. It finds an interface of wireguard-go, in any namespace, by the name with which it was
+# created.
 _wireguard_inside() {
     local name=$WIREGUARD_IFNAME
-    [[ ! -S /run/wireguard/$_wireguard_born.sock ]] || name=$_wireguard_born
+    [[ ! -S /run/wireguard/$_wireguard_ifname_outside.sock ]] || name=$_wireguard_ifname_outside
     nsenter "--net=/run/netns/$NSNAME" wg "$1" "$name" "${@:2}"
 }
 
-# Resolves the host names of endpoints again, on the host, for a peer that has not answered for 135
-# seconds: by then, a session that is in use would have been renewed. Runs until it is ended.
+# Resolves the host name of an endpoint again, on the host, if the peer has not answered for 135 seconds: a session
+# in use would have been renewed by then. Runs until it is stopped.
 _wireguard_reresolve() {
     local peer name now last current address
     set +x
@@ -277,7 +277,7 @@ _wireguard_reresolve() {
             current=$(_wireguard_inside show endpoints | awk -v peer="$peer" '$1 == peer { print $2 }')
             current=${current%:*} current=${current#[} current=${current%]}
             address=$(getent ahosts "${name%:*}" | awk '{ print $1 }')
-            # One of several addresses is as good as another.
+            # If the name has several addresses, any of them will do.
             [[ -n $address && $'\n'$address$'\n' != *$'\n'$current$'\n'* ]] || continue
             address=${address%%$'\n'*}
             [[ $address != *:* ]] || address=[$address]
@@ -287,13 +287,13 @@ _wireguard_reresolve() {
     done
 }
 
-# Starts this if the endpoint of a peer has a host name.
+# Starts _wireguard_reresolve if the endpoint of a peer has a host name.
 _wireguard_watch() {
     [[ -n $_wireguard_endpoints && ${WIREGUARD_RERESOLVE_INTERVAL:=30} != @(0|no) ]] || return 0
     netns_supervise reresolve _wireguard_reresolve
 }
 
-# Name servers: WIREGUARD_DNS, or else NETNS_DNS and NETNS_DNS_SEARCH.
+# Sets the name servers: WIREGUARD_DNS, otherwise NETNS_DNS and NETNS_DNS_SEARCH.
 _wireguard_dns() {
     local word servers='' search=()
     local -a REPLY
@@ -319,26 +319,26 @@ configure_wireguard_up_outside() {
     _wireguard_dns
 }
 
-# Adds the routes: WIREGUARD_ROUTES, or else what the peers may send (AllowedIPs).
+# Adds the routes: WIREGUARD_ROUTES, otherwise the AllowedIPs of the peers.
 _wireguard_routes() {
     local known=$WIREGUARD_IFNAME route
     local -a REPLY
     netns_words WIREGUARD_ROUTES
     [[ ${REPLY[*]-} != off ]] || return 0
     if ((!${#REPLY[@]})); then
-        # wireguard-go knows the interface by the name that it was created with.
-        [[ ! -S /run/wireguard/$_wireguard_born.sock ]] || known=$_wireguard_born
+        # wg finds an interface of wireguard-go by the name with which it was created.
+        [[ ! -S /run/wireguard/$_wireguard_ifname_outside.sock ]] || known=$_wireguard_ifname_outside
         IFS=$' \t\n' read -r -d '' -a REPLY < <(wg show "$known" allowed-ips | cut -f 2- | tr ' ' '\n' | sort -u) || :
     fi
     for route in "${REPLY[@]}"; do
         [[ $route != '(none)' ]] || continue
-        # The network of an address already has one.
+        # The subnet of an address already has a route.
         [[ -z $(ip route show exact "$route" dev "$WIREGUARD_IFNAME") ]] || continue
         ip route add "$route" dev "$WIREGUARD_IFNAME"
     done
 }
 
-# Gives the interface inside its addresses and routes.
+# Configures the addresses and routes of the interface, inside.
 _wireguard_up() {
     netns_add_addresses "$WIREGUARD_IFNAME" WIREGUARD_IFADDR
     ip link set dev "$WIREGUARD_IFNAME" up
@@ -353,17 +353,11 @@ configure_wireguard_up_inside() {
 }
 
 configure_wireguard_down_inside() {
-    local status=0
     _wireguard_names
-    _wireguard_stop || status=$?
-    netns_delete_link "$WIREGUARD_IFNAME" || status=$?
-    return "$status"
+    netns_run_all _wireguard_stop netns_delete_links
 }
 
 configure_wireguard_down_outside() {
-    local status=0
     _wireguard_names
-    _wireguard_delete || status=$?
-    netns_dns_remove || status=$?
-    return "$status"
+    netns_run_all _wireguard_delete netns_dns_remove
 }

@@ -262,7 +262,7 @@ fn no_server(machine: &Machine) -> Result<()> {
     let journal = machine.journal("netns_outside-openvpn@a")?;
     expect_in(
         &journal,
-        "/etc/openvpn/client/a.conf: openvpn says: Options error: Unrecognized option",
+        "/etc/openvpn/client/a.conf: rejected by openvpn: Options error: Unrecognized option",
     )?;
     expect_in(&journal, "status=6/NOTCONFIGURED")?;
     machine.sh("sed -i '$d' /etc/openvpn/client/a.conf; systemctl reset-failed")?;
@@ -288,19 +288,16 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "chmod 666 F",
-        "others than root can change it: chmod go-w '/etc/openvpn/client/a.conf'",
+        "writable by other users: run chmod go-w '/etc/openvpn/client/a.conf'",
     ),
-    (
-        "chown nobody F",
-        "others than root can change it: chown root",
-    ),
+    ("chown nobody F", "not owned by root: run chown root"),
     (
         "chmod 640 K",
-        "line 10: key: others than root can read it: chmod 600 '/etc/openvpn/client/keys/client.key'",
+        "line 10: key: readable by other users: run chmod 600 '/etc/openvpn/client/keys/client.key'",
     ),
     (
         "chown nobody K",
-        "line 10: key: others than root can read it: chown root",
+        "line 10: key: not owned by root: run chown root",
     ),
     (
         "rm K",
@@ -308,32 +305,38 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "printf '<key>\\nx\\n</key>\\n' >>F",
-        "has <key>, and others than root can read it: chmod 600",
+        "has <key>, and is readable by other users: run chmod 600",
     ),
-    ("chmod 600 F; printf '<key>\\nx\\n' >>F", "<key> has no end"),
-    ("sed -i 2d F", "has no line: dev tun"),
-    ("sed -i '2s/tun/null/' F", "has no line: dev tun"),
+    (
+        "chmod 600 F; printf '<key>\\nx\\n' >>F",
+        "<key> is not closed",
+    ),
+    ("sed -i 2d F", "has no option dev"),
+    ("sed -i '2s/tun/null/' F", "has no option dev"),
     (
         "sed -i 2idev-type\\ x F",
         "line 2: dev-type must be tun or tap",
     ),
     (
         "sed -i '2iup /bin/sh' F",
-        "line 2: up is not run: take it out, or set OPENVPN_HOOKS=ignore",
+        "line 2: up would not be run: remove it, or set OPENVPN_HOOKS=ignore",
     ),
-    ("sed -i '2i --plugin x.so' F", "line 2: plugin is not run"),
-    ("sed -i '2i\"up\" x' F", "line 2: up is not run"),
+    (
+        "sed -i '2i --plugin x.so' F",
+        "line 2: plugin would not be run",
+    ),
+    ("sed -i '2i\"up\" x' F", "line 2: up would not be run"),
     (
         "sed -i '2isetenv opt route-up x' F",
-        "line 2: route-up is not run",
+        "line 2: route-up would not be run",
     ),
     (
         "sed -i '2iu\\\\p x' F",
-        "line 2: a quote or backslash that this type cannot read",
+        "line 2: has quotes or backslashes in a form that is not supported",
     ),
     (
         "sed -i '2i<connection>\\nup x\\n</connection>' F",
-        "line 3: up is not run",
+        "line 3: up would not be run",
     ),
     (
         "sed -i 2iconfig\\ other F",
@@ -341,16 +344,19 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "sed -i 2iauth-user-pass F",
-        "line 2: auth-user-pass asks for a password",
+        "line 2: auth-user-pass would prompt for a password",
     ),
     (
         "sed -i '2iauth-user-pass /etc/hostname' F",
-        "line 2: auth-user-pass: others than root can read it",
+        "line 2: auth-user-pass: readable by other users",
     ),
-    ("sed -i 2iaskpass F", "line 2: askpass asks for a password"),
+    (
+        "sed -i 2iaskpass F",
+        "line 2: askpass would prompt for a password",
+    ),
     (
         "echo OPENVPN_AUTH=/etc/hostname >C",
-        "OPENVPN_AUTH=/etc/hostname: others than root can read it: chmod 600",
+        "OPENVPN_AUTH=/etc/hostname: readable by other users: run chmod 600",
     ),
     (
         "echo OPENVPN_AUTH=pass >C",

@@ -277,7 +277,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "chmod 640 F",
-        "WIREGUARD_CONFIG=/etc/wireguard/a.conf: others than root can read the keys: \
+        "WIREGUARD_CONFIG=/etc/wireguard/a.conf: other users can read the keys: run \
          chmod 600 '/etc/wireguard/a.conf'",
     ),
     ("chown nobody F", "chown root '/etc/wireguard/a.conf'"),
@@ -285,11 +285,11 @@ const BAD: &[(&str, &str)] = &[
     ("sed -i '2s/=$//' F", "line 2: PrivateKey is not a key"),
     (
         "sed -i '2s/^/X/' F",
-        "line 2: XPrivateKey is not known in [interface]",
+        "line 2: unknown key XPrivateKey in [interface]",
     ),
     (
         "sed -i 2iPostUp=true F",
-        "line 2: PostUp is not run: take it out, or set WIREGUARD_HOOKS",
+        "line 2: PostUp would not be run: remove it, or set WIREGUARD_HOOKS",
     ),
     ("sed -i 2iTable=7 F", "line 2: Table=7: must be auto or off"),
     (
@@ -338,7 +338,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "sleep 1; sed -i 's/5001/50x/' F",
-        "line 4: ListenPort=50x: is not a port number",
+        "line 4: ListenPort=50x: not a port number",
     ),
 ];
 
