@@ -1,4 +1,6 @@
 //! Finds problems in the configuration. Nothing is changed: files are sourced in a sandbox.
+//!
+//! Uses `update`, `phase`, `systemd`, `namespace`, `instance` and `sys`.
 
 use std::collections::BTreeSet;
 use std::fmt;

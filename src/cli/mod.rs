@@ -1,6 +1,7 @@
 //! The command lines of netnsinit, netnsupdate and netnsctl, and the verbs of netnsctl.
 //!
-//! Uses every module but `bin`.
+//! Uses `pods`, `container`, `lifecycle`, `check`, `inventory`, `migrate`, `service`, `update`,
+//! `phase`, `systemd`, `namespace`, `instance` and `sys`.
 
 use std::ffi::OsStr;
 use std::process::ExitCode;

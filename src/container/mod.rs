@@ -1,5 +1,7 @@
 //! Container networks: offers every NSTYPE as a CNI and a netavark plugin, and runs the CNI plugins of
 //! others for NSTYPE cni.
+//!
+//! Uses `lifecycle`, `check`, `inventory`, `namespace`, `instance` and `sys`.
 
 pub mod abandoned;
 pub mod chain;

@@ -2,6 +2,8 @@
 //!
 //! Everything is read once. Anything that could not be read is listed in
 //! [`Inventory::unreadable`], so that it is not mistaken for absent.
+//!
+//! Uses `phase`, `systemd`, `namespace`, `instance` and `sys`.
 
 use std::collections::HashMap;
 

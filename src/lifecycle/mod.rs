@@ -1,4 +1,6 @@
 //! Brings instances up and down: through systemd if it runs, otherwise directly.
+//!
+//! Uses `update`, `phase`, `systemd`, `namespace`, `instance` and `sys`.
 
 use anyhow::Result;
 

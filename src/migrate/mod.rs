@@ -1,5 +1,7 @@
 //! Translates the configuration of other programs: a module for each format. Nothing is run or written
 //! here.
+//!
+//! Uses `systemd`, `instance` and `sys`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! Named network namespaces: enter, create, delete, list. The only setns, unshare and mount.
 //!
 //! `/run/netns` is shared with ip-netns(8).
+//!
+//! Uses `instance` and `sys`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};

@@ -1,6 +1,6 @@
 //! The operating system: programs, files, locks, exit codes, users, the terminal.
 //!
-//! Uses no other module.
+//! Uses no other layer.
 
 pub mod command;
 pub mod exit;

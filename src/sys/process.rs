@@ -1,6 +1,6 @@
 //! This process and its forks: signals, file descriptors, environment, privileges.
 //!
-//! The only unsafe code: system calls that our crates do not wrap safely.
+//! Has most of the unsafe code: system calls that our crates do not wrap safely.
 
 use std::env;
 use std::ffi::{OsStr, OsString};

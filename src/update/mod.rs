@@ -1,4 +1,6 @@
 //! netnsupdate: writes the units of every NSTYPE. Makes a plan without side effects, then applies it.
+//!
+//! Uses `systemd`, `instance` and `sys`.
 
 mod order;
 mod plan;

@@ -1,6 +1,6 @@
 //! The layers of `src/`, the order in which they may use each other, and the names of types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,7 @@ fn faults(src: &Path) -> Vec<String> {
         if files.is_empty() {
             faults.push(format!("{layer}/ has no sources"));
         }
+        let mut used_layers = BTreeSet::new();
         // Programs have no module.
         if layer != "bin" && !begins_with_doc(&src.join(layer).join("mod.rs")) {
             faults.push(format!("{layer}/mod.rs does not begin with a //! comment"));
@@ -59,6 +60,7 @@ fn faults(src: &Path) -> Vec<String> {
             let names = module(file.strip_prefix(src).unwrap());
             let mut uses = used_by(&file, &names);
             uses.retain(|used| *used != names);
+            used_layers.extend(uses.iter().filter_map(|used| used.first().cloned()));
             uses.sort();
             uses.dedup();
             for name in types_in(&file) {
@@ -70,6 +72,12 @@ fn faults(src: &Path) -> Vec<String> {
             let file = file.strip_prefix(src).unwrap().display();
             let broken = uses.iter().filter_map(|used| forbidden(&names, used));
             faults.extend(broken.map(|fault| format!("{file}: {fault}")));
+        }
+        used_layers.remove(layer);
+        let named = named_as_used(&src.join(layer).join("mod.rs"));
+        if named.is_some_and(|named| named != used_layers) {
+            let used: Vec<String> = used_layers.into_iter().collect();
+            faults.push(format!("{layer}/mod.rs: uses {}", used.join(", ")));
         }
     }
     faults
@@ -206,6 +214,16 @@ fn follow(tokens: &[TokenTree], mut names: Names, found: &mut Vec<Names>) {
     }
 }
 
+/// The layers that the paragraph `Uses …` at the beginning of a file names, if it has one.
+fn named_as_used(file: &Path) -> Option<BTreeSet<String>> {
+    let text = fs::read_to_string(file).ok()?;
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let paragraph = lines.skip_while(|line| !line.starts_with(" Uses "));
+    let paragraph: String = paragraph.take_while(|line| !line.is_empty()).collect();
+    let words = paragraph.split('`').skip(1).step_by(2);
+    (!paragraph.is_empty()).then(|| words.map(str::to_owned).collect())
+}
+
 fn begins_with_doc(file: &Path) -> bool {
     fs::read_to_string(file).is_ok_and(|text| text.starts_with("//! "))
 }
@@ -297,6 +315,7 @@ fn each_fault_is_found() {
         cli/netnsctl/down.rs  | use crate::cli::netnsctl::{up, down}; | netnsctl::up
         cli/netnsctl/up/w.rs  | use super::super::list;             | verb up may not use
         sys/a.rs              | pub enum A {}\\nstruct A;            | two types are named A:
+        update/mod.rs         | //! A.\\n//!\\n//! Uses `sys`.\\nuse crate::phase; | update/mod.rs: uses phase
         cars/mod.rs           | //! Cars.                           | cars/ is not in the list
         old.rs                |                                     | old.rs is in no layer
         sys/mod.rs            | pub mod file;                       | sys/mod.rs does not begin
