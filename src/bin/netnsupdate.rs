@@ -1,4 +1,4 @@
-//! Gives every network namespace type its systemd units.
+//! Generates the systemd units of network namespace types.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The program `netnsupdate`: gives every network namespace type its systemd units.
+//! The program `netnsupdate`: generates the systemd units of network namespace types.
 
 use std::process::ExitCode;
 

@@ -51,7 +51,7 @@ impl FromStr for NsType {
     fn from_str(word: &str) -> Result<Self, BadName> {
         let bad = |why| Err(BadName::new("NSTYPE", word, why));
         if word == "default" {
-            return bad("is no type: default.conf serves all of them");
+            return bad("is reserved: default.conf applies to all types");
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if word.is_empty() || !word.chars().all(allowed) {

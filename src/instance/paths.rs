@@ -135,12 +135,12 @@ impl Root {
         self.records_dir().join(instance.to_string())
     }
 
-    /// The values of variables that a container's network gives to `instance`.
+    /// The variables that the network of a container sets for `instance`.
     pub fn container_values(&self, instance: &Instance) -> PathBuf {
         self.state_dir().join("values").join(instance.to_string())
     }
 
-    /// What is recorded of the interfaces of containers.
+    /// The records of the interfaces of containers.
     pub fn containers_dir(&self) -> PathBuf {
         self.state_dir().join("containers")
     }

@@ -34,8 +34,8 @@ pub enum Slot {
     Default,
     Type,
     Instance,
-    /// Not bash, but the values that the network of a container gives to variables. They are there
-    /// for all other files to use, and take precedence over what those set.
+    /// Not bash, but the values of variables that the network of a container sets. All other files can use
+    /// them, and they take precedence over what those files set.
     Container,
 }
 

@@ -31,24 +31,24 @@ pub fn up(root: &Root, instance: &Instance) -> Result<u8> {
     }
 }
 
-/// Brings an instance up in a network namespace that others have created, such as that of a
-/// container, and gives the exit status. Without systemd: whoever created it decides when it ends.
-/// It has the name NSNAME in `/run/netns` until [`down_in`].
+/// Brings an instance up in a network namespace that others have created, such as that of a container.
+/// Returns the exit status. Never uses systemd, which does not know when the namespace ends. The namespace
+/// has the name NSNAME in `/run/netns` until [`down_in`].
 pub fn up_in(root: &Root, instance: &Instance, namespace: &NetNs) -> Result<u8> {
     require_root()?;
     sources::find(root, instance, Trust::from_environment())?;
     direct::up(root, instance, Some(namespace))
 }
 
-/// Takes down what [`up_in`] brought up, also where the container is gone. One that is down already
-/// is no error.
+/// Takes down what [`up_in`] brought up, even if the container no longer exists. An instance that is already
+/// down is not an error.
 pub fn down_in(root: &Root, instance: &Instance) -> Result<u8> {
     require_root()?;
     direct::down(root, instance, true)
 }
 
-/// Takes down what the units of a namespace have left that were killed, or whose stop was. None of
-/// them is up when this is called: the unit of the namespace is stopping or about to start.
+/// Takes down what is left by units of a namespace whose start or stop was killed. None of them is up when
+/// this is called: the unit of the namespace is stopping or about to start.
 pub fn clean_up_units(root: &Root, name: &NsName) -> Result<()> {
     for instance in interrupted(root, |instance| instance.nsname == *name)? {
         phase::take_down_interrupted(root, &instance, Side::Outside)?;
@@ -56,7 +56,7 @@ pub fn clean_up_units(root: &Root, name: &NsName) -> Result<()> {
     Ok(())
 }
 
-/// Takes down what failed units have left that were killed. What another process works on is left to it.
+/// Takes down what is left by failed units that were killed, except what another process works on.
 pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
     let used = gc::InUse::read(root, Some(manager))?;
     for instance in interrupted(root, |_| true)? {
@@ -78,8 +78,8 @@ pub fn clean_up_failed_units(root: &Root, manager: &Manager) -> Result<()> {
     Ok(())
 }
 
-/// The instances of systemd that are set up on a side, or were begun to be, and that no `down` has tried
-/// to its end to take down. Reads the records of those that are `wanted`.
+/// The `wanted` instances of systemd whose `up` has begun or succeeded on a side, and for which no `down` has
+/// run to its end.
 fn interrupted(root: &Root, wanted: impl Fn(&Instance) -> bool) -> Result<Vec<Instance>> {
     let mut interrupted = Vec::new();
     let recorded = file::parsed(&root.records_dir())?.into_iter();

@@ -14,8 +14,8 @@ pub struct Client {
     pub directory: &'static str,
     /// The template of its units.
     pub unit: &'static str,
-    /// Notes what our type ignores in a text, and gives whether that includes hooks. An error if the text
-    /// is not for this client.
+    /// Adds notes about what our type ignores in a text. Returns whether there are hooks. Fails if the text is
+    /// not for this client.
     pub scan: fn(&mut MigrationPlan, &Path, &str) -> Result<bool>,
 }
 
@@ -58,7 +58,7 @@ impl Client {
         Ok(conf)
     }
 
-    /// The file that our type reads unless told otherwise.
+    /// The file that our type reads by default.
     fn usual(&self, root: &Root, nsname: &str) -> PathBuf {
         root.path(self.directory).join(format!("{nsname}.conf"))
     }

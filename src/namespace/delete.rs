@@ -54,7 +54,7 @@ pub fn forget(root: &Root, name: &NsName) -> Result<()> {
     file::remove(&root.unit_namespace(name)).map(drop)
 }
 
-/// Takes back the name that [`super::adopt`] has given.
+/// Removes the name that [`super::adopt`] has set.
 pub fn release(root: &Root, name: &NsName) -> Result<()> {
     let _lock = lock_directory(&root.netns_dir())?;
     let (named, ours) = (NetNs::open(root, name)?, made_by_us(root, name)?);

@@ -46,7 +46,7 @@ pub use visit::{all, files, visit, within};
 /// The file system of namespace files, `NSFS_MAGIC` in linux/magic.h.
 const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 
-/// The identity of a namespace, whatever its name: the inode of its nsfs file (namespaces(7)). The
+/// The identity of a namespace, which does not depend on its name: the inode of its nsfs file (namespaces(7)). The
 /// kernel reuses it only after the namespace is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
@@ -155,12 +155,12 @@ impl NetNs {
 /// # Errors
 /// It is longer than 64 bytes, or the process lacks the privilege (sethostname(2)).
 pub fn own_hostname(name: &str) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWUTS).context("making a UTS namespace")?;
+    unshare(CloneFlags::CLONE_NEWUTS).context("creating a UTS namespace")?;
     nix::unistd::sethostname(name).with_context(|| format!("setting the host name '{name}'"))
 }
 
-/// Moves this process into the UTS namespace that is mounted at `path`, for good; `false` where there
-/// is none.
+/// Moves this process into the UTS namespace that is mounted at `path`, permanently. `false` if there is
+/// none.
 pub fn join_hostname(path: &Path) -> Result<bool> {
     let Some(namespace) = NetNs::at(path.to_owned())? else {
         return Ok(false);
@@ -183,7 +183,7 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
         if for_systemd {
             file::make_directory(&root.unit_namespaces_dir(), 0o700)?;
             let mark = root.unit_namespace(name);
-            File::create(&mark).with_context(|| format!("making {}", mark.display()))?;
+            File::create(&mark).with_context(|| format!("creating {}", mark.display()))?;
         }
         unshare(CloneFlags::CLONE_NEWNET)?;
         name_it(root, name, current)?;
@@ -201,10 +201,10 @@ pub fn create(root: &Root, name: &NsName, for_systemd: bool) -> Result<()> {
     Ok(())
 }
 
-/// Gives the name `name` to a namespace that others have created, until it is deleted here.
+/// Names a namespace that others have created `name`, until [`release`] removes the name.
 ///
 /// # Errors
-/// One of that name exists, which is then left as it is. Nothing is left of what was begun.
+/// The name exists. Nothing has changed then.
 pub fn adopt(root: &Root, name: &NsName, namespace: &NetNs) -> Result<()> {
     let _lock = share_directory(root)?;
     claim_name(root, name)?;
@@ -214,7 +214,7 @@ pub fn adopt(root: &Root, name: &NsName, namespace: &NetNs) -> Result<()> {
         .with_context(|| format!("naming {} '{name}'", namespace.path.display()))
 }
 
-/// Mounts the namespace that `source` stands for under a name that was claimed.
+/// Mounts the namespace of the file `source` under a name that was claimed.
 fn name_it(root: &Root, name: &NsName, source: &Path) -> Result<()> {
     // First, so that gc finds the namespace if this process is killed before it has a name.
     pin(root, name, source)?;
@@ -246,15 +246,15 @@ fn mount_namespace(source: &Path, path: &Path) -> Result<()> {
         .with_context(|| format!("mounting the namespace on {}", path.display()))
 }
 
-/// Holds a namespace, whatever becomes of its name: until it is deleted here, the
-/// outside ends of its links stay for `down` to find, and its identity is nobody else's.
+/// Mounts a namespace a second time, so that it continues to exist if its name is deleted: `down` still finds
+/// the outer ends of its links, and no other namespace gets its identity.
 fn pin(root: &Root, name: &NsName, source: &Path) -> Result<()> {
     let path = root.pin(name);
     if let Some(directory) = path.parent() {
         file::make_directory(directory, 0o700)?;
     }
     remove(&path)?;
-    new_file(&path).with_context(|| format!("making {}", path.display()))?;
+    new_file(&path).with_context(|| format!("creating {}", path.display()))?;
     mount_namespace(source, &path)
 }
 
@@ -270,7 +270,7 @@ fn claim_name(root: &Root, name: &NsName) -> Result<()> {
     loop {
         match new_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => return result.with_context(|| format!("making {}", path.display())),
+            result => return result.with_context(|| format!("creating {}", path.display())),
         }
         if NetNs::open(root, name)?.is_some() {
             bail!(
@@ -346,7 +346,8 @@ fn lock_directory(directory: &Path) -> Result<Option<Lock>> {
     Ok(lock)
 }
 
-/// The namespace that we made under `name`, whatever has its name now, as far as the caller may know.
+/// The namespace that we created as `name`, even if another one has the name now. `None` also if the caller
+/// may not read this.
 pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     match NetNs::at(root.pin(name)) {
         Err(_) if !is_root() => Ok(None),
@@ -354,7 +355,7 @@ pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     }
 }
 
-/// Whether we made the namespace `id` under `name`, as far as the caller may know.
+/// Whether we created the namespace `id` as `name`. `false` also if the caller may not read this.
 pub fn is_made_by_us(root: &Root, name: &NsName, id: Id) -> bool {
     Id::at(&root.pin(name)).is_ok_and(|pinned| pinned == id)
 }

@@ -15,7 +15,7 @@ use crate::sys::log;
 /// Creates a mount namespace for this process and mounts, as `ip netns exec` does, `/sys` of its
 /// network namespace and the files in `/etc/netns/NSNAME` over those in `/etc`.
 pub fn see_only(root: &Root, name: &NsName) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
+    unshare(CloneFlags::CLONE_NEWNS).context("creating a mount namespace")?;
     // Otherwise the mounts would propagate to the host.
     mount_on("/", None, None, MsFlags::MS_SLAVE | MsFlags::MS_REC).context("unsharing mounts")?;
     remount_sys().context("mounting the /sys of the namespace")?;

@@ -110,7 +110,7 @@ pub fn enter(is_root: bool, copies: &[PathBuf], trusted: impl Fn(&Path) -> bool)
         become_user(uid).context("giving up root")?;
     }
     limit_resources()?;
-    prctl::set_no_new_privs().context("giving up privileges for good")?;
+    prctl::set_no_new_privs().context("giving up privileges permanently")?;
     for set in [CapSet::Ambient, CapSet::Bounding, CapSet::Inheritable] {
         caps::clear(None, set).context("giving up capabilities")?;
     }

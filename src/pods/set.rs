@@ -207,7 +207,7 @@ impl Selection {
         for name in names {
             match PodRecord::read(root, name)? {
                 Some(record) => records.push(record),
-                None => bail!("there is no pod '{name}': 'netnsctl pods list' lists them"),
+                None => bail!("there is no pod '{name}': see 'netnsctl pods list'"),
             }
         }
         Ok(records)

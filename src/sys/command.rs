@@ -111,7 +111,7 @@ pub fn ours(program: &str) -> Result<PathBuf> {
 /// `environment` replaces the one of this process.
 ///
 /// # Errors
-/// It cannot be run. This process goes on unchanged.
+/// It cannot be run. This process continues unchanged.
 pub fn replace(
     program: &OsStr,
     arguments: &[OsString],
@@ -270,7 +270,7 @@ impl Drop for Blocked {
     }
 }
 
-/// Has SIGTERM, SIGINT, SIGHUP and SIGQUIT wait for [`supervise`], or for the result to be dropped.
+/// Blocks SIGTERM, SIGINT, SIGHUP and SIGQUIT until [`supervise`] runs or the result is dropped.
 pub fn block_ending_signals() -> Result<Blocked> {
     let ending: SigSet = ENDING.into_iter().collect();
     let earlier = ending.thread_swap_mask(SigmaskHow::SIG_BLOCK);

@@ -156,7 +156,7 @@ pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
         }
         missing.into_iter().rev().try_for_each(make)
     };
-    make_all().with_context(|| format!("making the directory {}", path.display()))
+    make_all().with_context(|| format!("creating the directory {}", path.display()))
 }
 
 /// Syncs `directory`, so that renames and removals in it survive a power failure.

@@ -43,7 +43,7 @@ impl Lock {
     /// # Errors
     /// One other process holds it for longer than `limit`. Many may come first, each for a short time.
     pub fn take_within(path: &Path, limit: Duration) -> Result<Self> {
-        // Each of them makes a file of its own.
+        // Each of them creates a new file.
         let file = || {
             fs::metadata(path)
                 .map(|found| (found.ino(), found.ctime_nsec()))

@@ -1,4 +1,4 @@
-//! Programs that run side by side, a few at a time.
+//! Runs a program many times, several at a time.
 
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How often the running ones are looked at.
+/// The interval between looks at the running programs.
 const INTERVAL: Duration = Duration::from_millis(5);
 
-/// How many programs that wait for each other's kernel, bash and systemd keep this machine busy.
+/// The number of programs to run at a time: more than processors, because they mostly wait for the kernel and systemd.
 pub fn most() -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     (cores * 4).clamp(4, 32)
 }
 
-/// Runs `program` once with each of the argument lists, at most `most` at a time, and calls `ended`
-/// with the number of each that has ended. Gives how many were started.
+/// Runs `program` with each of the argument lists, at most `most` at a time. Calls `ended` with the index
+/// and the output of each that has exited. Returns how many were started.
 ///
-/// Once `ended` breaks, or `interrupted` says so, no more are started; those that run are waited for.
+/// Starts no more when `ended` breaks or `interrupted` returns true, and waits for those that run.
 pub fn run(
     program: &Path,
     arguments: &[Vec<OsString>],
@@ -32,9 +32,9 @@ pub fn run(
     let running_program = || format!("running {}", program.display());
     let mut running = Vec::new();
     let mut next = 0;
-    let mut going_on = true;
-    while next < arguments.len() && going_on || !running.is_empty() {
-        while next < arguments.len() && going_on && running.len() < most {
+    let mut continues = true;
+    while next < arguments.len() && continues || !running.is_empty() {
+        while next < arguments.len() && continues && running.len() < most {
             let started = duct::cmd(program, &arguments[next])
                 .stdin_null()
                 .stdout_capture()
@@ -47,12 +47,12 @@ pub fn run(
         let mut left = Vec::new();
         for (number, handle) in running {
             match handle.try_wait().with_context(running_program)? {
-                Some(output) => going_on &= ended(number, output).is_continue(),
+                Some(output) => continues &= ended(number, output).is_continue(),
                 None => left.push((number, handle)),
             }
         }
         running = left;
-        going_on &= !interrupted();
+        continues &= !interrupted();
         if !running.is_empty() {
             thread::sleep(INTERVAL);
         }

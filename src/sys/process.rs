@@ -170,7 +170,7 @@ fn is_single_thread() -> Result<bool> {
 
 /// Detaches the child from the caller, as systemd does for a service (systemd.exec(5)).
 fn isolate(parent: Pid) -> Result<()> {
-    setsid().context("making a session")?;
+    setsid().context("creating a session")?;
     set_pdeathsig(Signal::SIGTERM).context("tying the child to its parent")?;
     ensure!(getppid() == parent, "netnsctl was killed");
     SigSet::empty()

@@ -73,7 +73,9 @@ impl FromStr for ServiceName {
             bail!("'{visible}' is not the name of a service");
         }
         if !unit::is_text(stem) {
-            bail!("'{visible}' is not the name of a service: letters, digits and :-_.\\@ are");
+            bail!(
+                "'{visible}' is not the name of a service: only letters, digits and :-_.\\@ are allowed"
+            );
         }
         let name = format!("{stem}.service");
         if name.len() > unit::NAME_MAX {
@@ -121,12 +123,14 @@ fn ask(manager: &Manager, name: &ServiceName) -> Result<FoundService> {
         "TriggeredBy",
     ];
     let shown = manager.show(&[name.shown_as()], &properties)?;
-    let unit = shown.first().context("systemctl show says nothing")?;
+    let unit = shown.first().context("systemctl show printed nothing")?;
     match unit.get("LoadState") {
         "loaded" => {}
-        "not-found" => bail!("there is no {name}: 'systemctl list-unit-files' shows what there is"),
-        "masked" => bail!("{name} is masked: 'systemctl unmask {name}' takes that back"),
-        state => bail!("{name} cannot be used, systemd calls it {state}: see 'systemctl status'"),
+        "not-found" => bail!("{name} does not exist: see 'systemctl list-unit-files'"),
+        "masked" => bail!("{name} is masked: run 'systemctl unmask {name}' first"),
+        state => {
+            bail!("{name} cannot be used, its load state is {state}: see 'systemctl status {name}'")
+        }
     }
     let setting = |key: &str, value: &str| Some(format!("{key}={value}"));
     let network = match (
@@ -177,7 +181,7 @@ fn look(root: &Root, name: &ServiceName) -> Result<FoundService> {
             }
         }
     }
-    bail!("there is no {name}, neither in {}", UNIT_DIRS.join(" nor "))
+    bail!("{name} does not exist in {}", UNIT_DIRS.join(", "))
 }
 
 /// The setting of a unit file by which it has its own network.

@@ -67,7 +67,7 @@ fn what_is_attached_is_detached_without_a_trace() {
 #[ignore = "needs root"]
 fn what_fails_leaves_everything_as_it_was() {
     run(r#"
-        fails 1 'no none.service' netnsctl attach none t@web
+        fails 1 'none.service does not exist' netnsctl attach none t@web
         fails 6 'unknown NSTYPE' netnsctl attach s u@web
         fails 1 'is not attached' netnsctl detach s
         fails 1 'is not published' netnsctl unpublish web 80

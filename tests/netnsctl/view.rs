@@ -173,7 +173,7 @@ fn status_finds_what_was_left_behind() {
 fn status_of_what_is_not_there_says_where_to_look() {
     let said = stdout("netnsctl status nowhere 2>&1 && exit 9; echo $?");
     let expected = "netnsctl: there is no network namespace 'nowhere': \
-                    'netnsctl list' lists them\n4\n";
+                    see 'netnsctl list'\n4\n";
     assert_eq!(said, expected);
 }
 

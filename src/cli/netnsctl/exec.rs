@@ -90,7 +90,7 @@ impl Exec {
             .or_exit(Exit::Usage);
         }
         let Some(namespace) = NetNs::open(root, name)? else {
-            bail!("there is no network namespace '{name}': 'netnsctl list' lists them");
+            bail!("there is no network namespace '{name}': see 'netnsctl list'");
         };
         // The user database, such as LDAP, may be reachable only from outside.
         let user = self.user.as_deref().map(User::find).transpose()?;

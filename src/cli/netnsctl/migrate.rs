@@ -72,7 +72,7 @@ impl Migrate {
             let first = if written {
                 "Next:"
             } else {
-                "Nothing was written. With --write, next:"
+                "Nothing was written. After 'netnsctl migrate --write', run:"
             };
             let mut text = format!("{first}\n    netnsupdate\n");
             for command in &plan.next {

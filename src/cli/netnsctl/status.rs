@@ -76,7 +76,7 @@ impl Status {
                 let configured = || inactive(root, manager.as_ref(), name);
                 let Some(namespace) = found.cloned().or_else(configured) else {
                     log::error(&format!(
-                        "there is no network namespace '{name}': 'netnsctl list' lists them"
+                        "there is no network namespace '{name}': see 'netnsctl list'"
                     ));
                     return Ok(UNKNOWN);
                 };

@@ -38,7 +38,7 @@ impl LinkLocation {
             LinkLocation::Host => NetNs::host(),
             LinkLocation::Named(path, id) => match NetNs::at(path.clone())? {
                 Some(open) if open.id == *id => Ok(open),
-                _ => bail!("{} was replaced just now", path.display()),
+                _ => bail!("{} was replaced", path.display()),
             },
         }
     }

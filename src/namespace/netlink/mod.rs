@@ -65,7 +65,7 @@ pub enum LinkState {
     Up,
 }
 
-/// What has gone through a link since it was created.
+/// The traffic of a link since it was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     pub link: String,
@@ -73,7 +73,7 @@ pub struct Traffic {
     pub sent: Passed,
 }
 
-/// What has gone in one direction. The kernel counts in 64 bits.
+/// The traffic in one direction. The kernel counts in 64 bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Passed {
     pub bytes: u64,

@@ -64,7 +64,7 @@ pub fn link(message: &[u8]) -> Option<KernelLink> {
     })
 }
 
-/// The traffic of the link that a message describes; `None` where it does not say.
+/// The traffic of the link in a message. `None` if the message does not contain it.
 pub fn traffic(message: &[u8]) -> Option<Traffic> {
     let (mut link, mut counters) = (None, None);
     for attribute in NlasIterator::new(message.get(LINK_HEADER..)?) {
@@ -83,8 +83,8 @@ pub fn traffic(message: &[u8]) -> Option<Traffic> {
     })
 }
 
-/// `struct rtnl_link_stats64` (linux/if_link.h) begins with packets, bytes, errors and drops, received and sent
-/// by turns. Later kernels add to its end.
+/// `struct rtnl_link_stats64` (linux/if_link.h) begins with packets, bytes, errors and drops, each received and
+/// sent. Later kernels append to it.
 fn passed(counters: &[u8]) -> Option<(Passed, Passed)> {
     let counters: Vec<u64> = counters
         .chunks_exact(8)

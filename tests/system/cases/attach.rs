@@ -300,11 +300,15 @@ fn refusals_change_nothing(machine: &Machine) -> Result<()> {
     machine.run("systemctl daemon-reload; systemctl mask haproxy")?;
     let before = files(machine)?;
     for (command, status, part) in [
-        ("attach nothing veth@web", 1, "there is no nothing.service"),
+        (
+            "attach nothing veth@web",
+            1,
+            "nothing.service does not exist",
+        ),
         (
             "attach nothing@ veth@web",
             1,
-            "there is no nothing@.service",
+            "nothing@.service does not exist",
         ),
         ("attach haproxy veth@web", 1, "is masked"),
         ("attach private veth@web", 1, "PrivateNetwork=yes"),

@@ -31,7 +31,7 @@ impl PodsExec {
         require_root()?;
         let Self { pod, command } = self;
         let Some(namespace) = NetNs::open(root, pod)? else {
-            bail!("there is no pod '{pod}': 'netnsctl pods list' lists them");
+            bail!("there is no pod '{pod}': see 'netnsctl pods list'");
         };
         namespace.enter()?;
         if !namespace::join_hostname(&root.utsns(pod))? {
