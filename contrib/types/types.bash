@@ -358,7 +358,7 @@ netns_add_gateways() {
     netns_words "$2"
     for gateway in "${REPLY[@]}"; do
         # A container may have several networks. The first one has the default route.
-        if [[ -n ${CONTAINER_ID-} && -n $(_netns_default_route "$gateway" "${@:3}") ]]; then
+        if [[ -n ${CONTAINER_ID-} && -n $(ip "$(netns_ip_family "$gateway")" "${@:3}" route show default) ]]; then
             echo "$1: not adding a default route via $gateway, because there is another"
             continue
         fi
@@ -367,12 +367,10 @@ netns_add_gateways() {
     done
 }
 
-# Prints the default route of the family of an address.
-#   _netns_default_route ADDRESS [IP_OPTION...]
-_netns_default_route() {
-    local family=-4
-    [[ $1 != *:* ]] || family=-6
-    ip "$family" "${@:2}" route show default
+# Prints the option of ip(8) for the family of an address: -4 or -6.
+#   netns_ip_family ADDRESS
+netns_ip_family() {
+    if [[ $1 == *:* ]]; then echo -6; else echo -4; fi
 }
 
 # Adds routes through an interface to those addresses of a variable that have no subnet.

@@ -80,9 +80,9 @@ fn is_own(configuration: &Configuration, name: &str) -> bool {
 }
 
 fn looks_like_ours(name: &str, expected: &[String]) -> bool {
-    let phases = ["_up_outside", "_up_inside", "_down_inside", "_down_outside"];
+    let ends_like = |phase: Phase| name.ends_with(&format!("_{}_{}", phase.direction, phase.side));
     name.starts_with("configure_")
-        || phases.iter().any(|phase| name.ends_with(phase))
+        || Phase::LIFE.into_iter().any(ends_like)
         || expected
             .iter()
             .any(|e| strsim::osa_distance(e, name) <= TYPO)

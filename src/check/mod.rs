@@ -60,6 +60,16 @@ impl Subject {
         }
     }
 
+    /// Whether a type or instance of this name concerns it: also the type of the instance.
+    fn concerns(&self, name: &str) -> bool {
+        let (nstype, nsname) = name.split_once('@').unwrap_or((name, ""));
+        nstype == self.nstype().as_str()
+            && match self {
+                Subject::Type(_) => true,
+                Subject::Instance(one) => nsname.is_empty() || nsname == one.nsname.as_str(),
+            }
+    }
+
     fn nstype(&self) -> &NsType {
         match self {
             Subject::Type(nstype) => nstype,
@@ -180,21 +190,10 @@ pub fn run(root: &Root, manager: Option<&Manager>, subject: Option<&Subject>) ->
         units(root, manager, &mut report);
     }
     sort_and_deduplicate(&mut report.findings);
-    if let Some(Subject::Instance(instance)) = subject {
-        let (all, one) = (instance.nstype.to_string(), instance.to_string());
-        let concerns = |subject: &String| *subject == all || *subject == one;
-        report
-            .findings
-            .retain(|f| f.subject.as_ref().is_none_or(concerns));
-        report.checked.retain(concerns);
-    } else if let Some(Subject::Type(nstype)) = subject {
-        let concerns = |subject: &String| {
-            let (of, _) = subject.split_once('@').unwrap_or((subject, ""));
-            of == nstype.as_str()
-        };
-        report
-            .findings
-            .retain(|f| f.subject.as_ref().is_none_or(concerns));
+    if let Some(subject) = subject {
+        let concerns = |name: &String| subject.concerns(name);
+        let findings = &mut report.findings;
+        findings.retain(|finding| finding.subject.as_ref().is_none_or(concerns));
         report.checked.retain(concerns);
     }
     report.not_checked.sort();

@@ -45,6 +45,27 @@ pub fn print_json(content: &impl Serialize) -> Result<()> {
     terminal::print(&(text + "\n"))
 }
 
+/// The lines of a table that may be as wide as it is: much faster than laying it out for a width.
+pub fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let mut widths = Vec::new();
+    for cells in rows {
+        widths.resize(cells.len(), 0);
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = terminal::width(cell).max(*width);
+        }
+    }
+    let line = |cells: &Vec<String>| {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(cells) {
+            line += cell;
+            let gap = width + 2 - terminal::width(cell);
+            line.extend(std::iter::repeat_n(' ', gap));
+        }
+        line
+    };
+    rows.iter().map(line).collect()
+}
+
 /// Prints a warning for each thing that could not be read.
 pub fn warn_unreadable(unreadable: &[String]) {
     for what in unreadable {

@@ -131,9 +131,7 @@ fn require_free(root: &Root, instance: &Instance) -> Result<()> {
 
 fn write_values(root: &Root, instance: &Instance, variables: &ContainerVariables) -> Result<()> {
     let path = root.container_values(instance);
-    if let Some(directory) = path.parent() {
-        file::make_directory(directory, 0o700)?;
-    }
+    file::make_parent(&path, 0o700)?;
     file::write(&path, &variables::file(variables), 0o600)
 }
 

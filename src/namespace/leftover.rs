@@ -1,15 +1,14 @@
 //! Leftover files of namespaces.
 
-use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{FILE_MODE, NetNs, for_pid_1, lock_directory, remove};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
-use crate::sys::file::{self, Missing};
+use crate::sys::file;
 
 /// A leftover file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +73,7 @@ fn is_left(root: &Root, file: &LeftoverFile) -> Result<bool> {
 
 /// Whether we created the file and no namespace is mounted on it.
 fn is_plain(path: &Path) -> Result<bool> {
-    let looking = || format!("looking at {}", path.display());
-    let metadata = fs::symlink_metadata(path).missing_ok();
-    let Some(metadata) = metadata.with_context(looking)? else {
+    let Some(metadata) = file::symlink_metadata(path)? else {
         return Ok(false);
     };
     let as_we_make_them = metadata.is_file()

@@ -250,9 +250,7 @@ fn mount_namespace(source: &Path, path: &Path) -> Result<()> {
 /// the outer ends of its links, and no other namespace gets its identity.
 fn pin(root: &Root, name: &NsName, source: &Path) -> Result<()> {
     let path = root.pin(name);
-    if let Some(directory) = path.parent() {
-        file::make_directory(directory, 0o700)?;
-    }
+    file::make_parent(&path, 0o700)?;
     remove(&path)?;
     new_file(&path).with_context(|| format!("creating {}", path.display()))?;
     mount_namespace(source, &path)
@@ -278,7 +276,7 @@ fn claim_name(root: &Root, name: &NsName) -> Result<()> {
                  choose another name, or delete it with 'ip netns delete {name}'"
             );
         }
-        let Some(found) = fs::symlink_metadata(&path).missing_ok()? else {
+        let Some(found) = file::symlink_metadata(&path)? else {
             continue;
         };
         if !is_empty_file(&found) {
@@ -304,9 +302,7 @@ fn claim_name(root: &Root, name: &NsName) -> Result<()> {
 
 /// Whether `path` is an empty file, left over from a namespace.
 fn is_leftover(path: &Path) -> Result<bool> {
-    let metadata =
-        fs::symlink_metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    Ok(is_empty_file(&metadata))
+    Ok(file::symlink_metadata(path)?.is_some_and(|found| is_empty_file(&found)))
 }
 
 fn is_empty_file(metadata: &fs::Metadata) -> bool {

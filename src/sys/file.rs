@@ -159,6 +159,12 @@ pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
     make_all().with_context(|| format!("creating the directory {}", path.display()))
 }
 
+/// Creates the missing directories of the file `path` with permission bits `mode`.
+pub fn make_parent(path: &Path, mode: u32) -> Result<()> {
+    path.parent()
+        .map_or(Ok(()), |directory| make_directory(directory, mode))
+}
+
 /// Syncs `directory`, so that renames and removals in it survive a power failure.
 pub fn sync_directory(directory: &Path) -> Result<()> {
     rooted::target(directory)
@@ -274,6 +280,13 @@ fn metadata_of(path: &Path) -> io::Result<Option<Metadata>> {
         .missing_ok()
 }
 
+/// The metadata of `path`, not following symlinks. `None` if it does not exist.
+pub fn symlink_metadata(path: &Path) -> Result<Option<Metadata>> {
+    let found = rooted::entry(path).and_then(|path| fs::symlink_metadata(&*path));
+    let found = found.missing_ok();
+    found.with_context(|| format!("looking at {}", path.display()))
+}
+
 /// The target of the symlink `path`. `None` if it does not exist or is no symlink.
 pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
     let target = rooted::entry(path).and_then(|path| fs::read_link(&*path));
@@ -288,13 +301,9 @@ pub fn read_link(path: &Path) -> Result<Option<PathBuf>> {
 /// Whether `path` exists, even as a dangling symlink.
 ///
 /// # Errors
-/// It cannot be known: what is not seen may be there.
+/// It cannot be known, as without permission to look.
 pub fn exists(path: &Path) -> Result<bool> {
-    let found = rooted::entry(path).and_then(|path| fs::symlink_metadata(&*path));
-    let found = found
-        .missing_ok()
-        .with_context(|| format!("looking at {}", path.display()))?;
-    Ok(found.is_some())
+    Ok(symlink_metadata(path)?.is_some())
 }
 
 /// The file name of `path`, if it is UTF-8.

@@ -84,9 +84,7 @@ impl Lock {
     }
 
     fn get(path: &Path, how: c_int) -> Result<Option<Self>> {
-        if let Some(directory) = path.parent() {
-            file::make_directory(directory, 0o700)?;
-        }
+        file::make_parent(path, 0o700)?;
         loop {
             let mut options = OpenOptions::new();
             options.write(true).create(true).mode(0o600);

@@ -201,8 +201,8 @@ fn put(path: &Path, wanted: Option<&FileContent>) -> Result<()> {
     if content(path)?.as_ref() == wanted {
         return Ok(());
     }
-    if let (Some(_), Some(directory)) = (wanted, path.parent()) {
-        file::make_directory(directory, 0o755)?;
+    if wanted.is_some() {
+        file::make_parent(path, 0o755)?;
     }
     match wanted {
         Some(FileContent::Text(text)) => file::write(path, text.as_bytes(), 0o644),

@@ -212,9 +212,7 @@ impl Pending {
         let Some(mark) = &self.mark else {
             return Ok(());
         };
-        if let Some(directory) = mark.parent() {
-            file::make_directory(directory, 0o700)?;
-        }
+        file::make_parent(mark, 0o700)?;
         file::write(mark, b"", 0o600)
     }
 

@@ -56,9 +56,7 @@ impl Action {
     pub fn apply(&self) -> Result<()> {
         match self {
             Action::Create(path, text) | Action::Update(path, text) => {
-                if let Some(directory) = path.parent() {
-                    file::make_directory(directory, 0o755)?;
-                }
+                file::make_parent(path, 0o755)?;
                 file::write(path, text.as_bytes(), 0o644)
             }
             Action::Remove(path, ..) => file::remove(path).map(drop),

@@ -95,12 +95,8 @@ _nat_check_subnet() {
         while read -r route; do
             [[ $route == default* || $route == *' via '* || $route != *' dev '* ]] ||
                 netns_reject "$_nat_inside" "$address is in a subnet of the host: $route"
-        done < <(ip "$(_nat_family "$address")" -oneline route show match "$address")
+        done < <(ip "$(netns_ip_family "$address")" -oneline route show match "$address")
     done
-}
-
-_nat_family() {
-    if [[ $1 == *:* ]]; then echo -6; else echo -4; fi
 }
 
 # Sets _nat_addresses4 and _nat_addresses6 to the addresses inside, and NAT_GATEWAY to its default.

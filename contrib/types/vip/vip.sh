@@ -67,14 +67,10 @@ _vip_check_routes() {
     netns_addresses VIP_ADDRESSES
     for address in "${REPLY[@]}"; do
         address=${address%%[ /]*}
-        route=$(ip "$(_vip_family "$address")" -oneline route show table local exact "$address" 2>/dev/null) || :
+        route=$(ip "$(netns_ip_family "$address")" -oneline route show table local exact "$address" 2>/dev/null) || :
         [[ -z $route ]] ||
             netns_reject VIP_ADDRESSES "the host already has a route to $address: ${route%%[[:space:]]}"
     done
-}
-
-_vip_family() {
-    if [[ $1 == *:* ]]; then echo -6; else echo -4; fi
 }
 
 _vip_is_free() {
@@ -188,7 +184,7 @@ _vip_add_routes() {
 # Adds a route to an address and records it: METRIC ADDRESS SOURCE, where SOURCE may be empty.
 _vip_add_route() {
     local -a words=("$2" dev "$VIP_IFNAME_OUTSIDE" metric "$1" table local)
-    ip "$(_vip_family "$2")" route add "${words[@]}" ${3:+src "$3"}
+    ip "$(netns_ip_family "$2")" route add "${words[@]}" ${3:+src "$3"}
     echo "${words[*]}" >>"$_vip_routes"
 }
 
@@ -212,7 +208,7 @@ _vip_delete_routes() {
     while read -r line; do
         read -r -a words <<<"$line"
         # The kernel may have deleted the route with its interface.
-        ip "$(_vip_family "$line")" route delete "${words[@]}" 2>/dev/null || :
+        ip "$(netns_ip_family "$line")" route delete "${words[@]}" 2>/dev/null || :
     done <"$_vip_routes"
     rm -f "$_vip_routes"
 }

@@ -3,7 +3,7 @@ use clap::Args;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
-use crate::cli::output::{Paging, print_json, warn_unreadable};
+use crate::cli::output::{Paging, aligned, print_json, warn_unreadable};
 use crate::instance::paths::Root;
 use crate::inventory::{Inventory, Link, Namespace, NamespaceState, Owner};
 use crate::sys::terminal::{self, Highlight, Terminal};
@@ -121,27 +121,6 @@ fn fitted(rows: Vec<Vec<String>>, width: usize) -> Vec<String> {
         column.set_padding((0, 2));
     }
     table.lines().collect()
-}
-
-/// The lines of a table that may be as wide as it is: of many rows, several times faster than [`fitted`].
-fn aligned(rows: &[Vec<String>]) -> Vec<String> {
-    let mut widths = Vec::new();
-    for cells in rows {
-        widths.resize(cells.len(), 0);
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = terminal::width(cell).max(*width);
-        }
-    }
-    let line = |cells: &Vec<String>| {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(cells) {
-            line += cell;
-            let gap = width + 2 - terminal::width(cell);
-            line.extend(std::iter::repeat_n(' ', gap));
-        }
-        line
-    };
-    rows.iter().map(line).collect()
 }
 
 /// Colours the states of a line of the finished table. The layout would count the colours as text.

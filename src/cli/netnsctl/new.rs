@@ -68,10 +68,7 @@ impl New {
 }
 
 fn refuse(path: &Path) -> Result<()> {
-    let found = fs::symlink_metadata(path)
-        .missing_ok()
-        .with_context(|| format!("looking at {}", path.display()))?;
-    if found.is_some() {
+    if file::exists(path)? {
         bail!(
             "{} already exists: choose another name, or remove it",
             path.display()

@@ -99,9 +99,7 @@ pub fn remove(root: &Root, instance: &Instance, seen: ModificationTime) -> Resul
 }
 
 fn modified(directory: &Path) -> Result<Option<ModificationTime>> {
-    let found = fs::symlink_metadata(directory).missing_ok();
-    let found = found.with_context(|| format!("looking at {}", directory.display()))?;
-    let directory = found.filter(fs::Metadata::is_dir);
+    let directory = file::symlink_metadata(directory)?.filter(fs::Metadata::is_dir);
     Ok(directory.map(|found| (found.mtime(), found.mtime_nsec())))
 }
 

@@ -1,6 +1,7 @@
 use anyhow::Result;
 use clap::Args;
 
+use crate::cli::output::aligned;
 use crate::instance::paths::Root;
 use crate::namespace::NetNs;
 use crate::pods::record::PodRecord;
@@ -25,7 +26,8 @@ impl PodsList {
         if !self.no_legend && records.is_empty() {
             terminal::print("no pods\n")?;
         } else if !self.no_legend {
-            rows.push(["NAME", "STATE", "TYPES", "ADDRESSES"].map(str::to_owned));
+            let headings = ["NAME", "STATE", "TYPES", "ADDRESSES"];
+            rows.push(headings.map(str::to_owned).to_vec());
         }
         for record in records {
             let addresses: Vec<String> =
@@ -33,17 +35,11 @@ impl PodsList {
             let types: Vec<&str> = record.types.iter().map(|nstype| nstype.as_str()).collect();
             let state = state(root, &record)?.to_owned();
             let name = record.name.to_string();
-            rows.push([name, state, types.join(" "), addresses.join(" ")]);
+            rows.push(vec![name, state, types.join(" "), addresses.join(" ")]);
         }
-        let mut text = String::new();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max();
-        let widths = [0, 1, 2].map(|column| width(column).unwrap_or_default());
-        for [name, state, types, addresses] in &rows {
-            let [first, second, third] = widths;
-            let row = format!("{name:first$}  {state:second$}  {types:third$}  {addresses}");
-            text += &format!("{}\n", row.trim_end());
-        }
-        terminal::print(&text)?;
+        let lines = aligned(&rows);
+        let lines = lines.iter().map(|line| format!("{}\n", line.trim_end()));
+        terminal::print(&lines.collect::<String>())?;
         Ok(0)
     }
 }
