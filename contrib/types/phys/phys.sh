@@ -89,8 +89,10 @@ _phys_save() {
     # PHYS_IFNAME may be one of its other names.
     read -r _ name _ <<<"$line"
     name=${name%:} name=${name%@*}
-    _phys_after ' mtu ' && mtu=$REPLY
-    _phys_after ' link/ether ' && mac=$REPLY
+    _phys_after ' mtu '
+    mtu=$REPLY
+    _phys_after ' link/ether '
+    mac=$REPLY
     while [[ $line == *' altname '* ]]; do
         line=${line#*' altname '}
         altnames+=("${line%%[ \\]*}")
@@ -108,7 +110,7 @@ _phys_save() {
     fi
 }
 
-# Sets REPLY to the word that follows a text in the variable line; false if there is none.
+# Sets REPLY to the word that follows a text in the variable `line`, or to nothing.
 _phys_after() {
     REPLY=''
     [[ $line == *"$1"* ]] || return 0

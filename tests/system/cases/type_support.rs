@@ -45,8 +45,8 @@ pub fn refuses(machine: &Machine, instance: &str, line: &str, text: &str) -> Res
     looks_like(machine, &before).with_context(|| format!("with {line}"))
 }
 
-/// A network of the host: the link `lan0` to a namespace `lan`, which has a web server on port 80 that tells
-/// the address of who asks, and echoes UDP on port 7.
+/// A network of the host: the link `lan0` to a namespace `lan`, which has a web server on port 80 that returns
+/// the address of the client, and echoes UDP on port 7.
 ///
 /// The host is 198.51.100.1 and 2001:db8:1::1 there, the server `.2` and `::2`; the server has no route
 /// back to anything else.
