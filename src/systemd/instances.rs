@@ -17,11 +17,11 @@ use crate::systemd::manager::Manager;
 use crate::systemd::unit::{self, UnitName};
 
 /// All instances that have a configuration file, an enabled unit or a loaded unit, or that are up.
-/// Sources that cannot be read are added to `unseen`.
+/// Sources that cannot be read are added to `unreadable`.
 pub fn known(
     root: &Root,
     manager: Option<&Manager>,
-    unseen: &mut Vec<String>,
+    unreadable: &mut Vec<String>,
 ) -> BTreeSet<Instance> {
     let mut known = BTreeSet::new();
     let sources = [
@@ -33,7 +33,7 @@ pub fn known(
     for (what, instances) in sources {
         match instances {
             Ok(instances) => known.extend(instances),
-            Err(error) => unseen.push(format!("{what}: {error:#}")),
+            Err(error) => unreadable.push(format!("{what}: {error:#}")),
         }
     }
     known

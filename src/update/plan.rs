@@ -172,7 +172,7 @@ impl Plan {
 
     fn keep(&mut self, running: &[String]) {
         let mut problems = Vec::new();
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         self.actions.retain(|action| {
             let Action::Remove(path, _, nstype) = action else {
                 return true;
@@ -184,7 +184,7 @@ impl Plan {
             let units = running.iter().filter(is_of_type).map(String::as_str);
             let units: Vec<&str> = units.collect();
             // One line for the type, although two files are kept.
-            if !units.is_empty() && told.insert(nstype.clone()) {
+            if !units.is_empty() && reported.insert(nstype.clone()) {
                 problems.push(format!(
                     "keeping {}, which is needed to stop {}: stop that first, or use --force",
                     path.display(),

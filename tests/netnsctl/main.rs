@@ -7,8 +7,8 @@ mod attach;
 mod check;
 mod completion;
 mod graph;
+mod inventory;
 mod metrics;
-mod view;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -30,15 +30,15 @@ impl Gc {
         require_root()?;
         gc::require_host(root)?;
         let manager = Manager::running(root)?;
-        let (leftovers, not_seen) = gc::find(root, manager.as_ref())?;
-        warn_unreadable(&not_seen);
-        let mut status = if not_seen.is_empty() {
+        let (leftovers, unreadable) = gc::find(root, manager.as_ref())?;
+        warn_unreadable(&unreadable);
+        let mut status = if unreadable.is_empty() {
             0
         } else {
             Exit::Failure as u8
         };
         let abandoned = abandoned::find(root)?;
-        if leftovers.is_empty() && abandoned.is_empty() && not_seen.is_empty() {
+        if leftovers.is_empty() && abandoned.is_empty() && unreadable.is_empty() {
             log::info("no leftovers found");
         }
         let mut remove = |what: String, remove: &dyn Fn() -> Result<bool>| -> Result<()> {

@@ -58,13 +58,16 @@ fn claimed_by(link: &KernelLink) -> Option<Instance> {
 }
 
 /// Returns the links that instances have marked, and the namespaces that may be in use.
-pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTreeSet<NsName>)> {
+pub fn find(
+    root: &Root,
+    unreadable: &mut Vec<String>,
+) -> Result<(Vec<Leftover>, BTreeSet<NsName>)> {
     let mut places = vec![LinkLocation::Host];
     for path in namespace::files(root)? {
         match NetNs::at(path.clone()) {
             Ok(Some(open)) => places.push(LinkLocation::Named(path, open.id)),
             Ok(None) => {}
-            Err(error) => unseen.push(format!("{error:#}")),
+            Err(error) => unreadable.push(format!("{error:#}")),
         }
     }
     let known = namespace::all(root)?;
@@ -86,7 +89,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
         let (claimed, nsids) = match result {
             Ok(result) => result,
             Err(error) => {
-                unseen.push(format!("{error:#}"));
+                unreadable.push(format!("{error:#}"));
                 continue;
             }
         };
@@ -94,7 +97,7 @@ pub fn find(root: &Root, unseen: &mut Vec<String>) -> Result<(Vec<Leftover>, BTr
             let peer = link.under.and_then(|peer| peer.nsid);
             if peer.is_some_and(|nsid| !nsids.contains(&nsid)) {
                 // Another system, such as the host of a container, may use that namespace.
-                unseen.push(format!(
+                unreadable.push(format!(
                     "whether {instance} is up: the peer of its link {} is in an unknown namespace",
                     link.name
                 ));

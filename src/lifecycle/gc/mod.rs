@@ -182,11 +182,11 @@ pub fn require_host(root: &Root) -> Result<()> {
 
 /// All leftovers, in the order in which they can be removed, and what could not be read.
 pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Vec<String>)> {
-    let mut unseen = Vec::new();
-    let (mut found, unknown) = links::find(root, &mut unseen)?;
+    let mut unreadable = Vec::new();
+    let (mut found, unknown) = links::find(root, &mut unreadable)?;
     match tables::find() {
         Ok(tables) => found.extend(tables),
-        Err(error) => unseen.push(format!("{error:#}")),
+        Err(error) => unreadable.push(format!("{error:#}")),
     }
     found.extend(records::find(root)?);
     if manager.is_some() {
@@ -202,12 +202,12 @@ pub fn find(root: &Root, manager: Option<&Manager>) -> Result<(Vec<Leftover>, Ve
     // In a container with the network of its host, they belong to the host.
     if !file::exists(&root.state_dir())? && found.iter().any(is_network) {
         found.retain(|leftover| !is_network(leftover));
-        unseen.push(format!(
+        unreadable.push(format!(
             "whose links and tables there are: {} does not exist",
             root.state_dir().display()
         ));
     }
-    Ok((found, unseen))
+    Ok((found, unreadable))
 }
 
 /// Calls the function of the type library that restores what it has changed.

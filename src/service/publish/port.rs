@@ -1,3 +1,5 @@
+//! Ports, and how they are written on the command line.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

@@ -12,6 +12,7 @@ mod dhcp_client;
 mod dns;
 mod docs;
 mod failure;
+mod inventory;
 mod lan;
 mod life;
 mod metrics;
@@ -37,7 +38,6 @@ mod type_vip;
 mod type_wireguard;
 mod unmanaged;
 mod update;
-mod view;
 
 pub const GROUPS: &[(&str, &[Case])] = &[
     ("bench", bench::CASES),
@@ -60,7 +60,7 @@ pub const GROUPS: &[(&str, &[Case])] = &[
     ("dns", dns::CASES),
     ("type_wireguard", type_wireguard::CASES),
     ("unmanaged", unmanaged::CASES),
-    ("view", view::CASES),
+    ("inventory", inventory::CASES),
     ("type_veth", type_veth::CASES),
     ("type_macvlan", type_macvlan::CASES),
     ("type_phys", type_phys::CASES),
