@@ -140,20 +140,22 @@ mod tests {
 
     #[test]
     fn a_service_is_for_the_namespace_that_it_names() {
-        let unit = |key, value| Properties::from([(key, value)]);
         assert!(is_for(
-            &unit("NetworkNamespacePath", "/run/netns/web"),
+            &Properties::parse("NetworkNamespacePath=/run/netns/web"),
             "web"
         ));
         assert!(!is_for(
-            &unit("NetworkNamespacePath", "/run/netns/web2"),
+            &Properties::parse("NetworkNamespacePath=/run/netns/web2"),
             "web"
         ));
         assert!(is_for(
-            &unit("JoinsNamespaceOf", "netns-veth@web.service"),
+            &Properties::parse("JoinsNamespaceOf=netns-veth@web.service"),
             "web"
         ));
-        assert!(!is_for(&unit("JoinsNamespaceOf", "web.service"), "web"));
+        assert!(!is_for(
+            &Properties::parse("JoinsNamespaceOf=web.service"),
+            "web"
+        ));
         assert!(!is_for(&Properties::default(), "web"));
     }
 

@@ -22,20 +22,15 @@ pub struct UnitState {
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
+    /// Parses lines KEY=VALUE.
+    pub fn parse(lines: &str) -> Self {
+        let pairs = lines.lines().filter_map(|line| line.split_once('='));
+        Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    }
+
     /// The value of a property; empty if the unit does not have it.
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
-    }
-}
-
-impl<const N: usize> From<[(&str, &str); N]> for Properties {
-    fn from(pairs: [(&str, &str); N]) -> Self {
-        let pairs = pairs.into_iter();
-        Self(
-            pairs
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
     }
 }
 
@@ -233,12 +228,8 @@ fn unit_states(table: &str) -> Vec<UnitState> {
 
 /// Parses the output of `systemctl show`: lines KEY=VALUE, and an empty line between units.
 fn properties_of(text: &str) -> Vec<Properties> {
-    let pair = |line: &str| {
-        let (key, value) = line.split_once('=')?;
-        Some((key.to_owned(), value.to_owned()))
-    };
     text.split("\n\n")
-        .map(|unit| Properties(unit.lines().filter_map(pair).collect()))
+        .map(Properties::parse)
         .filter(|unit| *unit != Properties::default())
         .collect()
 }
