@@ -1,4 +1,6 @@
 //! netnsinit: runs one phase of an instance, and records it for `down`.
+//!
+//! Uses `namespace`, `instance` and `sys`.
 
 pub mod record;
 pub mod script;
@@ -88,7 +90,7 @@ pub fn run(root: &Root, request: &PhaseRequest) -> Result<u8> {
     Ok(status)
 }
 
-/// Calls the function of a phase where this process is, and gives the exit status.
+/// Calls the function of a phase where this process is, and returns the exit status.
 fn call(
     root: &Root,
     request: &PhaseRequest,

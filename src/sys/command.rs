@@ -298,7 +298,7 @@ pub fn supervise(program: &Program) -> Result<Termination> {
     let leader = program.spawn()?;
     let end = wait(leader, waited).context("waiting for a program");
     if end.is_err() {
-        // It must not run on unobserved.
+        // Nobody would see how it ends.
         let _ = killpg(leader, Signal::SIGKILL);
     }
     if !end.as_ref().is_ok_and(|end| end.success()) {

@@ -125,7 +125,7 @@ impl Steps {
             ForkResult::Parent { child } => {
                 let end = self.wait(child).context("waiting for a child process");
                 if end.is_err() {
-                    // It must not run on unobserved.
+                    // Nobody would see how it ends.
                     let _ = kill(child, Signal::SIGKILL);
                 }
                 end

@@ -66,7 +66,8 @@ fn tree() -> Tree {
 }
 
 /// What an earlier content of `old-a.conf` asked for.
-const OLD_DROP_IN: &str = "# Written by netnsupdate from NETNS_REQUIRES in /etc/conf.d/netns/old-a.conf\n[Unit]\n";
+const OLD_DROP_IN: &str =
+    "# Written by netnsupdate from NETNS_REQUIRES in /etc/conf.d/netns/old-a.conf\n[Unit]\n";
 
 type Units = BTreeMap<String, String>;
 
