@@ -71,7 +71,7 @@ const WORDS: &str = r#"
     }
     # An OpenVPN server in that network, at 192.0.2.1, and the configuration of a client in FILE.
     openvpn_server() {
-        systemd-run --quiet --unit=openvpn-server --property=NetworkNamespacePath=/run/netns/lan \
+        systemd-run --quiet --collect --unit=openvpn-server --property=NetworkNamespacePath=/run/netns/lan \
             openvpn --config /root/server.conf
         sed 's/192\.0\.2\.2/192.0.2.1/' /etc/openvpn/client/a.conf >"$1"
     }

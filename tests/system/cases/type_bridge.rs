@@ -159,7 +159,7 @@ fn address_by_dhcp(machine: &Machine) -> Result<()> {
     )?;
     machine.run("netnsupdate")?;
     machine.run(
-        "systemd-run --quiet --unit=server dnsmasq --keep-in-foreground --no-ping --port=0 --interface=lan \
+        "systemd-run --quiet --collect --unit=server dnsmasq --keep-in-foreground --no-ping --port=0 --interface=lan \
          --bind-interfaces --dhcp-range=192.0.2.50,192.0.2.60 --dhcp-leasefile=/run/leases; sleep 0.5",
     )?;
     let before = look(machine)?;

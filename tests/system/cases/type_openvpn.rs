@@ -73,7 +73,7 @@ ip route add default via 192.0.2.2; ip -n server address add 203.0.113.1/32 dev 
 netnsupdate --quiet
 "#;
 
-const SERVE: &str = "systemd-run --quiet --unit=server --property=NetworkNamespacePath=/run/netns/server \
+const SERVE: &str = "systemd-run --quiet --collect --unit=server --property=NetworkNamespacePath=/run/netns/server \
     openvpn --config /root/server.conf";
 const PING: &str = "for to in 10.8.0.1 fd08::1 10.99.0.1 fd99::1 203.0.113.1; do ip netns exec a ping -c 1 -W 5 $to; done";
 const UNIT: &str = "netns-openvpn@a";

@@ -86,8 +86,8 @@ pub fn serve(machine: &Machine, nsname: &str, http: u16, udp: u16) -> Result<()>
          \x20   if data: udp.sendto(b'echo ' + data, peer)\n",
     )?;
     machine.sh(&format!(
-        r#"systemd-run --quiet --unit=serve-{nsname} ip netns exec {nsname} nginx -c {conf}
-         systemd-run --quiet --unit=echo-{nsname} ip netns exec {nsname} \
+        r#"systemd-run --quiet --collect --unit=serve-{nsname} ip netns exec {nsname} nginx -c {conf}
+         systemd-run --quiet --collect --unit=echo-{nsname} ip netns exec {nsname} \
              python3 /root/echo.py {udp}
          ready() {{ [[ $(ip netns exec {nsname} ss -Hlnut "sport = :{http} or sport = :{udp}" | wc -l) == 3 ]]; }}
          for i in $(seq 100); do if ready; then break; fi; sleep 0.1; done

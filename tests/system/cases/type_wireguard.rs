@@ -229,7 +229,7 @@ fn changed_address(machine: &Machine) -> Result<()> {
     machine.sh("sed -i 's/peer.example:/peer.test:/' /etc/wireguard/a.conf
          echo WIREGUARD_RERESOLVE_INTERVAL=1 >/etc/conf.d/netns/wireguard-a.conf
          mkdir /run/names; echo 192.0.2.77 peer.test >/run/names/hosts
-         systemd-run --quiet --unit=names dnsmasq --keep-in-foreground --conf-file=/dev/null \
+         systemd-run --quiet --collect --unit=names dnsmasq --keep-in-foreground --conf-file=/dev/null \
              --no-resolv --no-hosts --addn-hosts=/run/names/hosts --listen-address=127.0.0.1 --bind-interfaces
          echo nameserver 127.0.0.1 >/run/names/resolv.conf
          touch /etc/resolv.conf; mount --bind /run/names/resolv.conf /etc/resolv.conf
