@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Result, bail};
 use ipnet::IpNet;
 
+use crate::container::record::check_ifname;
 use crate::instance::name::{NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::sources;
@@ -27,6 +28,12 @@ pub fn plan(
     numbers: std::ops::Range<u32>,
     request: &CreateRequest,
 ) -> Result<Vec<PodRecord>> {
+    // An empty PODIF means the default.
+    let interface = Some(&settings.interface).filter(|name| !name.is_empty());
+    let names = [request.bridge.as_ref(), request.uplink.as_ref(), interface];
+    for name in names.into_iter().flatten() {
+        check_ifname(name).or_exit(Exit::Usage)?;
+    }
     let pod: NsType = POD.parse()?;
     let types: Vec<NsType> = std::iter::once(pod).chain(request.types.clone()).collect();
     let bridge = settings.addresses.of_node(settings.node);
