@@ -123,8 +123,14 @@ fn inside<T: Send>(
 }
 
 fn interface(link: KernelLink) -> ReportedLink {
+    // Podman 4 refuses an interface without an address, as of a tunnel.
+    let no_mac = [0; 6];
+    let mac = match link.mac.is_empty() {
+        true => &no_mac,
+        false => &link.mac[..],
+    };
     ReportedLink {
-        mac: netlink::mac(&link.mac),
+        mac: netlink::mac(mac),
         name: link.name,
         mtu: link.mtu,
         index: link.index,

@@ -63,10 +63,7 @@ pub fn of(
 }
 
 fn interface(link: &ReportedLink, sandbox: Option<&str>, version: &str) -> Value {
-    let mut json = json!({"name": link.name});
-    if !link.mac.is_empty() {
-        json["mac"] = link.mac.clone().into();
-    }
+    let mut json = json!({"name": link.name, "mac": link.mac});
     if let Some(sandbox) = sandbox {
         json["sandbox"] = sandbox.into();
     }
