@@ -13,7 +13,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::{dup2_stderr, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
@@ -77,9 +77,7 @@ impl Key {
     /// # Errors
     /// One of the two, which the error names, is not valid by the CNI specification.
     pub fn new(container: &str, ifname: &str) -> Result<Self> {
-        if !is_name(container) {
-            bail!("invalid container ID '{container}': only letters, digits and _ . - are allowed");
-        }
+        check_name("container ID", container)?;
         check_ifname(ifname)?;
         ensure!(
             container.len() + 1 + ifname.len() <= LONGEST,
@@ -106,6 +104,15 @@ impl Key {
 /// Whether a word is valid as a container ID or the name of a network (CNI specification).
 pub fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(is_name_part)
+}
+
+/// Checks such a word, called `what` in the error.
+pub fn check_name(what: &str, word: &str) -> Result<()> {
+    ensure!(
+        is_name(word),
+        "invalid {what} '{word}': must be letters, digits and _ . - and start with a letter or a digit"
+    );
+    Ok(())
 }
 
 pub fn is_name_part(c: char) -> bool {

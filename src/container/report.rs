@@ -36,7 +36,7 @@ pub struct InterfaceReport {
 }
 
 /// `RT_TABLE_MAIN` (rtnetlink(7)).
-const TABLE_MAIN: u32 = 254;
+pub const TABLE_MAIN: u32 = 254;
 
 /// The indexes of the links in a namespace.
 pub fn links(namespace: NetNs) -> Result<BTreeSet<u32>> {
@@ -179,6 +179,7 @@ fn dns(root: &Root, instance: &Instance) -> ContainerDns {
         Some(dns) if dns.file.starts_with(&own.display().to_string()) => ContainerDns {
             servers: dns.servers,
             search: dns.search,
+            ..ContainerDns::default()
         },
         _ => ContainerDns::default(),
     }

@@ -120,8 +120,10 @@ impl Settings {
     pub fn numbers(&self, count: Option<u32>, first: u32) -> Result<std::ops::Range<u32>> {
         let count = count.unwrap_or(self.pods);
         if count == 0 {
-            return Err(anyhow!("the number of pods is 0: set COUNT, --pods or NPODS"))
-                .or_exit(Exit::Usage);
+            return Err(anyhow!(
+                "the number of pods is 0: set COUNT, --pods or NPODS"
+            ))
+            .or_exit(Exit::Usage);
         }
         let end = first.checked_add(count);
         let end = end.filter(|end| *end <= MOST + 1);
