@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 
 use super::interface::hash;
 use super::plugin::PluginCall;
-use super::record::{check_ifname, check_name, is_name, is_name_part};
+use super::record::{check_name, is_name, is_name_part};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::instance::resolv_conf;
 use crate::namespace::NetNs;
+use crate::namespace::netlink::check_ifname;
 use crate::sys::exit::after_undo;
 use crate::sys::file;
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::namespace::netlink::LINK_NAME_MAX;
+use crate::namespace::netlink::check_ifname;
 use crate::sys::file;
 use crate::sys::lock::Lock;
 
@@ -117,18 +117,6 @@ pub fn check_name(what: &str, word: &str) -> Result<()> {
 
 pub fn is_name_part(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_.-".contains(c)
-}
-
-/// Checks the name of an interface like the kernel (`dev_valid_name`).
-pub fn check_ifname(name: &str) -> Result<()> {
-    let is_bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    let bad = name.is_empty() || name == "." || name == ".." || name.contains(is_bad);
-    ensure!(!bad, "invalid interface name '{name}'");
-    ensure!(
-        name.len() <= LINK_NAME_MAX,
-        "invalid interface name '{name}': longer than {LINK_NAME_MAX} bytes"
-    );
-    Ok(())
 }
 
 /// The record of an interface that this process has locked.

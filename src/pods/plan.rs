@@ -6,13 +6,12 @@ use std::net::IpAddr;
 use anyhow::{Result, bail};
 use ipnet::IpNet;
 
-use crate::container::record::check_ifname;
 use crate::instance::name::{NsName, NsType};
 use crate::instance::paths::Root;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
 use crate::namespace::NetNs;
-use crate::namespace::netlink::LINK_NAME_MAX;
+use crate::namespace::netlink::{LINK_NAME_MAX, check_ifname};
 use crate::pods::record::PodRecord;
 use crate::pods::set::CreateRequest;
 use crate::pods::settings::Settings;

@@ -10,6 +10,7 @@ use super::interface::{self, NotUp};
 use super::plugin::{PluginCall, PluginError};
 use super::record::{self, Key, Locked};
 use crate::instance::paths::Root;
+use crate::namespace::netlink::check_ifname;
 use crate::sys::exit::{self, Exit};
 
 pub mod configuration;
@@ -175,9 +176,7 @@ fn variable(name: &str) -> Result<String> {
 fn key() -> Result<Key> {
     let (container, ifname) = (variable("CNI_CONTAINERID")?, variable("CNI_IFNAME")?);
     let bad = Code::BadEnvironment;
-    record::check_ifname(&ifname)
-        .context("CNI_IFNAME")
-        .or_code(bad)?;
+    check_ifname(&ifname).context("CNI_IFNAME").or_code(bad)?;
     Key::new(&container, &ifname)
         .context("CNI_CONTAINERID")
         .or_code(bad)
