@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 
 use super::interface::hash;
 use super::plugin::PluginCall;
-use super::record::{check_ifname, is_name, is_name_part};
+use super::record::{check_name, is_name, is_name_part};
 use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::instance::resolv_conf;
 use crate::namespace::NetNs;
+use crate::namespace::netlink::check_ifname;
 use crate::sys::exit::after_undo;
 use crate::sys::file;
 
@@ -50,6 +51,9 @@ struct ChainState {
     ifname: String,
     path: String,
     plugins: Vec<Value>,
+    /// CHECK must not be run: `disableCheck` of the list.
+    #[serde(default)]
+    no_check: bool,
     /// `Null` until the whole list has succeeded.
     result: Value,
 }
@@ -106,21 +110,24 @@ impl ChainState {
     }
 }
 
-/// Reads the configuration of a network, a list of plugins or a single one, and returns the
-/// configuration of each plugin, with the name and the version of the list, and with the keys of
-/// `runtime` that it has a capability for.
-fn plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
-    read_plugins(path, runtime).with_context(|| path.display().to_string())
+/// The configuration of a network, a list of plugins or a single one.
+#[derive(Debug)]
+struct PluginList {
+    /// The configuration of each plugin, with the name and the version of the list, and with the keys
+    /// of the runtime that it has a capability for.
+    plugins: Vec<Value>,
+    no_check: bool,
 }
 
-fn read_plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
+fn read(path: &Path, runtime: &RuntimeConfig) -> Result<PluginList> {
+    read_list(path, runtime).with_context(|| path.display().to_string())
+}
+
+fn read_list(path: &Path, runtime: &RuntimeConfig) -> Result<PluginList> {
     let text = file::read(path)?.with_context(|| format!("there is no {}", path.display()))?;
     let list: Value = serde_json::from_slice(&text)?;
     let name = list["name"].as_str().context("'name' is missing")?;
-    ensure!(
-        is_name(name),
-        "invalid name '{name}': only letters, digits and _ . - are allowed"
-    );
+    check_name("name", name)?;
     let version = list["cniVersion"]
         .as_str()
         .context("'cniVersion' is missing")?;
@@ -137,8 +144,15 @@ fn read_plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
         kind(&plugin)?;
         plugin["name"] = name.into();
         plugin["cniVersion"] = version.into();
+        // For runtimes only.
+        let capabilities = plugin
+            .as_object_mut()
+            .and_then(|p| p.remove("capabilities"));
         for (key, value) in runtime {
-            if plugin["capabilities"][key] == true {
+            if capabilities
+                .as_ref()
+                .is_some_and(|known| known[key] == true)
+            {
                 plugin["runtimeConfig"][key] = value.clone();
                 unused.retain(|unused| *unused != key);
             }
@@ -146,10 +160,12 @@ fn read_plugins(path: &Path, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
         Ok(plugin)
     };
     let plugins = plugins.into_iter().map(complete).collect::<Result<_>>()?;
-    match unused.first() {
-        Some(key) => bail!("no plugin has the capability '{key}'"),
-        None => Ok(plugins),
+    if let Some(key) = unused.first() {
+        bail!("no plugin has the capability '{key}'");
     }
+    // Version 0.4.0 has a string.
+    let no_check = list["disableCheck"] == true || list["disableCheck"] == "true";
+    Ok(PluginList { plugins, no_check })
 }
 
 fn kind(plugin: &Value) -> Result<&str> {
@@ -163,7 +179,7 @@ pub fn verify(network: &PluginNetwork) -> Result<()> {
         ..PluginCall::default()
     };
     let source = || network.configuration.display().to_string();
-    for plugin in plugins(&network.configuration, &network.runtime)? {
+    for plugin in read(&network.configuration, &network.runtime)?.plugins {
         call.find(kind(&plugin)?).with_context(source)?;
         if let Some(ipam) = plugin["ipam"]["type"].as_str() {
             call.find(ipam).with_context(source)?;
@@ -178,11 +194,13 @@ pub fn verify(network: &PluginNetwork) -> Result<()> {
 /// A plugin failed, which the error names. DEL has been run for all plugins.
 pub fn add(root: &Root, target: &ChainTarget, network: &PluginNetwork) -> Result<Value> {
     check_ifname(&network.ifname)?;
+    let PluginList { plugins, no_check } = read(&network.configuration, &network.runtime)?;
     let mut state = ChainState {
         container: container_id(&target.nsname),
         ifname: network.ifname.clone(),
         path: network.path.clone(),
-        plugins: plugins(&network.configuration, &network.runtime)?,
+        plugins,
+        no_check,
         result: Value::Null,
     };
     let netns = netns(root, &target.nsname);
@@ -234,7 +252,7 @@ pub fn delete(root: &Root, target: &ChainTarget) -> Result<()> {
     file::remove(&target.state).map(drop)
 }
 
-/// Runs CHECK for each plugin.
+/// Runs CHECK for each plugin, unless the configuration disables it.
 ///
 /// # Errors
 /// The network is not up, or a plugin, which the error names, found a difference.
@@ -242,7 +260,7 @@ pub fn check(root: &Root, target: &ChainTarget) -> Result<()> {
     let state = ChainState::read(&target.state)?;
     let state = state.with_context(|| format!("'{}' is not up", target.nsname))?;
     let call = state.call(netns(root, &target.nsname));
-    for plugin in &state.plugins {
+    for plugin in state.plugins.iter().filter(|_| !state.no_check) {
         state.run(&call, "CHECK", plugin, &state.result)?;
     }
     Ok(())
@@ -314,10 +332,14 @@ fn container_id(name: &NsName) -> String {
 mod tests {
     use super::*;
 
-    fn plugins_of(text: &str, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
+    fn list_of(text: &str, runtime: &RuntimeConfig) -> Result<PluginList> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(&file, text)?;
-        plugins(file.path(), runtime)
+        read(file.path(), runtime)
+    }
+
+    fn plugins_of(text: &str, runtime: &RuntimeConfig) -> Result<Vec<Value>> {
+        list_of(text, runtime).map(|list| list.plugins)
     }
 
     #[test]
@@ -331,9 +353,15 @@ mod tests {
             json!({"cniVersion": "1.0.0", "name": "n", "type": "a"})
         );
         assert_eq!(plugins[1]["runtimeConfig"]["mac"], "02:00:00:00:00:01");
+        assert_eq!(plugins[1].get("capabilities"), None);
         let single = r#"{"cniVersion": "0.4.0", "name": "n", "type": "a"}"#;
         assert_eq!(plugins_of(single, &RuntimeConfig::new()).unwrap().len(), 1);
         assert!(plugins_of(single, &runtime).is_err());
+        for (word, disabled) in [("true", true), (r#""true""#, true), ("false", false)] {
+            let list = single.replace('}', &format!(r#", "disableCheck": {word}}}"#));
+            let no_check = list_of(&list, &RuntimeConfig::new()).unwrap().no_check;
+            assert_eq!(no_check, disabled);
+        }
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct ContainerRoute {
 pub struct ContainerDns {
     pub servers: Vec<String>,
     pub search: Vec<String>,
+    /// For the runtime only, as `options`: in resolv.conf(5), search domains take precedence.
+    pub domain: Option<String>,
+    pub options: Vec<String>,
 }
 
 /// A port of the host that is forwarded to the container.

@@ -12,7 +12,7 @@ use crate::check::Declarations;
 use crate::instance::name::{Instance, NsType};
 use crate::instance::paths::Root;
 use crate::instance::register::{Register, Stage};
-use crate::instance::sources;
+use crate::instance::sources::{self, Sources};
 use crate::instance::trust::Trust;
 use crate::lifecycle;
 use crate::namespace::{self, Id, NetNs};
@@ -90,11 +90,7 @@ pub fn attach(
 ) -> Result<InterfaceReport> {
     let instance = plan.instance(facts, ifname)?;
     let sources = sources::find(root, &instance, Trust::from_environment())?;
-    let mut declared = Declarations::default();
-    for source in sources.scripts() {
-        let of_file = Declarations::of(&String::from_utf8_lossy(&source.content));
-        declared.container.extend(of_file.container);
-    }
+    let declared = declarations(&sources);
     let variables = facts.variables(&plan.nstype, &declared, &plan.variables);
     let variables = variables.or_exit(Exit::Config)?;
     require_free(root, &instance)?;
@@ -192,7 +188,8 @@ pub fn check(
     report::read(root, &instance, &Default::default(), ifname)
 }
 
-/// Checks that the caller is root, and that bash and the files of the type exist and are trusted.
+/// Checks that the caller is root, that the files of the type exist and are trusted, and that bash and the
+/// programs that they declare are installed.
 pub fn can_run(root: &Root, nstype: &NsType) -> Result<()> {
     require_root()?;
     command::find("bash")?;
@@ -200,7 +197,19 @@ pub fn can_run(root: &Root, nstype: &NsType) -> Result<()> {
         nstype: nstype.clone(),
         nsname: default_name("status", "eth0").parse()?,
     };
-    sources::find(root, &instance, Trust::from_environment()).map(drop)
+    let sources = sources::find(root, &instance, Trust::from_environment())?;
+    for program in declarations(&sources).programs {
+        command::find(&program)?;
+    }
+    Ok(())
+}
+
+/// What the scripts of a type declare.
+fn declarations(sources: &Sources) -> Declarations {
+    let texts = sources
+        .scripts()
+        .map(|source| String::from_utf8_lossy(&source.content));
+    Declarations::of(&texts.collect::<Vec<_>>().join("\n"))
 }
 
 /// Fills in a template of NSNAME with `{id}`, `{id:N}` (the first N characters of the ID), `{name}` and

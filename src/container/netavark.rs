@@ -201,7 +201,7 @@ impl Request {
             routes: Vec::new(),
             dns: ContainerDns {
                 servers: servers.map(IpAddr::to_string).collect(),
-                search: Vec::new(),
+                ..ContainerDns::default()
             },
             mac: options.static_mac.clone().filter(|mac| !mac.is_empty()),
             ports,

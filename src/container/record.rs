@@ -13,13 +13,13 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::{dup2_stderr, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
 use crate::instance::name::Instance;
 use crate::instance::paths::Root;
-use crate::namespace::netlink::LINK_NAME_MAX;
+use crate::namespace::netlink::check_ifname;
 use crate::sys::file;
 use crate::sys::lock::Lock;
 
@@ -77,9 +77,7 @@ impl Key {
     /// # Errors
     /// One of the two, which the error names, is not valid by the CNI specification.
     pub fn new(container: &str, ifname: &str) -> Result<Self> {
-        if !is_name(container) {
-            bail!("invalid container ID '{container}': only letters, digits and _ . - are allowed");
-        }
+        check_name("container ID", container)?;
         check_ifname(ifname)?;
         ensure!(
             container.len() + 1 + ifname.len() <= LONGEST,
@@ -108,20 +106,17 @@ pub fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(is_name_part)
 }
 
-pub fn is_name_part(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "_.-".contains(c)
-}
-
-/// Checks the name of an interface like the kernel (`dev_valid_name`).
-pub fn check_ifname(name: &str) -> Result<()> {
-    let is_bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    let bad = name.is_empty() || name == "." || name == ".." || name.contains(is_bad);
-    ensure!(!bad, "invalid interface name '{name}'");
+/// Checks such a word, called `what` in the error.
+pub fn check_name(what: &str, word: &str) -> Result<()> {
     ensure!(
-        name.len() <= LINK_NAME_MAX,
-        "invalid interface name '{name}': longer than {LINK_NAME_MAX} bytes"
+        is_name(word),
+        "invalid {what} '{word}': must be letters, digits and _ . - and start with a letter or a digit"
     );
     Ok(())
+}
+
+pub fn is_name_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_.-".contains(c)
 }
 
 /// The record of an interface that this process has locked.

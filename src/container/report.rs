@@ -36,7 +36,7 @@ pub struct InterfaceReport {
 }
 
 /// `RT_TABLE_MAIN` (rtnetlink(7)).
-const TABLE_MAIN: u32 = 254;
+pub const TABLE_MAIN: u32 = 254;
 
 /// The indexes of the links in a namespace.
 pub fn links(namespace: NetNs) -> Result<BTreeSet<u32>> {
@@ -123,8 +123,14 @@ fn inside<T: Send>(
 }
 
 fn interface(link: KernelLink) -> ReportedLink {
+    // Podman 4 refuses an interface without an address, as of a tunnel.
+    let no_mac = [0; 6];
+    let mac = match link.mac.is_empty() {
+        true => &no_mac,
+        false => &link.mac[..],
+    };
     ReportedLink {
-        mac: netlink::mac(&link.mac),
+        mac: netlink::mac(mac),
         name: link.name,
         mtu: link.mtu,
         index: link.index,
@@ -173,6 +179,7 @@ fn dns(root: &Root, instance: &Instance) -> ContainerDns {
         Some(dns) if dns.file.starts_with(&own.display().to_string()) => ContainerDns {
             servers: dns.servers,
             search: dns.search,
+            ..ContainerDns::default()
         },
         _ => ContainerDns::default(),
     }

@@ -11,7 +11,7 @@ use crate::instance::paths::Root;
 use crate::instance::sources;
 use crate::instance::trust::Trust;
 use crate::namespace::NetNs;
-use crate::namespace::netlink::LINK_NAME_MAX;
+use crate::namespace::netlink::{LINK_NAME_MAX, check_ifname};
 use crate::pods::record::PodRecord;
 use crate::pods::set::CreateRequest;
 use crate::pods::settings::Settings;
@@ -27,6 +27,12 @@ pub fn plan(
     numbers: std::ops::Range<u32>,
     request: &CreateRequest,
 ) -> Result<Vec<PodRecord>> {
+    // An empty PODIF means the default.
+    let interface = Some(&settings.interface).filter(|name| !name.is_empty());
+    let names = [request.bridge.as_ref(), request.uplink.as_ref(), interface];
+    for name in names.into_iter().flatten() {
+        check_ifname(name).or_exit(Exit::Usage)?;
+    }
     let pod: NsType = POD.parse()?;
     let types: Vec<NsType> = std::iter::once(pod).chain(request.types.clone()).collect();
     let bridge = settings.addresses.of_node(settings.node);

@@ -116,9 +116,16 @@ impl Settings {
     /// The numbers of `count` pods, by default NPODS, from `first` on.
     ///
     /// # Errors
-    /// The last number is too large.
+    /// There are none, or the last number is too large.
     pub fn numbers(&self, count: Option<u32>, first: u32) -> Result<std::ops::Range<u32>> {
-        let end = first.checked_add(count.unwrap_or(self.pods));
+        let count = count.unwrap_or(self.pods);
+        if count == 0 {
+            return Err(anyhow!(
+                "the number of pods is 0: set COUNT, --pods or NPODS"
+            ))
+            .or_exit(Exit::Usage);
+        }
+        let end = first.checked_add(count);
         let end = end.filter(|end| *end <= MOST + 1);
         let end = end.with_context(|| format!("the maximum number of a pod is {MOST}"));
         Ok(first..end.or_exit(Exit::Usage)?)

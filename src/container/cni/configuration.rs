@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Code, OrCode, facts_of_environment};
-use crate::container::facts::{self, ContainerAddress, ContainerRoute, Facts, Port};
+use crate::container::facts::{self, ContainerAddress, ContainerDns, ContainerRoute, Facts, Port};
 use crate::container::interface::NetworkPlan;
 use crate::container::plugin::PluginCall;
-use crate::container::record::{Ipam, Key};
+use crate::container::record::{Ipam, Key, check_name};
 use crate::container::variables;
 
 /// The versions of the specification that are supported, from the oldest.
@@ -87,6 +87,9 @@ struct IpamAddress {
 struct IpamRoute {
     dst: IpNet,
     gw: Option<IpAddr>,
+    /// Of version 1.1: `mtu`, `advmss`, `priority`, `table` and `scope`, which no type receives.
+    #[serde(flatten)]
+    others: serde_json::Map<String, Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,6 +98,9 @@ struct CniDns {
     nameservers: Vec<String>,
     #[serde(default)]
     search: Vec<String>,
+    domain: Option<String>,
+    #[serde(default)]
+    options: Vec<String>,
 }
 
 impl NetworkConfiguration {
@@ -107,12 +113,24 @@ impl NetworkConfiguration {
         let keys = keys
             .context("the network configuration")
             .or_code(Code::BadConfiguration)?;
+        let bad = Code::BadConfiguration;
+        check_name("network name", &keys.name).or_code(bad)?;
+        let previous = json.get("prevResult").unwrap_or(&Value::Null);
+        if !previous.is_object() && !previous.is_null() {
+            return Err(anyhow!("'prevResult' is not an object")).or_code(bad);
+        }
         let nstype = keys.nstype.parse();
         let nstype = nstype.context("'nstype'").or_code(Code::BadConfiguration)?;
         let variables = variables::read(&keys.variables);
         let plugin = json["ipam"]["type"]
             .as_str()
             .filter(|plugin| !plugin.is_empty());
+        let has_keys = json["ipam"]
+            .as_object()
+            .is_some_and(|keys| !keys.is_empty());
+        if plugin.is_none() && has_keys {
+            return Err(anyhow!("'ipam' has no 'type'")).or_code(bad);
+        }
         let ipam = plugin.map(|plugin| Ipam {
             plugin: plugin.to_owned(),
             configuration: json.clone(),
@@ -165,8 +183,7 @@ impl NetworkConfiguration {
             Some(dns) => CniDns::deserialize(dns).context("'dns'").or_code(bad)?,
             None => CniDns::default(),
         };
-        facts.dns.servers = dns.nameservers;
-        facts.dns.search = dns.search;
+        facts.dns = dns.into_fact();
         Ok(facts)
     }
 
@@ -186,12 +203,20 @@ impl NetworkConfiguration {
         if result.ips.is_empty() {
             return Err(anyhow!("plugin '{ipam}' returned no address"));
         }
+        for route in &result.routes {
+            if let Some((key, value)) = route.others.iter().find(|(_, value)| !value.is_null()) {
+                let dst = route.dst;
+                return Err(anyhow!(
+                    "the route to {dst} has '{key}': {value}, which is not supported"
+                ))
+                .or_code(Code::Unsupported);
+            }
+        }
         // These include the addresses that the runtime requests.
         facts.addresses = result.ips.iter().map(IpamAddress::to_fact).collect();
         facts.routes = result.routes.iter().map(IpamRoute::to_fact).collect();
         if facts.dns.servers.is_empty() {
-            facts.dns.servers = result.dns.nameservers;
-            facts.dns.search = result.dns.search;
+            facts.dns = result.dns.into_fact();
         }
         Ok(())
     }
@@ -233,6 +258,17 @@ impl IpamAddress {
     fn to_fact(&self) -> ContainerAddress {
         let (address, gateway) = (self.address, self.gateway);
         ContainerAddress { address, gateway }
+    }
+}
+
+impl CniDns {
+    fn into_fact(self) -> ContainerDns {
+        ContainerDns {
+            servers: self.nameservers,
+            search: self.search,
+            domain: self.domain,
+            options: self.options,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::interface::{self, NotUp};
 use super::plugin::{PluginCall, PluginError};
 use super::record::{self, Key, Locked};
 use crate::instance::paths::Root;
+use crate::namespace::netlink::check_ifname;
 use crate::sys::exit::{self, Exit};
 
 pub mod configuration;
@@ -21,7 +22,9 @@ use configuration::{NetworkConfiguration, VERSIONS};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Code {
     BadVersion = 1,
+    Unsupported = 2,
     BadEnvironment = 4,
+    InputOutput = 5,
     BadJson = 6,
     BadConfiguration = 7,
     NotAvailable = 50,
@@ -101,11 +104,29 @@ fn plugin_error(error: &anyhow::Error) -> PluginError {
 
 fn run(root: &Root, version: &mut String) -> Result<Value> {
     let command = variable("CNI_COMMAND")?;
-    let input = super::read_stdin()?;
-    let json: Value = serde_json::from_slice(&input)
-        .context("the network configuration on stdin is not JSON")
-        .or_code(Code::BadJson)?;
-    let asked = json["cniVersion"].as_str().unwrap_or("0.1.0").to_owned();
+    let input = super::read_stdin().or_code(Code::InputOutput)?;
+    let json = match input.is_empty() && command == "VERSION" {
+        // Called by hand, or by a runtime of version 0.2.0.
+        true => json!({}),
+        false => serde_json::from_slice::<Value>(&input)
+            .context("the network configuration on stdin is not JSON")
+            .or_code(Code::BadJson)?,
+    };
+    if !json.is_object() {
+        return Err(anyhow!(
+            "the network configuration on stdin is not an object"
+        ))
+        .or_code(Code::BadJson);
+    }
+    let asked = match &json["cniVersion"] {
+        Value::String(asked) => asked.clone(),
+        Value::Null if command == "VERSION" => VERSIONS[VERSIONS.len() - 1].to_owned(),
+        // The version without this key.
+        Value::Null => "0.1.0".to_owned(),
+        other => {
+            return Err(anyhow!("'cniVersion' {other} is not a string")).or_code(Code::BadJson);
+        }
+    };
     if command == "VERSION" {
         return Ok(json!({"cniVersion": asked, "supportedVersions": VERSIONS}));
     }
@@ -154,7 +175,11 @@ fn variable(name: &str) -> Result<String> {
 
 fn key() -> Result<Key> {
     let (container, ifname) = (variable("CNI_CONTAINERID")?, variable("CNI_IFNAME")?);
-    Key::new(&container, &ifname).or_code(Code::BadEnvironment)
+    let bad = Code::BadEnvironment;
+    check_ifname(&ifname).context("CNI_IFNAME").or_code(bad)?;
+    Key::new(&container, &ifname)
+        .context("CNI_CONTAINERID")
+        .or_code(bad)
 }
 
 /// A call of the IPAM plugin, with the environment of this plugin.
@@ -172,7 +197,9 @@ fn call() -> PluginCall {
 fn add(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     let key = key()?;
     let netns = variable("CNI_NETNS")?;
-    interface::namespace(&netns).or_code(Code::BadEnvironment)?;
+    interface::namespace(&netns)
+        .context("CNI_NETNS")
+        .or_code(Code::BadEnvironment)?;
     let mut facts = configuration.facts(&key)?;
     configuration
         .plan
@@ -255,8 +282,14 @@ fn check(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
 
 fn status(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
     interface::can_run(root, &configuration.plan.nstype).or_code(Code::NotAvailable)?;
-    configuration.delegate("STATUS", &call())?;
-    Ok(Value::Null)
+    let delegated = configuration.delegate("STATUS", &call());
+    if delegated
+        .as_ref()
+        .is_err_and(|error| !error.is::<PluginError>())
+    {
+        return delegated.map(|()| Value::Null).or_code(Code::NotAvailable);
+    }
+    delegated.map(|()| Value::Null)
 }
 
 /// Takes down the interfaces of this network that the runtime does not list.
@@ -282,10 +315,13 @@ fn collect(root: &Root, configuration: &NetworkConfiguration) -> Result<Value> {
             ));
         }
     }
-    configuration.delegate("GC", &call())?;
+    let delegated = configuration.delegate("GC", &call());
     match failed.is_empty() {
-        true => Ok(Value::Null),
-        false => Err(anyhow!("could not take down {}", failed.join("; "))),
+        true => delegated.map(|()| Value::Null),
+        false => {
+            failed.extend(delegated.err().map(|error| format!("{error:#}")));
+            Err(anyhow!("could not take down {}", failed.join("; ")))
+        }
     }
 }
 

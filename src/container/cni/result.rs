@@ -1,11 +1,12 @@
 //! The result of ADD, in the form of each version of the specification.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, ensure};
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::NetworkConfiguration;
 use crate::container::facts::{ContainerDns, Facts};
-use crate::container::report::{InterfaceReport, ReportedLink};
+use crate::container::report::{InterfaceReport, ReportedLink, TABLE_MAIN};
 
 /// The result of ADD: that of the previous plugin, with the interface that this one has set up.
 pub fn of(
@@ -63,10 +64,7 @@ pub fn of(
 }
 
 fn interface(link: &ReportedLink, sandbox: Option<&str>, version: &str) -> Value {
-    let mut json = json!({"name": link.name});
-    if !link.mac.is_empty() {
-        json["mac"] = link.mac.clone().into();
-    }
+    let mut json = json!({"name": link.name, "mac": link.mac});
     if let Some(sandbox) = sandbox {
         json["sandbox"] = sandbox.into();
     }
@@ -78,10 +76,17 @@ fn interface(link: &ReportedLink, sandbox: Option<&str>, version: &str) -> Value
 
 fn dns(dns: &ContainerDns) -> Value {
     let mut json = Map::new();
-    for (key, words) in [("nameservers", &dns.servers), ("search", &dns.search)] {
+    for (key, words) in [
+        ("nameservers", &dns.servers),
+        ("search", &dns.search),
+        ("options", &dns.options),
+    ] {
         if !words.is_empty() {
             json.insert(key.to_owned(), words.clone().into());
         }
+    }
+    if let Some(domain) = &dns.domain {
+        json.insert("domain".to_owned(), domain.clone().into());
     }
     json.into()
 }
@@ -92,39 +97,46 @@ fn dns(dns: &ContainerDns) -> Value {
 /// An interface, address or route in the container, which the error names, is missing or differs.
 pub fn compare(previous: &Value, report: &InterfaceReport) -> Result<()> {
     let entries = |key: &str| previous[key].as_array().into_iter().flatten();
-    let interfaces: Vec<&Value> = entries("interfaces").collect();
-    for interface in &interfaces {
-        let (name, mac) = (interface["name"].as_str(), interface["mac"].as_str());
-        let links = match interface["sandbox"].as_str().unwrap_or_default() {
-            // Interfaces outside may belong to other plugins.
-            "" => continue,
-            _ => &report.inside,
-        };
-        let found = links.iter().find(|link| Some(link.name.as_str()) == name);
-        match found {
-            None => bail!("interface {} is missing", name.unwrap_or_default()),
-            Some(link) if mac.is_some_and(|mac| !mac.eq_ignore_ascii_case(&link.mac)) => bail!(
-                "interface {} has the MAC address {}, not {}",
-                link.name,
-                link.mac,
-                mac.unwrap_or_default()
-            ),
-            Some(_) => {}
-        }
+    // Those outside and the loopback interface belong to other plugins.
+    let is_inside = |interface: &Value| {
+        !matches!(interface["sandbox"].as_str(), None | Some("")) && interface["name"] != "lo"
+    };
+    for interface in entries("interfaces").filter(|one| is_inside(one)) {
+        let name = interface["name"].as_str().unwrap_or_default();
+        let mac = interface["mac"].as_str().unwrap_or_default();
+        let found = report.inside.iter().find(|link| link.name == name);
+        let link = found.with_context(|| format!("interface {name} is missing"))?;
+        ensure!(
+            mac.is_empty() || mac.eq_ignore_ascii_case(&link.mac),
+            "interface {name} has the MAC address {}, not {mac}",
+            link.mac
+        );
     }
     for ip in entries("ips") {
-        let address = ip["address"].as_str().unwrap_or_default();
-        let mut all = report.addresses.iter();
-        if !all.any(|(_, known)| known.address.to_string() == address) {
-            bail!("address {address} is missing");
+        let at = ip["interface"].as_u64().and_then(|at| at.try_into().ok());
+        let of = at.and_then(|at: usize| previous["interfaces"].get(at));
+        if of.is_some_and(|of| !is_inside(of)) {
+            continue;
         }
+        let text = ip["address"].as_str().unwrap_or_default();
+        let address: Option<IpNet> = text.parse().ok();
+        let mut all = report.addresses.iter();
+        let exists = all.any(|(_, known)| Some(known.address) == address);
+        ensure!(exists, "address {text} is missing");
     }
     for route in entries("routes") {
-        let destination = route["dst"].as_str().unwrap_or_default();
-        let mut all = report.routes.iter();
-        if !all.any(|known| known.destination.to_string() == destination) {
-            bail!("the route to {destination} is missing");
+        // Only the main table is compared.
+        if route["table"]
+            .as_u64()
+            .is_some_and(|table| table != u64::from(TABLE_MAIN))
+        {
+            continue;
         }
+        let text = route["dst"].as_str().unwrap_or_default();
+        let destination = text.parse().ok().map(|net: IpNet| net.trunc());
+        let mut all = report.routes.iter();
+        let exists = all.any(|known| Some(known.destination.trunc()) == destination);
+        ensure!(exists, "the route to {text} is missing");
     }
     Ok(())
 }

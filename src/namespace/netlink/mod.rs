@@ -8,7 +8,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
     NLMSG_NOOP, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, Parseable,
@@ -25,6 +25,18 @@ pub mod parse;
 
 /// The longest name of a link, in bytes: `IFNAMSIZ` without the final NUL (netdevice(7)).
 pub const LINK_NAME_MAX: usize = 15;
+
+/// Checks the name of an interface like the kernel (`dev_valid_name`).
+pub fn check_ifname(name: &str) -> Result<()> {
+    let is_bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    let bad = name.is_empty() || name == "." || name == ".." || name.contains(is_bad);
+    ensure!(!bad, "invalid interface name '{name}'");
+    ensure!(
+        name.len() <= LINK_NAME_MAX,
+        "invalid interface name '{name}': longer than {LINK_NAME_MAX} bytes"
+    );
+    Ok(())
+}
 
 /// A link (network device), as the kernel reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]

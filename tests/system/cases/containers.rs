@@ -2,14 +2,16 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::docs::parts;
+use super::docs::{Part, parts};
 use super::support::SOON;
 use super::type_support::{look, looks_like};
+use super::{cri, type_wireguard};
 use crate::harness::{Case, Machine};
 
 pub const CASES: &[Case] = &[
     ("podman", podman),
     ("containerd", containerd),
+    ("cri", cri::pods),
     ("page", page),
 ];
 
@@ -39,7 +41,7 @@ END
     if [[ $(podman --version) == *' 4.'* ]]; then
         printf '[network]\nnetwork_backend = "cni"\n' >>/etc/containers/containers.conf
     fi
-    tar -C /root/image -c . | podman import -q - docker.io/library/busybox
+    tar -C /root/image -c . | podman import -q -c 'CMD ["/bin/httpd", "-f", "-h", "/bin"]' - docker.io/library/busybox
     podman save -q -o /root/image.tar docker.io/library/busybox
     rm -f /etc/cni/net.d/*
     printf 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >/etc/containerd/config.toml
@@ -61,7 +63,7 @@ const BRIDGE: &str = "
 ";
 
 /// The networks, each with the configuration of its plugin and the options of `podman network create`.
-const NETWORKS: [(&str, &str, &str); 3] = [
+const NETWORKS: [(&str, &str, &str); 4] = [
     (
         "lab",
         r#""nstype": "veth", "ipam": {"type": "host-local",
@@ -81,7 +83,22 @@ const NETWORKS: [(&str, &str, &str); 3] = [
             "ranges": [[{"subnet": "10.46.0.0/24"}], [{"subnet": "fd00:46::/64"}]]}"#,
         "--opt nstype=bridge --opt BRIDGE=br0 --opt nsname=lan-{id:4} --subnet 10.46.0.0/24 --ipv6 --subnet fd00:46::/64",
     ),
+    (
+        VPN,
+        r#""nstype": "wireguard", "variables": {"WIREGUARD_CONFIG": "/etc/wireguard/b.conf"}"#,
+        "--opt nstype=wireguard --opt WIREGUARD_CONFIG=/etc/wireguard/b.conf",
+    ),
 ];
+
+/// The network whose containers are reached only by the other end of a tunnel, the namespace `a`.
+const VPN: &str = "vpn";
+
+/// Creates what the networks need on the host.
+fn make_host(machine: &Machine) -> Result<()> {
+    machine.sh(BRIDGE)?;
+    machine.sh(type_wireguard::PEERS)?;
+    machine.sh("systemctl start netns-wireguard@a").map(drop)
+}
 
 /// Releases of Debian with usable versions of the runtimes.
 pub fn has_runtimes(machine: &Machine) -> bool {
@@ -103,7 +120,7 @@ fn write_conflist(machine: &Machine, name: &str, plugin: &str) -> Result<()> {
 }
 
 /// The addresses of an interface `eth0` in a namespace of ours, an IPv4 and an IPv6 address.
-fn addresses(machine: &Machine) -> Result<Vec<String>> {
+pub fn addresses(machine: &Machine) -> Result<Vec<String>> {
     let list = "for name in $(ls -A /run/systemd-netns/namespaces); do
             ip -n $name -oneline address show dev eth0 scope global 2>/dev/null || :
         done | sed -n 's,.* inet6* \\([^ /]*\\).*,\\1,p'";
@@ -117,8 +134,13 @@ fn addresses(machine: &Machine) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Fails unless the web server of the only container is reached from the host, by both address families.
-fn reach(machine: &Machine) -> Result<()> {
+/// Fails unless the web server of the only container is reached from the host, or from the other end of the
+/// tunnel, by both address families.
+pub fn reach(machine: &Machine, network: &str) -> Result<()> {
+    let client = match network {
+        VPN => "ip netns exec a curl",
+        _ => "curl",
+    };
     let has_both = |machine: &Machine| Ok(addresses(machine)?.len() == 2);
     machine.wait_until("the container has two addresses", SOON, has_both)?;
     for address in addresses(machine)? {
@@ -128,9 +150,16 @@ fn reach(machine: &Machine) -> Result<()> {
             address
         };
         machine.sh(&format!(
-            "curl --silent --fail --retry 8 --retry-all-errors --max-time 5 -o /dev/null 'http://{host}/true'"
+            "{client} --silent --fail --retry 8 --retry-all-errors --max-time 5 -o /dev/null 'http://{host}/true'"
         ))?;
     }
+    Ok(())
+}
+
+/// Fails unless nothing of a removed container is left. A tunnel would leave its daemon.
+fn left_nothing(machine: &Machine, before: &str) -> Result<()> {
+    looks_like(machine, before)?;
+    machine.sh("[[ $(ls /run/wireguard) == wg-a.sock ]]; (($(ps -C wireguard-go -o stat= | grep -vc Z) == 1))")?;
     Ok(())
 }
 
@@ -139,7 +168,7 @@ fn podman(machine: &Machine) -> Result<()> {
         return played(machine);
     }
     prepare(machine)?;
-    machine.sh(BRIDGE)?;
+    make_host(machine)?;
     let cni = machine.sh("podman --version")?.stdout.contains(" 4.");
     for (name, plugin, options) in NETWORKS {
         match cni {
@@ -154,12 +183,12 @@ fn podman(machine: &Machine) -> Result<()> {
         machine.sh(&format!(
             "podman run -d --name c --network {name} {publish} {IMAGE} httpd -f -h /bin"
         ))?;
-        reach(machine).with_context(|| format!("network {name}"))?;
+        reach(machine, name).with_context(|| format!("network {name}"))?;
         if name == "out" {
             machine.sh("curl --silent --fail -o /dev/null http://127.0.0.1:8080/true")?;
         }
         machine.sh("podman rm -f -t 0 c")?;
-        looks_like(machine, &before).with_context(|| format!("network {name}"))?;
+        left_nothing(machine, &before).with_context(|| format!("network {name}"))?;
     }
     // Both networks at once, each with its own interface.
     machine.sh(&format!(
@@ -180,7 +209,7 @@ fn containerd(machine: &Machine) -> Result<()> {
         return played(machine);
     }
     prepare(machine)?;
-    machine.sh(BRIDGE)?;
+    make_host(machine)?;
     let before = look(machine)?;
     for (name, plugin, _) in NETWORKS {
         write_conflist(machine, name, plugin)?;
@@ -188,18 +217,18 @@ fn containerd(machine: &Machine) -> Result<()> {
         machine.sh(&format!(
             "systemd-run --quiet --unit=c ctr run --cpu-shares 0 --rm --cni {IMAGE}:latest c httpd -f -h /bin"
         ))?;
-        reach(machine).with_context(|| format!("network {name}"))?;
+        reach(machine, name).with_context(|| format!("network {name}"))?;
         machine.sh(
             "ctr task kill -s KILL c; while systemctl is-active c; do sleep 0.1; done
             systemctl reset-failed; rm /etc/cni/net.d/*",
         )?;
-        looks_like(machine, &before).with_context(|| format!("network {name}"))?;
+        left_nothing(machine, &before).with_context(|| format!("network {name}"))?;
     }
     Ok(())
 }
 
 /// The plugin without a runtime.
-fn played(machine: &Machine) -> Result<()> {
+pub fn played(machine: &Machine) -> Result<()> {
     let before = look(machine)?;
     machine.sh(r#"
         ip netns add c
@@ -214,6 +243,16 @@ fn played(machine: &Machine) -> Result<()> {
 }
 
 const PAGE: &str = include_str!("../../../docs/containers.md");
+
+/// The parts of a section of the page to run.
+pub fn section(title: &str, suite: &str) -> Result<Vec<Part>> {
+    let (_, text) = PAGE
+        .split_once(&format!("\n## {title}\n"))
+        .with_context(|| format!("there is no section '{title}'"))?;
+    let parts = parts(text.split("\n## ").next().unwrap_or_default(), suite);
+    ensure!(!parts.is_empty(), "'{title}' has no commands");
+    Ok(parts)
+}
 
 /// Checks to run after the block of the page that contains a text.
 const EFFECTS: [(&str, &str); 6] = [
@@ -254,21 +293,15 @@ fn page(machine: &Machine) -> Result<()> {
     let mut sections = vec!["Install on every node"];
     if has_runtimes(machine) {
         prepare(machine)?;
+        machine.sh(type_wireguard::PEERS)?;
+        machine.sh("cp /etc/wireguard/b.conf /etc/wireguard/web.conf")?;
         sections.splice(0..0, [engine, "containerd", "In an existing namespace"]);
     }
     for section in sections {
         if section.starts_with("Install") {
             machine.sh(DISTRIBUTE)?;
         }
-        let (_, text) = PAGE
-            .split_once(&format!("\n## {section}\n"))
-            .with_context(|| format!("there is no section '{section}'"))?;
-        let parts = parts(
-            text.split("\n## ").next().unwrap_or_default(),
-            machine.suite(),
-        );
-        ensure!(!parts.is_empty(), "'{section}' has no commands");
-        for part in parts {
+        for part in self::section(section, machine.suite())? {
             let script = &part.script;
             // A machine that is a container itself has no controller for it.
             machine.sh(&script.replace("ctr run", "ctr run --cpu-shares 0"))?;
@@ -279,5 +312,14 @@ fn page(machine: &Machine) -> Result<()> {
             }
         }
     }
-    Ok(())
+    // The files that the last section has installed, and the network of the one about containerd.
+    match has_runtimes(machine) {
+        true => machine
+            .sh(&format!(
+                "ln -s /usr/lib/cni/{{host-local,loopback}} /opt/cni/bin/
+                 ctr run --cpu-shares 0 --rm --cni {IMAGE}:latest c2 ip address show eth0 | grep 10.44.0"
+            ))
+            .map(drop),
+        false => played(machine),
+    }
 }

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod compat_units;
 mod containers;
+mod cri;
 mod ctl;
 mod dhcp_client;
 mod dns;

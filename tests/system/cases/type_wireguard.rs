@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Keys and files of the peers a and b, whose packets meet at 127.0.0.1 of the host.
-const PEERS: &str = r#"
+pub const PEERS: &str = r#"
 umask 077; mkdir -p /etc/wireguard; cd /etc/wireguard
 echo 127.0.0.1 peer.example >>/etc/hosts
 wg genkey >a.key; wg genkey >b.key; wg genpsk >psk

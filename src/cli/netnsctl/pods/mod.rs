@@ -126,10 +126,12 @@ impl Common {
 #[derive(Debug, Args)]
 struct PodNumbers {
     /// Number of pods
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     count: Option<u32>,
 
     /// Number of the first pod
     #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(allow_negative_numbers = true)]
     first: u32,
 }
 
