@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::instance::name::{Instance, NsName, NsType};
-use crate::sys::file::HIDDEN_PREFIX;
+use crate::sys::temporary::HIDDEN_PREFIX;
 
 /// The installation directories, set by the Makefile.
 const PREFIX: &str = match option_env!("NETNS_PREFIX") {

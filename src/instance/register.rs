@@ -106,7 +106,6 @@ impl Register {
     /// Writes the stage of an instance. The caller has the lock of the namespace.
     pub fn set(&self, nstype: &NsType, stage: Stage, invocation: &str) -> Result<()> {
         file::make_directory(&self.directory, 0o700)?;
-        file::remove_temporary(&self.directory)?;
         let lines = format!("{stage}\n{invocation}\n");
         file::write(&self.path(nstype), lines.as_bytes(), 0o600)
     }

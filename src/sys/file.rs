@@ -2,29 +2,20 @@
 //!
 //! Every error names the path.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, DirEntry, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use tempfile::NamedTempFile;
 
 use crate::sys::rooted;
-
-/// The prefix of files that only we use. systemd and netnsinit ignore hidden files.
-pub const HIDDEN_PREFIX: &str = ".systemd-netns-";
-
-/// Whether this is the name of a temporary file of ours: tempfile appends six letters or digits to
-/// the prefix.
-fn is_temporary(name: &str) -> bool {
-    name.strip_prefix(HIDDEN_PREFIX).is_some_and(|random| {
-        random.len() == 6 && random.chars().all(|c| c.is_ascii_alphanumeric())
-    })
-}
+use crate::sys::temporary::{self, HIDDEN_PREFIX, is_temporary};
 
 /// Replaces `path` with a file of `content` and permission bits `mode`, atomically.
 ///
@@ -32,8 +23,9 @@ fn is_temporary(name: &str) -> bool {
 /// Names the path. The previous file is unchanged.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let replace = || {
+        clean_beside(path);
         let entry = rooted::entry(path)?;
-        let file = temporary(&entry, content, mode)?;
+        let file = temporary::create(&entry, content, mode)?;
         file.persist(&*entry).map_err(Into::into)
     };
     finish(path, replace())
@@ -45,8 +37,9 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
 /// Names the path. An existing file is unchanged.
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let make = || {
+        clean_beside(path);
         let entry = rooted::entry(path)?;
-        let file = temporary(&entry, content, mode)?;
+        let file = temporary::create(&entry, content, mode)?;
         file.persist_noclobber(&*entry).map_err(Into::into)
     };
     finish(path, make())
@@ -101,17 +94,14 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{HIDDEN_PREFIX}{name}"))
 }
 
-/// A temporary file in the directory of `path`.
-fn temporary(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFile> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(HIDDEN_PREFIX)
-        .tempfile_in(directory)?;
-    file.write_all(content)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
-    Ok(file)
+/// Removes leftovers beside `path`, once for each directory. They do no harm, so no write depends on it.
+fn clean_beside(path: &Path) {
+    static CLEANED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let directory = path.parent().unwrap_or(path);
+    let mut cleaned = CLEANED.lock().unwrap_or_else(PoisonError::into_inner);
+    if cleaned.insert(directory.to_owned()) {
+        let _ = remove_temporary(directory);
+    }
 }
 
 fn finish(path: &Path, result: io::Result<File>) -> Result<()> {
@@ -324,20 +314,22 @@ pub fn remove_empty(path: &Path) {
     let _ = rooted::entry(path).and_then(|path| fs::remove_dir(&*path));
 }
 
-/// Removes temporary files that killed programs left in `directory`. No program may be writing there.
+/// Removes temporary files that killed programs left in `directory`.
 pub fn remove_temporary(directory: &Path) -> Result<()> {
-    for path in temporary_files(directory)? {
+    for path in leftovers(directory)? {
         remove(&path)?;
     }
     Ok(())
 }
 
-/// The temporary files in `directory`. Those that no program is writing are leftovers of killed programs.
-pub fn temporary_files(directory: &Path) -> Result<Vec<PathBuf>> {
+/// The temporary files that killed programs left in `directory`.
+pub fn leftovers(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for name in names(directory)?.iter().filter(|name| is_temporary(name)) {
         let path = directory.join(name);
-        if metadata(&path)?.is_some_and(|metadata| metadata.is_file()) {
+        let leftover = rooted::entry(&path).and_then(|path| temporary::is_leftover(&path));
+        let leftover = leftover.missing_ok();
+        if leftover.with_context(|| format!("looking at {}", path.display()))? == Some(true) {
             found.push(path);
         }
     }

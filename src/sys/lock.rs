@@ -3,7 +3,6 @@
 //! A lock file is removed when its lock is released.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -11,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use libc::{LOCK_EX, LOCK_NB, LOCK_UN, c_int};
-use nix::errno::Errno;
 
 use crate::sys::file::{self, Missing};
+use crate::sys::flock::flock;
 
 /// The interval between attempts to take a lock.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -63,7 +62,7 @@ impl Lock {
     pub fn directory(path: &Path, limit: Duration) -> Result<Option<Self>> {
         within(limit, || {
             let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-            let file = flock(path, file, LOCK_EX | LOCK_NB)?;
+            let file = lock(path, file, LOCK_EX | LOCK_NB)?;
             Ok(file.map(|file| Self { path: None, file }))
         })
     }
@@ -75,7 +74,7 @@ impl Lock {
             let directory = File::open(path).missing_ok();
             let directory = directory.with_context(|| format!("opening {}", path.display()))?;
             let Some(directory) = directory else { continue };
-            let lock = flock(path, directory, LOCK_EX)?;
+            let lock = lock(path, directory, LOCK_EX)?;
             // The previous owner may have removed the directory: a lock on it excludes nobody.
             if let Some(file) = lock.filter(|file| is_at(file, path)) {
                 return Ok(Self { path: None, file });
@@ -90,7 +89,7 @@ impl Lock {
             options.write(true).create(true).mode(0o600);
             let file = options.open(path);
             let file = file.with_context(|| format!("opening {}", path.display()))?;
-            let Some(file) = flock(path, file, how)? else {
+            let Some(file) = lock(path, file, how)? else {
                 return Ok(None);
             };
             // The previous owner has removed the file: a lock on it excludes nobody.
@@ -108,7 +107,7 @@ pub fn is_locked(path: &Path) -> Result<bool> {
     let Some(file) = file.with_context(|| format!("opening {}", path.display()))? else {
         return Ok(false);
     };
-    Ok(flock(path, file, LOCK_EX | LOCK_NB)?.is_none())
+    Ok(lock(path, file, LOCK_EX | LOCK_NB)?.is_none())
 }
 
 /// The error if a lock is not released in time.
@@ -131,22 +130,11 @@ fn within(limit: Duration, take: impl Fn() -> Result<Option<Lock>>) -> Result<Op
     }
 }
 
-/// Locks an open file or directory as `how` says (flock(2)). `None` if another process holds the lock and
-/// `how` says not to wait.
-///
-/// Not by `nix::fcntl::Flock`, which panics if the kernel refuses to unlock.
-fn flock(path: &Path, file: File, how: c_int) -> Result<Option<File>> {
-    loop {
-        // SAFETY: the descriptor is open as long as `file`.
-        match Errno::result(unsafe { libc::flock(file.as_raw_fd(), how) }) {
-            Ok(_) => return Ok(Some(file)),
-            Err(Errno::EWOULDBLOCK) => return Ok(None),
-            Err(Errno::EINTR) => {}
-            Err(errno) => {
-                return Err(errno).with_context(|| format!("locking {}", path.display()));
-            }
-        }
-    }
+/// Locks an open file or directory as `how` says. `None` if another process holds the lock and `how` says
+/// not to wait.
+fn lock(path: &Path, file: File, how: c_int) -> Result<Option<File>> {
+    let taken = flock(&file, how).with_context(|| format!("locking {}", path.display()))?;
+    Ok(taken.then_some(file))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -163,7 +151,6 @@ impl Drop for Lock {
             let _ = fs::remove_file(path);
         }
         // A forked child may have the file open, too. If this fails, the end of both releases the lock.
-        // SAFETY: the descriptor is open as long as `self.file`.
-        unsafe { libc::flock(self.file.as_raw_fd(), LOCK_UN) };
+        let _ = flock(&self.file, LOCK_UN);
     }
 }

@@ -5,6 +5,7 @@
 pub mod command;
 pub mod exit;
 pub mod file;
+mod flock;
 pub mod lock;
 pub mod log;
 pub mod pager;
@@ -12,5 +13,6 @@ pub mod parallel;
 pub mod process;
 pub mod progress;
 pub mod rooted;
+pub mod temporary;
 pub mod terminal;
 pub mod user;

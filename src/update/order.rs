@@ -42,7 +42,7 @@ pub fn plan(root: &Root, types: &Types, units: &[Listed], plan: &mut Plan) {
     let mut wanted = Wanted::default();
     let existing = existing(root, units, &mut wanted.problems);
     let leftovers =
-        drop_in_dirs(units).map(|(name, _)| file::temporary_files(&root.unit_dir().join(name)));
+        drop_in_dirs(units).map(|(name, _)| file::leftovers(&root.unit_dir().join(name)));
     for leftovers in leftovers {
         match leftovers {
             Ok(paths) => plan

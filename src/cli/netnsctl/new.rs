@@ -50,7 +50,6 @@ impl New {
         };
         file::make_directory(&root.conf_dir(), 0o755)?;
         let _lock = Lock::take_within(&root.units_lock(), LOCK_TIMEOUT)?;
-        file::remove_temporary(&root.conf_dir())?;
         // A previous run was killed between the two files.
         let script = file::read(&paths[0]).ok().flatten();
         if script.as_deref() == Some(texts[0].as_bytes()) && !file::exists(&paths[1])? {

@@ -10,7 +10,8 @@ use crate::instance::name::NsName;
 use crate::instance::paths::Root;
 use crate::instance::resolv_conf::ResolvConf;
 use crate::sys::exit::{Exit, OrExit};
-use crate::sys::file::{self, HIDDEN_PREFIX};
+use crate::sys::file;
+use crate::sys::temporary::HIDDEN_PREFIX;
 
 /// Bind mounts of the files in `/etc/netns/NSNAME`, except resolv.conf, over those in `/etc`.
 pub fn binds(root: &Root, name: &NsName, remarks: &mut Vec<String>) -> Result<Vec<Bind>> {
