@@ -155,9 +155,10 @@ impl Locked {
         file::write(&self.path, &text, 0o600)
     }
 
+    /// The record goes last: without it, the next DEL has nothing to do.
     pub fn remove(&self) -> Result<()> {
-        file::remove(&self.path)?;
-        file::remove(&self.log()).map(drop)
+        file::remove(&self.log())?;
+        file::remove(&self.path).map(drop)
     }
 
     fn log(&self) -> PathBuf {
