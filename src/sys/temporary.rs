@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use libc::{LOCK_EX, LOCK_NB, O_NOFOLLOW, O_NONBLOCK};
+use libc::{EISDIR, ELOOP, ENXIO, LOCK_EX, LOCK_NB, O_NOFOLLOW, O_NONBLOCK};
 use tempfile::NamedTempFile;
 
 use crate::sys::flock::flock;
@@ -29,7 +29,8 @@ pub fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFil
         let mut file = tempfile::Builder::new()
             .prefix(HIDDEN_PREFIX)
             .tempfile_in(directory)?;
-        flock(file.as_file(), LOCK_EX)?;
+        // Where files cannot be locked, none is taken for a leftover.
+        let _ = flock(file.as_file(), LOCK_EX);
         // Before it was locked, another process may have removed it as a leftover.
         if file.as_file().metadata()?.nlink() == 0 {
             continue;
@@ -45,13 +46,17 @@ pub fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<NamedTempFil
 /// Whether a file with the name of a temporary file is a regular file that no process writes to.
 pub fn is_leftover(path: &Path) -> io::Result<bool> {
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK);
+    // NFS locks only what is open for writing.
+    options.read(true).write(true);
+    options.custom_flags(O_NOFOLLOW | O_NONBLOCK);
     let file = match options.open(path) {
-        // A symlink.
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(false),
+        // A symlink, a directory, a socket.
+        Err(error) if matches!(error.raw_os_error(), Some(ELOOP | EISDIR | ENXIO)) => {
+            return Ok(false);
+        }
         file => file?,
     };
-    Ok(file.metadata()?.is_file() && flock(&file, LOCK_EX | LOCK_NB)?)
+    Ok(file.metadata()?.is_file() && flock(&file, LOCK_EX | LOCK_NB).unwrap_or(false))
 }
 
 #[cfg(test)]
@@ -72,6 +77,9 @@ mod tests {
         std::os::unix::fs::symlink(&left, &link).unwrap();
         assert!(!is_leftover(&link).unwrap());
         assert!(!is_leftover(directory.path()).unwrap());
+        let fifo = directory.path().join(".systemd-netns-111111");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(!is_leftover(&fifo).unwrap());
         let (_, path) = written.keep().unwrap();
         assert!(is_leftover(&path).unwrap());
     }
