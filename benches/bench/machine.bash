@@ -68,7 +68,10 @@ if wanted thousand; then
     timed thousand ours start_ours {1..1000}
     stop_ours {1..1000}
 fi
-if wanted pods; then
+counts=()
+if wanted pods; then counts+=(250); fi
+if wanted thousand-pods; then counts+=(1000); fi
+if ((${#counts[@]})); then
     hostname vm-001
     create() { netnsctl pods create --bridge --gateway --template 172.16.0.0/16/20 "$1"; }
     # The first one has netnsupdate write the units.
@@ -77,7 +80,7 @@ if wanted pods; then
         timed pods-create-10 ours create 10
         timed pods-delete-10 ours netnsctl pods delete
     done
-    for count in 250 1000; do
+    for count in "${counts[@]}"; do
         timed "pods-create-$count" ours create "$count"
         timed "pods-delete-$count" ours netnsctl pods delete
     done

@@ -11,7 +11,14 @@ use crate::table::{Goal, Row, Samples, print};
 const MACHINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system/machine");
 const SCRIPT: &str = include_str!("machine.bash");
 
-pub const ROWS: [&str; 5] = ["one", "hundred", "thousand", "pods", "update"];
+pub const ROWS: [&str; 6] = [
+    "one",
+    "hundred",
+    "thousand",
+    "pods",
+    "thousand-pods",
+    "update",
+];
 
 pub fn run(package: &str, rounds: usize, rows: &[&str]) -> Result<()> {
     let suites = env::var("SUITES").unwrap_or_else(|_| "bookworm trixie".to_owned());
@@ -73,12 +80,13 @@ fn report(samples: &HashMap<String, Samples>, version: &str, rows: &[&str]) {
     if rows.contains(&"thousand") {
         each("start of", "thousand", 1000, "ten");
     }
-    if rows.contains(&"pods") {
-        for count in [250, 1000] {
-            for what in ["create", "delete"] {
-                let row = |count: u32| format!("pods-{what}-{count}");
-                each(&format!("pods {what}"), &row(count), count, &row(10));
-            }
+    for (name, count) in [("pods", 250), ("thousand-pods", 1000)] {
+        if !rows.contains(&name) {
+            continue;
+        }
+        for what in ["create", "delete"] {
+            let row = |count: u32| format!("pods-{what}-{count}");
+            each(&format!("pods {what}"), &row(count), count, &row(10));
         }
     }
     if rows.contains(&"update") {
