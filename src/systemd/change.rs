@@ -139,9 +139,6 @@ impl<'a> Units<'a> {
 
     /// Makes the change and runs `then`. If either fails, undoes everything.
     pub fn apply(&self, change: &Change, then: impl FnOnce() -> Result<()>) -> Result<()> {
-        for (path, _) in &change.files {
-            file::remove_temporary(path.parent().unwrap_or(path))?;
-        }
         let undo = UndoRecord::of(change, self.root)?;
         let journal = self.root.units_journal();
         let text = serde_json::to_string(&undo).context("writing JSON")?;
