@@ -13,7 +13,7 @@ use crate::instance::types::{Scope, Types};
 use crate::phase::script;
 use crate::sys::exit::{self, Exit};
 use crate::sys::file;
-use crate::sys::user::is_root;
+use crate::sys::process;
 
 /// Files that belong to no type because of their names.
 pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
@@ -21,7 +21,7 @@ pub fn names(root: &Root, types: &Types) -> Vec<Finding> {
     let secret: Vec<String> = file::entries(&root.conf_dir())
         .unwrap_or_default()
         .into_iter()
-        .filter(|path| !is_root() && fs::File::open(path).is_err())
+        .filter(|path| !process::is_root() && fs::File::open(path).is_err())
         .map(|path| format!("{}: ", path.display()))
         .collect();
     let problems = types.problems.iter().cloned();

@@ -11,7 +11,7 @@ use super::{Configuration, Finding, Severity};
 use crate::namespace::netlink::Connection;
 use crate::sys::command;
 use crate::sys::exit::{self, Exit};
-use crate::sys::user::is_root;
+use crate::sys::process;
 
 /// The links of this process' network namespace, with their addresses.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ pub fn firewall(configurations: &[Configuration], not_checked: &mut Vec<String>)
         match listing {
             Ok(found) => chains.extend(found),
             Err(error) if exit::code(&error) == Exit::NotInstalled => {}
-            Err(_) if !is_root() => {
+            Err(_) if !process::is_root() => {
                 not_checked.push("firewall: only root can list its rules".to_owned());
             }
             Err(error) => not_checked.push(format!("firewall: {error:#}")),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::sys::exit::{self, Exit};
-use crate::sys::user::is_root;
+use crate::sys::process;
 
 /// The exit status if no problems were found, but not everything could be checked.
 const INCOMPLETE: u8 = 3;
@@ -97,7 +97,7 @@ impl Report {
     /// Reports an error that prevents a check. If permission was denied to a user other than root,
     /// the finding is reported as not checked.
     pub(super) fn failed(&mut self, finding: Finding, error: &anyhow::Error) {
-        if exit::code(error) == Exit::NotPermitted && !is_root() {
+        if exit::code(error) == Exit::NotPermitted && !process::is_root() {
             self.not_checked.push(finding.message);
         } else {
             self.findings.push(finding);

@@ -10,7 +10,7 @@ use crate::instance::phase::Phase;
 use crate::instance::trust::Trust;
 use crate::sys::exit::{self, Exit, OrExit};
 use crate::sys::file;
-use crate::sys::user::is_root;
+use crate::sys::process;
 
 /// Shipped types that an administrator's type of the same name replaces: people had written their
 /// own `bridge.conf` before there was a `bridge.sh`.
@@ -135,7 +135,7 @@ fn look_up(root: &Root, instance: &Instance) -> Result<Sources> {
     };
     let container = match source(Slot::Container, &root.container_values(instance)) {
         // Only root can set up the network of a container.
-        Err(error) if exit::code(&error) == Exit::NotPermitted && !is_root() => None,
+        Err(error) if exit::code(&error) == Exit::NotPermitted && !process::is_root() => None,
         container => container?,
     };
     let configured = configuration.iter().any(Option::is_some) || container.is_some();

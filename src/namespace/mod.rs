@@ -27,7 +27,6 @@ use crate::sys::file::{self, Missing};
 use crate::sys::lock::{self, Lock};
 use crate::sys::log;
 use crate::sys::process;
-use crate::sys::user::is_root;
 
 mod delete;
 mod leftover;
@@ -346,7 +345,7 @@ fn lock_directory(directory: &Path) -> Result<Option<Lock>> {
 /// may not read this.
 pub fn made_by_us(root: &Root, name: &NsName) -> Result<Option<Id>> {
     match NetNs::at(root.pin(name)) {
-        Err(_) if !is_root() => Ok(None),
+        Err(_) if !process::is_root() => Ok(None),
         pinned => Ok(pinned?.map(|pinned| pinned.id)),
     }
 }

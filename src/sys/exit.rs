@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 
-use crate::sys::user::is_root;
 use crate::sys::{log, process};
 
 /// Why a program failed.
@@ -91,7 +90,7 @@ pub fn main(program: &'static str, body: impl FnOnce() -> anyhow::Result<u8>) ->
         Err(error) => {
             let exit = code(&error);
             let advice = match exit {
-                Exit::NotPermitted if !is_root() => " (you are not root)",
+                Exit::NotPermitted if !process::is_root() => " (you are not root)",
                 _ => "",
             };
             log::error(&format!("{error:#}{advice}"));

@@ -195,6 +195,11 @@ pub fn set_environment(variables: Vec<(OsString, OsString)>) {
     }
 }
 
+/// Whether the caller is root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
 /// The numbers of all processes, sorted (proc(5)).
 pub fn all() -> Result<Vec<u32>> {
     // Their names are enough: procfs would open the directory of each.

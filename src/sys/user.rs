@@ -15,17 +15,12 @@ use crate::sys::command;
 use crate::sys::exit::{Exit, OrExit};
 use crate::sys::process;
 
-/// Whether the caller is root.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
 /// Fails unless the caller is root.
 ///
 /// # Errors
 /// With [`Exit::NotPermitted`].
 pub fn require_root() -> Result<()> {
-    if is_root() {
+    if process::is_root() {
         return Ok(());
     }
     Err(anyhow!("must be run as root")).or_exit(Exit::NotPermitted)

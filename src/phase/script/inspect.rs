@@ -17,7 +17,7 @@ use crate::instance::sources::Sources;
 use crate::instance::trust::Trust;
 use crate::namespace;
 use crate::sys::command::{self, Termination};
-use crate::sys::user;
+use crate::sys::process;
 
 /// See the comment at its beginning.
 const INSPECTOR: &str = concat!(include_str!("gate.bash"), include_str!("inspect.bash"));
@@ -137,7 +137,7 @@ const AS_USER: &str = "--isolated-as-user";
 /// Runs this program in new namespaces, and passes on its output.
 fn isolate(arguments: &[OsString]) -> Result<u8> {
     let program = std::env::current_exe().context("finding this program")?;
-    let word = if user::is_root() { AS_ROOT } else { AS_USER };
+    let word = if process::is_root() { AS_ROOT } else { AS_USER };
     namespace::unshare_all()?;
     let mut words = vec!["inspect".into(), word.into()];
     words.extend_from_slice(arguments);
