@@ -34,8 +34,10 @@ OPTCNIDIR ?= /opt/cni/bin
 NETAVARKDIR ?= $(PREFIX)/lib/netavark
 
 CARGO ?= cargo
-TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
-BUILD = target/$(TARGET)/release
+# The target of Rust, asked for when it is first used: 'tests/system/deps' may install another one before.
+TARGET = $(eval TARGET := $$(shell packaging/target $(STATIC)))$(TARGET)
+# The same for all targets: 'sudo make install' may not find rustc.
+BUILD = target/programs
 # Reproducible: without paths of the build machine.
 REMAP = "--remap-path-prefix=$(CURDIR)=/usr/src/systemd-netns","--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo"
 # Static: one file for all releases of all distributions.
@@ -104,6 +106,7 @@ DIRECTORIES = $(BOUNDDIRS) $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) 
 build:
 	@NETNS_PREFIX='$(PREFIX)' NETNS_SYSCONFDIR='$(SYSCONFDIR)' tests/support/ticking \
 		'building the programs (1 to 2 minutes the first time)' $(CARGO) build $(CARGOFLAGS) $(PROGRAMS:%=--bin %)
+	@mkdir -p $(BUILD) && ln -f $(PROGRAMS:%=target/$(TARGET)/release/%) $(BUILD)
 	@echo '$(PREFIX) $(SYSCONFDIR)' >$(BUILD)/built-for
 
 # After 'make', 'sudo make install' needs no cargo, only the same PREFIX and SYSCONFDIR.

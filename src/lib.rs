@@ -24,3 +24,7 @@ pub mod container;
 pub mod pods;
 
 pub mod cli;
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -345,7 +345,9 @@ fn restrict_calls() -> Result<()> {
         allow(SYS_fcntl, vec![is(1, command as u64)?])?;
     }
     for request in [TCGETS, TIOCGWINSZ, TIOCGPGRP, FIONREAD, FIOCLEX, FIONCLEX] {
-        allow(SYS_ioctl, vec![is(1, request)?])?;
+        // Its type depends on the C library.
+        let request = u32::try_from(request)?;
+        allow(SYS_ioctl, vec![is(1, request.into())?])?;
     }
     for option in [PR_CAPBSET_READ, PR_SET_NAME] {
         allow(SYS_prctl, vec![is(0, option as u64)?])?;

@@ -30,7 +30,15 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 #[test]
 fn the_bill_of_materials_is_complete() {
-    let target = "x86_64-unknown-linux-gnu";
+    for (target, libc) in [
+        ("x86_64-unknown-linux-gnu", "glibc"),
+        ("x86_64-unknown-linux-musl", "musl"),
+    ] {
+        is_complete(target, libc);
+    }
+}
+
+fn is_complete(target: &str, libc: &str) {
     let printed = sbom(&[target, "--static"]);
     assert_eq!(printed, sbom(&[target, "--static"]));
     let document: Value = serde_json::from_str(&printed).unwrap();
@@ -51,13 +59,14 @@ fn the_bill_of_materials_is_complete() {
     // Linked by a dependency alone, not linked at all, not on Linux.
     let names: BTreeSet<&str> = packages.iter().map(|p| text(p, "name")).collect();
     assert!(names.contains("linux-raw-sys"), "{names:?}");
+    assert!(names.contains(libc), "{names:?}");
     assert!(
         names.is_disjoint(&["syn", "boon", "windows-sys"].into()),
         "{names:?}"
     );
     for package in packages {
         let name = text(package, "name");
-        let ours = ["systemd-netns", "rust-std", "glibc"].contains(&name);
+        let ours = ["systemd-netns", "rust-std", libc].contains(&name);
         let licence = text(package, "licenseDeclared");
         assert!(
             name == "glibc" || is_compatible(licence),
