@@ -214,16 +214,15 @@ impl Program<'_> {
     fn spawn(&self) -> Result<Pid> {
         let word = |word: &OsStr| CString::new(word.as_bytes());
         let starting = || format!("starting '{}'", self.path.display());
-        let mut arguments = vec![word(self.path.as_os_str()).with_context(starting)?];
+        let mut arguments = Vec::with_capacity(1 + self.arguments.len());
+        arguments.push(word(self.path.as_os_str()).with_context(starting)?);
         for argument in self.arguments {
             arguments.push(word(argument).with_context(starting)?);
         }
-        let mut environment = Vec::new();
+        let mut environment = Vec::with_capacity(self.environment.len());
         for (name, value) in &self.environment {
-            let mut variable = name.clone();
-            variable.push("=");
-            variable.push(value);
-            environment.push(word(&variable).with_context(starting)?);
+            let variable = [name.as_bytes(), b"=", value.as_bytes()].concat();
+            environment.push(CString::new(variable).with_context(starting)?);
         }
         let null = match self.reads_input {
             true => None,

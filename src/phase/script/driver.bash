@@ -3,13 +3,16 @@
 # Sources the files of an instance and calls the function of one phase.
 #
 # Arguments: MORE REPORT COUNT STRICT FILE[COUNT] NSTYPE NSNAME [PARAM...] up|down inside|outside
-#   MORE    the text of more.bash and gate.bash, for runs that need it
+#   MORE    where in this text the rest begins, more.bash and gate.bash, for runs that need it
 #   REPORT  a file that takes NUL-terminated words: how far the run came, and what failed where
 #   STRICT  for how many files, from the first on, errexit holds for the file as a whole
 #
 # A line that ends with `#: WORD` is only there in a run that needs it, with `#: !WORD` in all others:
 #   container     the first file is not bash, but has values of variables
+#   asserts       a file may call assert_non_empty
 #   blame         to find out which command fails; no file looks at traps, options or functions
+#   exits         the same, and a file may call `exit`
+#   faults        a file may call __netns_fault
 #   includes      a file sources others
 #   lenient       there are files for which errexit does not hold as a whole
 #   traced        a file or the caller may ask for a trace
@@ -24,7 +27,6 @@
 # Bash parses this for every phase, which costs more than to run it; redirections and forks cost most.
 
 set -e
-unset -v BASH_EXECUTION_STRING
 __netns_more=$1 __netns_report=$2 __netns_strict=$4 __netns_files=("${@:5:$3}")
 # Not local to a function: a trap on EXIT may run when those are gone.
 __netns_stage=sourcing __netns_subject='' __netns_told='' __netns_blames=''
@@ -38,28 +40,32 @@ __netns_enter() {
     builtin printf '%s\0' 3 "$$" "$1" "$2" >|"$__netns_report" || builtin exit 1
 }
 
-assert_non_empty() {
-    [[ -n ${1+${!1:+set}} ]] || __netns_refuse "$@"
+# Evaluates the rest of this text, which bash does not reach: __netns_main exits.
+__netns_load() {
+    builtin eval "${BASH_EXECUTION_STRING:__netns_more}"
 }
 
 # What these call is in more.bash.
-__netns_refuse() {
-    builtin eval "$__netns_more"
-    __netns_refuse_empty "$@"
-}
-__netns_fault() {
-    { local -; builtin set +x; builtin eval "$__netns_more"; } 2>/dev/null
-    __netns_tell_fault "$@"
-}
+assert_non_empty() { #: asserts
+    [[ -n ${1+${!1:+set}} ]] || __netns_refuse "$@" #: asserts
+} #: asserts
+__netns_refuse() { #: asserts
+    __netns_load #: asserts
+    __netns_refuse_empty "$@" #: asserts
+} #: asserts
+__netns_fault() { #: faults
+    { local -; builtin set +x; __netns_load; } 2>/dev/null #: faults
+    __netns_tell_fault "$@" #: faults
+} #: faults
 __netns_failed() { #: blame
-    builtin eval "$__netns_more" #: blame
+    __netns_load #: blame
     __netns_blame "$@" #: blame
 } #: blame
 # A function, because `exit` does not run the trap on ERR.
-exit() { #: blame
-    { local - __netns_last=$?; builtin set +x; builtin eval "$__netns_more"; } 2>/dev/null #: blame
-    __netns_exit "${1-$__netns_last}" #: blame
-} #: blame
+exit() { #: exits
+    { local - __netns_last=$?; builtin set +x; __netns_load; } 2>/dev/null #: exits
+    __netns_exit "${1-$__netns_last}" #: exits
+} #: exits
 
 # Sets variables to the values in a file, which has for each, all NUL-terminated: its name; `string` and the
 # string, or the number of elements of an array and these.
@@ -109,7 +115,7 @@ __netns_main() {
         fi #: lenient
         { __netns_options=$-; builtin set +x; } 2>/dev/null #: traced
         if [[ $__netns_status != 0 ]]; then #: lenient
-            builtin eval "$__netns_more" #: lenient
+            __netns_load #: lenient
             __netns_require_syntax #: lenient
             __netns_status=0 #: lenient
         fi #: lenient
@@ -132,10 +138,11 @@ __netns_main() {
         builtin exit 0 #: undo
     fi #: undo
     if [[ -n ${NETNS_WAIT-}${NETNS_WAIT_COMMAND-}${NETNS_WAIT_TIMEOUT-} ]]; then #: up
-        builtin eval "$__netns_more" #: up
+        __netns_load #: up
         __netns_check_gate #: up
     fi #: up
-    if builtin declare -F -- "$__netns_function" >/dev/null; then
+    # `-f +i` changes nothing and prints nothing: a redirection takes longer.
+    if builtin declare -f +i -- "$__netns_function"; then
         __netns_enter calling "$__netns_function"
         __netns_trace #: traced
         # Gives another status than 0 only where a file or the function has set +e.
@@ -145,7 +152,7 @@ __netns_main() {
         __netns_undefined=yes
     fi
     if [[ -n ${NETNS_WAIT-}${NETNS_WAIT_COMMAND-} ]]; then #: waits
-        builtin eval "$__netns_more" #: waits
+        __netns_load #: waits
         __netns_pass_gate #: waits
     fi #: waits
     [[ -z $__netns_undefined ]] || __netns_enter undefined "$__netns_function"

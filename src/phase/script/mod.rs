@@ -104,9 +104,14 @@ impl Call<'_> {
         let values = self.sources.get(Slot::Container).into_iter();
         let files: Vec<_> = values.chain(self.sources.scripts()).collect();
         let mut words = ["--noprofile", "--norc", "-c"].map(OsString::from).to_vec();
-        words.push(lines_for(DRIVER, &self.needs()).into());
+        let needs = self.needs();
+        let mut script = String::with_capacity(DRIVER.len() + MORE.len());
+        script.extend(lines_for(DRIVER, &needs));
+        let rest = script.len();
+        script.push_str(MORE);
+        words.push(script.into());
         words.push("netnsinit".into());
-        words.push(lines_for(MORE, &[]).into());
+        words.push(rest.to_string().into());
         words.push(self.report.into());
         words.push(files.len().to_string().into());
         let errexit = self
@@ -147,12 +152,20 @@ impl Call<'_> {
         let looks_inside = any(&INTROSPECTION) || texts.iter().any(|text| lists_traps(text));
         let blame = !looks_inside;
         let includes = any(&["source", ". "]);
+        // More than the texts show may run.
+        let open = includes || any(&["eval"]);
         let traced = includes || std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
         let mut slots = self.sources.scripts().map(|source| source.slot);
         let lenient = slots.any(|slot| !self.errexit(slot));
         let needs = [
             ("container", self.sources.get(Slot::Container).is_some()),
+            (
+                "asserts",
+                open || looks_inside || any(&["assert_non_empty"]),
+            ),
             ("blame", blame),
+            ("exits", blame && (open || any(&["exit"]))),
+            ("faults", open || any(&["__netns_fault"])),
             ("includes", blame && includes),
             ("lenient", lenient),
             ("traced", traced),
@@ -202,8 +215,8 @@ fn lists_traps(text: &str) -> bool {
 
 /// The lines of a script of ours that bash has to read: no comments, and of those that end with
 /// `#: WORD` or `#: !WORD` only those that `words` ask for.
-fn lines_for(script: &str, words: &[&str]) -> String {
-    let is_wanted = |line: &&str| {
+fn lines_for<'a>(script: &'a str, words: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let is_wanted = move |line: &&str| {
         if line.trim_start().starts_with('#') {
             return false;
         }
@@ -219,7 +232,7 @@ fn lines_for(script: &str, words: &[&str]) -> String {
             None => true,
         }
     };
-    script.split_inclusive('\n').filter(is_wanted).collect()
+    script.split_inclusive('\n').filter(is_wanted)
 }
 
 /// A file without a name, which processes of bash do not inherit.
@@ -238,4 +251,15 @@ pub fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Env
     });
     kept.chain([("PATH".into(), command::search_path())])
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_of_the_script_are_bytes() {
+        // Bash counts characters to find the rest.
+        assert!(DRIVER.is_ascii() && MORE.is_ascii());
+    }
 }

@@ -7,7 +7,7 @@
 # place of a failure if there was one. A failure to do so only costs detail in a message.
 __netns_tell() {
     # A child of a function may outlive netnsinit, and must not write where that once was.
-    [[ $BASHPID == "$$" ]] || return 0
+    [[ $BASHPID == "$$" && -n $__netns_stage ]] || return 0
     builtin printf '%s\0' "$((3 + $#))" "$$" "$__netns_stage" "$__netns_subject" "$@" >>"$__netns_report" || :
 }
 
@@ -79,8 +79,7 @@ __netns_tell_fault() {
     __netns_stage=fault
     __netns_tell "$@"
     # Traps on EXIT may fail too, which does not change the reason.
-    __netns_more+=$'\n__netns_tell() { :; }'
-    builtin eval "$__netns_more"
+    __netns_stage=''
     builtin exit 6
 }
 
