@@ -14,6 +14,7 @@ UNITDIR = $(PREFIX)/lib/systemd/system
 NETWORKDIR = $(PREFIX)/lib/systemd/network
 UDEVDIR = $(PREFIX)/lib/udev/rules.d
 NMDIR = $(PREFIX)/lib/NetworkManager/conf.d
+TARGETDIR = $(UNITDIR)/multi-user.target.d
 NFTDIR = $(UNITDIR)/netns-nft@.service.d
 NFTOUTSIDEDIR = $(UNITDIR)/netns_outside-nft@.service.d
 IFUPDOWNDIR = $(UNITDIR)/netns-ifupdown@.service.d
@@ -78,6 +79,7 @@ FILES = $(foreach program,$(PROGRAMS),0755:$(BUILD)/$(program):$(SBINDIR)/$(prog
 	0644:contrib/types/nft/nft.rules:$(DOCDIR)/examples/nft.rules \
 	0755:contrib/types/nft/nft-guard:$(DATADIR)/nft-guard \
 	$(foreach directory,$(BOUNDDIRS),0644:systemd/zz-capabilities.conf:$(directory)/zz-capabilities.conf) \
+	0644:systemd/multi-user.target.d/10-systemd-netns.conf:$(TARGETDIR)/10-systemd-netns.conf \
 	0644:systemd/netns-nft@.service.d/10-lo.conf:$(NFTDIR)/10-lo.conf \
 	0644:systemd/netns-nft@.service.d/10-closed.conf:$(NFTDIR)/10-closed.conf \
 	0644:systemd/netns_outside-nft@.service.d/10-closed.conf:$(NFTOUTSIDEDIR)/10-closed.conf \
@@ -99,7 +101,7 @@ LINKS = netnsctl:$(SBINDIR)/netnsupdate netnsctl:$(SBINDIR)/netns-update \
 	$(foreach program,netnsinit netnsupdate netns-update, \
 		netnsctl:$(BASHDIR)/$(program) netnsctl.fish:$(FISHDIR)/$(program).fish)
 # Our own directories. That of the administrator is removed only if it is empty.
-DIRECTORIES = $(BOUNDDIRS) $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
+DIRECTORIES = $(BOUNDDIRS) $(TARGETDIR) $(NFTDIR) $(NFTOUTSIDEDIR) $(IFUPDOWNDIR) $(DATADIR) $(DOCDIR)/schema $(DOCDIR)/examples $(DOCDIR)/types $(DOCDIR)/docs/migration $(DOCDIR)/docs $(DOCDIR) $(CONFDIR) $(SYSCONFDIR)/conf.d
 
 .PHONY: build install install-compat uninstall demo check torture check-vm check-fresh deps lint test trees package clean install-package deb rpm arch check-package bench audit
 

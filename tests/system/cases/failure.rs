@@ -36,6 +36,7 @@ pub const CASES: &[Case] = &[
     ("untrusted_file", untrusted_file),
     ("upgraded_while_up", upgraded_while_up),
     ("killed_last_resort", killed_last_resort),
+    ("clean_up_unit_stays_loaded", clean_up_unit_stays_loaded),
 ];
 
 /// The recording type, with a command appended to the function of one phase.
@@ -341,4 +342,17 @@ fn killed_last_resort(machine: &Machine) -> Result<()> {
         nothing_left(machine)?;
     }
     Ok(())
+}
+
+/// Otherwise systemd loads it with each unit that refers to it, and unloads it again.
+fn clean_up_unit_stays_loaded(machine: &Machine) -> Result<()> {
+    add_type(machine, "t", &recording_type("t"))?;
+    machine.run("systemctl start netns-t@a; systemctl stop netns-t@a")?;
+    machine.wait_until("netns_name@a is unloaded", SOON, |machine| {
+        let units = machine.run("systemctl list-units --all --plain --no-legend 'netns*'")?;
+        Ok(!units.stdout.contains("netns_name@a"))
+    })?;
+    // `systemctl show` would load it.
+    let undo = "systemctl list-units --all --plain --no-legend | grep -E '^netns_undo.service +loaded +inactive'";
+    machine.run(undo).map(drop)
 }
