@@ -2,10 +2,15 @@
 #
 # Sources the files of an instance and calls the function of one phase.
 #
-# Arguments: MORE REPORT COUNT STRICT FILE[COUNT] NSTYPE NSNAME [PARAM...] up|down inside|outside
+# Arguments: MORE REPORT FILE... NSTYPE NSNAME [PARAM...] up|down inside|outside
 #   MORE    where in this text the rest begins, more.bash and gate.bash, for runs that need it
 #   REPORT  a file that takes NUL-terminated words: how far the run came, and what failed where
-#   STRICT  for how many files, from the first on, errexit holds for the file as a whole
+#
+# netnsinit runs it with errexit (for `blame` also errtrace), and writes lines before it that take the
+# arguments up to the last FILE away and set
+#   __netns_more, __netns_report, __netns_files
+#   __netns_strict          for how many files, from the first on, errexit holds for the file as a whole
+#   NSTYPE NSNAME UPDOWN INOUT, which files may change, and __netns_phase
 #
 # A line that ends with `#: WORD` is only there in a run that needs it, with `#: !WORD` in all others:
 #   container     the first file is not bash, but has values of variables
@@ -13,12 +18,13 @@
 #   blame         to find out which command fails; no file looks at traps, options or functions
 #   exits         the same, and a file may call `exit`
 #   faults        a file may call __netns_fault
+#   gated         an `up`, and a file or the caller may ask to wait
 #   includes      a file sources others
 #   lenient       there are files for which errexit does not hold as a whole
 #   traced        a file or the caller may ask for a trace
 #   unconfigured  the files must set NO_CONFIG_REQUIRED
 #   undo          to call the function only if NETNS_UNDO allows it
-#   up, waits     in these phases; `up inside` waits
+#   waits         the same, of `up inside`
 #
 # Names begin with __netns_, even local ones (a file may have made any other readonly), but for what
 # the files may call: assert_non_empty, and __netns_fault, which the type library calls. Files may
@@ -26,11 +32,8 @@
 # stays on in the next, and does not show our own steps.
 # Bash parses this for every phase, which costs more than to run it; redirections and forks cost most.
 
-set -e
-__netns_more=$1 __netns_report=$2 __netns_strict=$4 __netns_files=("${@:5:$3}")
 # Not local to a function: a trap on EXIT may run when those are gone.
-__netns_stage=sourcing __netns_subject='' __netns_told='' __netns_blames=''
-shift $((4 + $3))
+__netns_stage=sourcing __netns_subject=''
 
 # Reports that the run has come to a stage: sourcing, syntax, unconfigured, gate, undefined, kept,
 # calling, waiting.
@@ -40,31 +43,24 @@ __netns_enter() {
     builtin printf '%s\0' 3 "$$" "$1" "$2" >|"$__netns_report" || builtin exit 1
 }
 
-# Evaluates the rest of this text, which bash does not reach: __netns_main exits.
+# Evaluates the rest of this text, which bash does not reach (__netns_main exits), and calls a function
+# in it.
 __netns_load() {
     builtin eval "${BASH_EXECUTION_STRING:__netns_more}"
+    "$@"
 }
 
-# What these call is in more.bash.
 assert_non_empty() { #: asserts
-    [[ -n ${1+${!1:+set}} ]] || __netns_refuse "$@" #: asserts
-} #: asserts
-__netns_refuse() { #: asserts
-    __netns_load #: asserts
-    __netns_refuse_empty "$@" #: asserts
+    [[ -n ${1+${!1:+set}} ]] || __netns_load __netns_refuse_empty "$@" #: asserts
 } #: asserts
 __netns_fault() { #: faults
-    { local -; builtin set +x; __netns_load; } 2>/dev/null #: faults
-    __netns_tell_fault "$@" #: faults
+    { local -; builtin set +x; } 2>/dev/null #: faults
+    __netns_load __netns_tell_fault "$@" #: faults
 } #: faults
-__netns_failed() { #: blame
-    __netns_load #: blame
-    __netns_blame "$@" #: blame
-} #: blame
 # A function, because `exit` does not run the trap on ERR.
 exit() { #: exits
-    { local - __netns_last=$?; builtin set +x; __netns_load; } 2>/dev/null #: exits
-    __netns_exit "${1-$__netns_last}" #: exits
+    { local - __netns_last=$?; builtin set +x; } 2>/dev/null #: exits
+    __netns_load __netns_exit "${1-$__netns_last}" #: exits
 } #: exits
 
 # Sets variables to the values in a file, which has for each, all NUL-terminated: its name; `string` and the
@@ -91,12 +87,8 @@ __netns_trace() { #: traced
 } #: traced
 
 __netns_main() {
-    # shellcheck disable=SC2034 # for the files and their functions
-    NSTYPE=$1 NSNAME=$2 UPDOWN=${*: -2:1} INOUT=${*: -1}
-    local __netns_phase=${UPDOWN}_$INOUT __netns_options=$- __netns_status=0 __netns_undefined=''
-    __netns_blames=yes #: blame
-    set -E #: blame
-    trap '{ __netns_failed "$?" "$BASH_COMMAND"; } 2>/dev/null' ERR #: blame
+    __netns_options=$- #: traced
+    __netns_status=0 #: lenient
     # For the files to use.
     local __netns_values=${__netns_files[0]} #: container
     __netns_files=("${__netns_files[@]:1}") #: container
@@ -115,8 +107,7 @@ __netns_main() {
         fi #: lenient
         { __netns_options=$-; builtin set +x; } 2>/dev/null #: traced
         if [[ $__netns_status != 0 ]]; then #: lenient
-            __netns_load #: lenient
-            __netns_require_syntax #: lenient
+            __netns_load __netns_require_syntax #: lenient
             __netns_status=0 #: lenient
         fi #: lenient
     done
@@ -129,18 +120,17 @@ __netns_main() {
     # What a file has sourced may have set a trap, which plain bash does not hand on to functions.
     builtin trap -p ERR >|"$__netns_report" #: includes
     IFS='' builtin read -r -d '' __netns_told <"$__netns_report" || : #: includes
-    [[ $__netns_told == *__netns_failed* ]] || builtin set +E #: includes
+    [[ $__netns_told == *__netns_blame* ]] || builtin set +E #: includes
     __netns_told='' #: includes
 
-    local __netns_function=configure_${NSTYPE-}_$__netns_phase
+    __netns_function=configure_${NSTYPE-}_$__netns_phase
     if [[ ${NETNS_UNDO-} == no ]]; then #: undo
         __netns_enter kept "$__netns_function" #: undo
         builtin exit 0 #: undo
     fi #: undo
-    if [[ -n ${NETNS_WAIT-}${NETNS_WAIT_COMMAND-}${NETNS_WAIT_TIMEOUT-} ]]; then #: up
-        __netns_load #: up
-        __netns_check_gate #: up
-    fi #: up
+    if [[ -n ${NETNS_WAIT-}${NETNS_WAIT_COMMAND-}${NETNS_WAIT_TIMEOUT-} ]]; then #: gated
+        __netns_load __netns_check_gate #: gated
+    fi #: gated
     # `-f +i` changes nothing and prints nothing: a redirection takes longer.
     if builtin declare -f +i -- "$__netns_function"; then
         __netns_enter calling "$__netns_function"
@@ -149,14 +139,16 @@ __netns_main() {
         "$__netns_function" "${@:2:$#-3}"
         { builtin set +x; } 2>/dev/null #: traced
     else
-        __netns_undefined=yes
+        __netns_undefined=yes #: waits
+        __netns_enter undefined "$__netns_function" #: !waits
     fi
     if [[ -n ${NETNS_WAIT-}${NETNS_WAIT_COMMAND-} ]]; then #: waits
-        __netns_load #: waits
-        __netns_pass_gate #: waits
+        __netns_load __netns_pass_gate #: waits
     fi #: waits
-    [[ -z $__netns_undefined ]] || __netns_enter undefined "$__netns_function"
+    [[ -z ${__netns_undefined-} ]] || __netns_enter undefined "$__netns_function" #: waits
     builtin exit 0
 }
 
+__netns_blames=yes #: blame
+trap '{ __netns_load __netns_blame "$?" "$BASH_COMMAND"; } 2>/dev/null' ERR #: blame
 __netns_main "$@"

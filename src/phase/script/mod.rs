@@ -57,6 +57,9 @@ const INTROSPECTION: [&str; 9] = [
     "compgen",
 ];
 
+/// How the variables begin that ask to wait until the network is ready.
+const GATE: &str = "NETNS_WAIT";
+
 /// Words in files that trace commands.
 const TRACE: [&str; 4] = ["NETNS_TRACE", "xtrace", "set -", "shopt -"];
 
@@ -103,22 +106,24 @@ impl Call<'_> {
         let Instance { nstype, nsname } = self.instance;
         let values = self.sources.get(Slot::Container).into_iter();
         let files: Vec<_> = values.chain(self.sources.scripts()).collect();
-        let mut words = ["--noprofile", "--norc", "-c"].map(OsString::from).to_vec();
         let needs = self.needs();
         let mut script = String::with_capacity(DRIVER.len() + MORE.len());
+        script.push_str(&self.settings(files.len()));
         script.extend(lines_for(DRIVER, &needs));
         let rest = script.len();
         script.push_str(MORE);
+        let options = if needs.contains(&"blame") {
+            "-eE"
+        } else {
+            "-e"
+        };
+        let mut words = ["--noprofile", "--norc", options, "-c"]
+            .map(OsString::from)
+            .to_vec();
         words.push(script.into());
         words.push("netnsinit".into());
         words.push(rest.to_string().into());
         words.push(self.report.into());
-        words.push(files.len().to_string().into());
-        let errexit = self
-            .sources
-            .scripts()
-            .filter(|source| self.errexit(source.slot));
-        words.push(errexit.count().to_string().into());
         words.extend(files.iter().map(|source| source.path.clone().into()));
         words.push(nstype.as_str().into());
         words.push(nsname.as_str().into());
@@ -126,6 +131,24 @@ impl Call<'_> {
         words.push(self.phase.direction.as_str().into());
         words.push(self.phase.side.as_str().into());
         words
+    }
+
+    /// The lines before the driver, for this number of files: what need not be found out by bash.
+    fn settings(&self, files: usize) -> String {
+        let Phase { direction, side } = self.phase;
+        let scripts = self.sources.scripts();
+        let strict = scripts.filter(|source| self.errexit(source.slot)).count();
+        // Arguments 1 and 2 are the place of MORE and the report.
+        let places: Vec<_> = (3..3 + files)
+            .map(|place| format!("\"${place}\""))
+            .collect();
+        format!(
+            "__netns_more=$1 __netns_report=$2 __netns_files=({}) __netns_strict={strict}\n\
+             shift {}\n\
+             NSTYPE=$1 NSNAME=$2 UPDOWN={direction} INOUT={side} __netns_phase={direction}_{side}\n",
+            places.join(" "),
+            2 + files,
+        )
     }
 
     /// Whether a file ends the run if its own status is not 0: the first ones do. Where functions live,
@@ -154,6 +177,10 @@ impl Call<'_> {
         let includes = any(&["source", ". "]);
         // More than the texts show may run.
         let open = includes || any(&["eval"]);
+        let mut variables = std::env::vars_os().map(|(name, _)| name);
+        let gated = open
+            || any(&[GATE])
+            || variables.any(|name| name.as_bytes().starts_with(GATE.as_bytes()));
         let traced = includes || std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
         let mut slots = self.sources.scripts().map(|source| source.slot);
         let lenient = slots.any(|slot| !self.errexit(slot));
@@ -171,8 +198,8 @@ impl Call<'_> {
             ("traced", traced),
             ("unconfigured", self.sources.unconfigured),
             ("undo", self.undo),
-            ("up", self.phase.direction == Direction::Up),
-            ("waits", self.phase == Phase::UP_INSIDE),
+            ("gated", gated && self.phase.direction == Direction::Up),
+            ("waits", gated && self.phase == Phase::UP_INSIDE),
         ];
         let needed = needs.into_iter().filter(|(_, needed)| *needed);
         needed.map(|(word, _)| word).collect()

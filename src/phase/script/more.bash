@@ -20,7 +20,7 @@ __netns_refuse_empty() {
     else
         builtin printf 'Variable %s is empty!\n' "$1" >&2
     fi
-    [[ -z $__netns_blames ]] || __netns_blame 1 "assert_non_empty $*"
+    [[ -z ${__netns_blames-} ]] || __netns_blame 1 "assert_non_empty $*"
     builtin exit 1
 }
 
@@ -48,7 +48,7 @@ __netns_blame() {
 # `return`, or because its last line is a condition that does not hold.
 __netns_blame_function() {
     local __netns_line __netns_path
-    [[ $__netns_told != "$1" ]] || return 0
+    [[ ${__netns_told-} != "$1" ]] || return 0
     IFS=' ' builtin read -r _ __netns_line __netns_path \
         < <(builtin shopt -s extdebug; builtin declare -F -- "$__netns_subject") || return 0
     __netns_tell_place "$1" 'returned by the function that begins here' \
@@ -65,7 +65,7 @@ __netns_exit() {
     # A trap on EXIT may pass on the status of the command that has ended the run.
     if [[ $1 == 0 && $__netns_stage == sourcing ]]; then
         __netns_tell
-    elif [[ $1 != 0 && ! ($- == *e* && $__netns_told == "$1") ]]; then
+    elif [[ $1 != 0 && ! ($- == *e* && ${__netns_told-} == "$1") ]]; then
         __netns_blame "$1" "exit $1"
     fi
     builtin exit "$1"
