@@ -6,17 +6,18 @@
 #   MORE    where in this text the rest begins, more.bash and gate.bash, for runs that need it
 #   REPORT  a file that takes NUL-terminated words: how far the run came, and what failed where
 #
-# netnsinit runs it with errexit (for `blame` also errtrace), and writes lines before it that take the
-# arguments up to the last FILE away and set
+# netnsinit sets errexit (for `blame` also errtrace) and puts lines before this text that shift the
+# arguments up to the last FILE away and set:
 #   __netns_more, __netns_report, __netns_files
-#   __netns_strict          for how many files, from the first on, errexit holds for the file as a whole
-#   NSTYPE NSNAME UPDOWN INOUT, which files may change, and __netns_phase
+#   __netns_strict  for how many files, from the first on, errexit holds for the file as a whole
+#   __netns_phase   UPDOWN_INOUT; files may change these two
+#   NSTYPE, NSNAME, UPDOWN, INOUT
 #
 # A line that ends with `#: WORD` is only there in a run that needs it, with `#: !WORD` in all others:
-#   container     the first file is not bash, but has values of variables
 #   asserts       a file may call assert_non_empty
 #   blame         to find out which command fails; no file looks at traps, options or functions
-#   exits         the same, and a file may call `exit`
+#   container     the first file is not bash, but has values of variables
+#   exits         for blame, and a file may call `exit`
 #   faults        a file may call __netns_fault
 #   gated         an `up`, and a file or the caller may ask to wait
 #   includes      a file sources others
@@ -24,7 +25,7 @@
 #   traced        a file or the caller may ask for a trace
 #   unconfigured  the files must set NO_CONFIG_REQUIRED
 #   undo          to call the function only if NETNS_UNDO allows it
-#   waits         the same, of `up inside`
+#   waits         a gated `up inside`
 #
 # Names begin with __netns_, even local ones (a file may have made any other readonly), but for what
 # the files may call: assert_non_empty, and __netns_fault, which the type library calls. Files may

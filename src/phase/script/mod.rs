@@ -133,7 +133,7 @@ impl Call<'_> {
         words
     }
 
-    /// The lines before the driver, for this number of files: what need not be found out by bash.
+    /// The lines before the driver that set its variables, for this number of files.
     fn settings(&self, files: usize) -> String {
         let Phase { direction, side } = self.phase;
         let scripts = self.sources.scripts();
@@ -174,25 +174,27 @@ impl Call<'_> {
         };
         let looks_inside = any(&INTROSPECTION) || texts.iter().any(|text| lists_traps(text));
         let blame = !looks_inside;
-        let includes = any(&["source", ". "]);
+        let includes = any(&["source", ". ", ".\t", ".\\"]);
         // More than the texts show may run.
-        let open = includes || any(&["eval"]);
+        let unseen = includes || any(&["eval"]);
         let mut variables = std::env::vars_os().map(|(name, _)| name);
-        let gated = open
+        let contained = self.sources.get(Slot::Container).is_some();
+        let gated = unseen
+            || contained
             || any(&[GATE])
             || variables.any(|name| name.as_bytes().starts_with(GATE.as_bytes()));
         let traced = includes || std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
         let mut slots = self.sources.scripts().map(|source| source.slot);
         let lenient = slots.any(|slot| !self.errexit(slot));
         let needs = [
-            ("container", self.sources.get(Slot::Container).is_some()),
+            ("container", contained),
             (
                 "asserts",
-                open || looks_inside || any(&["assert_non_empty"]),
+                unseen || looks_inside || any(&["assert_non_empty"]),
             ),
             ("blame", blame),
-            ("exits", blame && (open || any(&["exit"]))),
-            ("faults", open || any(&["__netns_fault"])),
+            ("exits", blame && (unseen || any(&["exit"]))),
+            ("faults", unseen || any(&["__netns_fault"])),
             ("includes", blame && includes),
             ("lenient", lenient),
             ("traced", traced),
