@@ -57,8 +57,8 @@ const INTROSPECTION: [&str; 9] = [
     "compgen",
 ];
 
-/// How the variables begin that ask to wait until the network is ready.
-const GATE: &str = "NETNS_WAIT";
+/// The variables that ask to wait until the network is ready.
+const GATE: [&str; 3] = ["NETNS_WAIT", "NETNS_WAIT_COMMAND", "NETNS_WAIT_TIMEOUT"];
 
 /// Words in files that trace commands.
 const TRACE: [&str; 4] = ["NETNS_TRACE", "xtrace", "set -", "shopt -"];
@@ -109,7 +109,7 @@ impl Call<'_> {
         let needs = self.needs();
         let mut script = String::with_capacity(DRIVER.len() + MORE.len());
         script.push_str(&self.settings(files.len()));
-        script.extend(lines_for(DRIVER, &needs));
+        script.extend(driver_for(&needs));
         let rest = script.len();
         script.push_str(MORE);
         let options = if needs.contains(&"blame") {
@@ -177,13 +177,10 @@ impl Call<'_> {
         let includes = any(&["source", ". ", ".\t", ".\\"]);
         // More than the texts show may run.
         let unseen = includes || any(&["eval"]);
-        let mut variables = std::env::vars_os().map(|(name, _)| name);
+        let set = |name: &str| std::env::var_os(name).is_some();
         let contained = self.sources.get(Slot::Container).is_some();
-        let gated = unseen
-            || contained
-            || any(&[GATE])
-            || variables.any(|name| name.as_bytes().starts_with(GATE.as_bytes()));
-        let traced = includes || std::env::var_os("NETNS_TRACE").is_some() || any(&TRACE);
+        let gated = unseen || contained || any(&GATE) || GATE.into_iter().any(set);
+        let traced = includes || set("NETNS_TRACE") || any(&TRACE);
         let mut slots = self.sources.scripts().map(|source| source.slot);
         let lenient = slots.any(|slot| !self.errexit(slot));
         let needs = [
@@ -242,9 +239,9 @@ fn lists_traps(text: &str) -> bool {
     })
 }
 
-/// The lines of a script of ours that bash has to read: no comments, and of those that end with
+/// The lines of the driver that bash has to read: no comments, and of those that end with
 /// `#: WORD` or `#: !WORD` only those that `words` ask for.
-fn lines_for<'a>(script: &'a str, words: &'a [&str]) -> impl Iterator<Item = &'a str> {
+fn driver_for<'a>(words: &'a [&str]) -> impl Iterator<Item = &'static str> + 'a {
     let is_wanted = move |line: &&str| {
         if line.trim_start().starts_with('#') {
             return false;
@@ -261,7 +258,7 @@ fn lines_for<'a>(script: &'a str, words: &'a [&str]) -> impl Iterator<Item = &'a
             None => true,
         }
     };
-    script.split_inclusive('\n').filter(is_wanted)
+    DRIVER.split_inclusive('\n').filter(is_wanted)
 }
 
 /// A file without a name, which processes of bash do not inherit.
